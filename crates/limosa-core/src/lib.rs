@@ -1,0 +1,41 @@
+//! Values and rules that every part of Limosa shares. No file, socket, thread, clock or source of randomness is touched here.
+//!
+//! | Question | Module |
+//! |---|---|
+//! | When was this written? | [`version`], [`epoch`] |
+//! | Where does it belong? | [`slot`], [`key`], [`range`], [`fragment`] |
+//! | What was written? | [`entry`], [`columns`], [`commit`] |
+//! | Is it the same? | [`digest`], [`iblt`] |
+//! | What travels? | [`frame`], [`intervals`] |
+//! | How much is allowed? | [`limits`] |
+#![warn(clippy::pedantic)]
+#![allow(clippy::module_name_repetitions, clippy::missing_panics_doc, clippy::must_use_candidate)]
+
+pub mod columns;
+pub mod commit;
+pub mod digest;
+pub mod entry;
+pub mod epoch;
+pub mod error;
+pub mod fragment;
+pub mod frame;
+pub mod iblt;
+pub mod intervals;
+pub mod key;
+pub mod limits;
+pub mod range;
+pub mod slot;
+pub mod varint;
+pub mod version;
+
+pub use columns::Columns;
+pub use commit::{Commit, Part};
+pub use digest::{Digest, SpaceKeys};
+pub use entry::{EntryRef, Expiry, Kind, LiveRef};
+pub use epoch::{EpochRow, EpochTable};
+pub use error::{DecodeError, Retry};
+pub use fragment::{FragmentFacts, FragmentId};
+pub use frame::{Frame, Mode};
+pub use intervals::IntervalMap;
+pub use range::{KeyRange, RangeDelete};
+pub use version::Version;

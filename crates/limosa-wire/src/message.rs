@@ -1,0 +1,328 @@
+//! The messages between the two ends of a transfer, as values of the core.
+//!
+//! The order of a session is in `docs/contract.md`; the bytes are in [`crate::codec`].
+
+use bytes::Bytes;
+
+use limosa_core::{Digest, EpochTable, FragmentId, Frame, IntervalMap, KeyRange, Version};
+
+/// Everything that can cross a peer connection.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Message {
+    /// Target, first: who it is, what it speaks, and one digest of everything it holds.
+    Hello(Hello),
+    /// Source: what it has. Also later in a session, when the live stream can't go on from where the target is.
+    Offer(Offer),
+    /// Target: what it has of each offered fragment.
+    Have(Have),
+    /// Source: what it will do, and why.
+    Plan(Plan),
+    /// Source: a part of the state.
+    Frame(FrameMessage),
+    /// Target: what its journal has.
+    Ack(Ack),
+    /// Target: symbols of its blocks or entries, for reconciling.
+    Symbols(Symbols),
+    /// Source: answer to symbols.
+    Differ(Differ),
+    /// Source: the cut at which the transfer ends.
+    Seal(Seal),
+    /// Target: it is at the cut, verified and durable.
+    Ready(Ready),
+    /// Source: commits behind the cut.
+    Live(Live),
+    /// Target: what it refuses; the source replans that range.
+    Refuse(Refuse),
+    /// Either end, last: why it closes.
+    Close(Close),
+    /// Either end, when nothing else was sent for a while.
+    Ping,
+}
+
+/// First message of a connection, from the target.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hello {
+    /// Lowest and highest wire version that the sender speaks.
+    pub wire_versions: (u32, u32),
+    /// Feature bits that the sender understands.
+    pub features: u64,
+    /// Which cluster; must be the receiver's.
+    pub cluster: [u8; 16],
+    /// The sender's name; must be the one in its certificate.
+    pub node: String,
+    /// Random, new for each data folder: tells a node that lost its disk from the one it was.
+    pub incarnation: u64,
+    /// Names the space keys; must be the receiver's.
+    pub space_keys: u64,
+    /// Bytes that the sender takes before its journal has them.
+    pub credit_window: u64,
+    /// Highest epoch that the sender holds in any fragment. A source below it opens a higher one first.
+    pub epoch_max: u32,
+    /// Hash over (fragment, head, state digest, epoch table) of all it shares with the receiver; zero when a stage is open.
+    pub shared: Digest,
+}
+
+/// What the source has.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Offer {
+    /// The wire version chosen; both ends use it from here on.
+    pub wire_version: u32,
+    /// Names this session in logs, receipts and errors.
+    pub session: u64,
+    /// True when the target's `shared` equals the source's: nothing to transfer, the live stream follows at once.
+    pub equal: bool,
+    /// Each fragment; empty when `equal`.
+    pub fragments: Vec<OfferedFragment>,
+}
+
+/// One fragment of an [`Offer`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OfferedFragment {
+    /// Which.
+    pub id: FragmentId,
+    /// Its keys.
+    pub range: KeyRange,
+    /// Its newest published version.
+    pub head: Version,
+    /// State digest at `head`.
+    pub state: Digest,
+    /// Live entries at `head`.
+    pub live: u64,
+    /// Key and value bytes of the live entries at `head`.
+    pub live_bytes: u64,
+    /// A target below this must reconcile to find what it has too much.
+    pub floor: Version,
+    /// The history.
+    pub epochs: EpochTable,
+}
+
+/// What the target has. A long list of keys comes in several messages; `last` ends them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Have {
+    /// Each offered fragment, at most once per message; later messages only add `own_keys`.
+    pub fragments: Vec<HaveFragment>,
+    /// No more of them follow.
+    pub last: bool,
+}
+
+/// One fragment of a [`Have`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HaveFragment {
+    /// Which.
+    pub id: FragmentId,
+    /// Version that it shows to readers.
+    pub head: Version,
+    /// State digest at `head`.
+    pub state: Digest,
+    /// Live entries at `head`.
+    pub live: u64,
+    /// The newest version that both histories have; [`Version::ZERO`] when none is known.
+    pub common: Version,
+    /// What each range stands at: where a stage is open, the stage's map; else all at `common`, or at zero.
+    pub map: IntervalMap,
+    /// Keys that it changed after `common`: the source replaces them.
+    pub own_keys: Vec<Bytes>,
+}
+
+/// What the source will do.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Plan {
+    /// One item for each fragment and range that needs something; empty when nothing does.
+    pub items: Vec<PlanItem>,
+}
+
+/// How a range is brought up to date.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Method {
+    /// Digests are equal.
+    Nothing,
+    /// The exact recent commits.
+    Tail,
+    /// The latest value of each key changed since a common version.
+    Delta,
+    /// Compare by content, then send what differs.
+    Reconcile,
+    /// Everything, into an empty range.
+    Copy,
+}
+
+impl Method {
+    /// The word that plans, reports and metrics use.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Tail => "tail",
+            Self::Delta => "delta",
+            Self::Reconcile => "reconcile",
+            Self::Copy => "copy",
+        }
+    }
+}
+
+/// One line of a plan.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PlanItem {
+    /// Which fragment.
+    pub fragment: FragmentId,
+    /// How.
+    pub method: Method,
+    /// Estimated entries to send.
+    pub entries: u64,
+    /// Estimated bytes to send, both directions.
+    pub bytes: u64,
+    /// Why this method, in one sentence.
+    pub reason: String,
+}
+
+/// A frame and what belongs to the session.
+#[derive(Clone, PartialEq, Debug)]
+pub struct FrameMessage {
+    /// Counts the frames of a session from 1.
+    pub number: u64,
+    /// Entries of the target to remove before the frame is applied, by short id: those that reconciling found too much.
+    pub drops: Vec<u64>,
+    /// The state.
+    pub frame: Frame,
+}
+
+/// What the target's journal has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Ack {
+    /// Frames of this session, counted from 1, that are durable.
+    pub frames: u64,
+    /// Bytes of those frames on the wire since the session began: credits given back.
+    pub frame_bytes: u64,
+    /// Position of the live stream that is durable: the `upto` of the last durable [`Live`].
+    pub live: u64,
+    /// Bytes of live messages that are durable since the session began.
+    pub live_bytes: u64,
+}
+
+/// Which things are compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Level {
+    /// Blocks of all ranges under reconciliation.
+    Blocks,
+    /// Entries of the blocks that differ.
+    Entries,
+}
+
+/// Coded symbols of a rateless IBLT, or plain ids where that is smaller.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Symbols {
+    /// What they describe.
+    pub level: Level,
+    /// Index of the first symbol.
+    pub first: u64,
+    /// How many things the sender has in all.
+    pub total: u64,
+    /// Encoded symbols ([`limosa_core::iblt`]).
+    pub symbols: Bytes,
+}
+
+/// The source's answer to symbols.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Differ {
+    /// Not decoded yet: send symbols from this index on, about this many.
+    More {
+        /// Which level.
+        level: Level,
+        /// First symbol wanted.
+        first: u64,
+        /// How many.
+        count: u64,
+    },
+    /// Decoded: these ids only the target has.
+    Found {
+        /// Which level.
+        level: Level,
+        /// Short ids, in no order.
+        target_only: Vec<u64>,
+    },
+    /// Comparing costs more than the list: send all your ids.
+    List {
+        /// Which level.
+        level: Level,
+    },
+}
+
+/// The cut at which all fragments of the session end together.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Seal {
+    /// Position of the source's commit order at the cut: the live stream starts behind it.
+    pub position: u64,
+    /// Every fragment of the session.
+    pub fragments: Vec<SealedFragment>,
+}
+
+/// One fragment at the cut.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SealedFragment {
+    /// Which.
+    pub id: FragmentId,
+    /// Version at the cut.
+    pub head: Version,
+    /// State digest at the cut.
+    pub state: Digest,
+    /// The floor that the target must keep for ranges that it got by delta.
+    pub floor: Version,
+    /// The history, the target's from here on.
+    pub epochs: EpochTable,
+}
+
+/// The target is at the cut.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ready {
+    /// The sealed position.
+    pub position: u64,
+}
+
+/// Commits in the source's order, as journal records.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Live {
+    /// Position behind the last record. Records start behind the previous message's (or the seal's) position.
+    pub upto: u64,
+    /// Concatenated [`limosa_core::Commit`] bytes, each behind its varint length.
+    pub records: Bytes,
+    /// Rows opened since the last message: (fragment, rows behind those that the target has).
+    pub epochs: Vec<(FragmentId, EpochTable)>,
+    /// State digests of touched fragments behind the last record, where the source knows them.
+    pub checks: Vec<(FragmentId, Version, Digest)>,
+}
+
+/// Why a target refuses a frame, a seal or a live message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// The range is already at or beyond `to`.
+    Stale,
+    /// The range is not at `from`.
+    Gap,
+    /// The digest after applying would differ: wrong baseline, missing or foreign entries.
+    Mismatch,
+    /// The disk budget does not hold the stage.
+    NoRoom,
+}
+
+/// A refusal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refuse {
+    /// Which fragment.
+    pub fragment: FragmentId,
+    /// Which keys.
+    pub range: KeyRange,
+    /// Why.
+    pub why: Refusal,
+    /// Need and have, or the two digests, for people.
+    pub detail: String,
+}
+
+/// Why a session ends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Close {
+    /// A stable code of `docs/errors.md`.
+    pub code: String,
+    /// What, where and what to do.
+    pub detail: String,
+    /// Whether a new session may help.
+    pub retry: bool,
+}

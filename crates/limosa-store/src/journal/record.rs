@@ -1,0 +1,90 @@
+//! One record: a kind and bytes that the journal does not look into.
+
+use limosa_core::DecodeError;
+use limosa_core::varint::{self, Reader};
+
+/// What a record is. Codes are stable; an unknown one was written by a newer Limosa.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum RecordKind {
+    /// A commit, of this node as owner or replicated from one: `limosa_core::Commit`.
+    Commit = 1,
+    /// A new epoch row on every fragment.
+    OpenEpoch = 2,
+    /// A stage was opened.
+    StageOpen = 3,
+    /// A frame was applied to the stage.
+    StageFrame = 4,
+    /// The stage replaced the served state.
+    StageInstall = 5,
+    /// The stage was dropped.
+    StageAbort = 6,
+    /// The node's role changed.
+    Role = 7,
+    /// What another node has said that it holds.
+    Witness = 8,
+}
+
+impl RecordKind {
+    /// The newest code that this program knows.
+    pub const NEWEST: u8 = Self::Witness as u8;
+
+    /// The byte in the journal.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// `None` for a code that this program does not know.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            1 => Self::Commit,
+            2 => Self::OpenEpoch,
+            3 => Self::StageOpen,
+            4 => Self::StageFrame,
+            5 => Self::StageInstall,
+            6 => Self::StageAbort,
+            7 => Self::Role,
+            8 => Self::Witness,
+            _ => return None,
+        })
+    }
+}
+
+/// A record as it lies in a group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Record<'a> {
+    /// What it is.
+    pub kind: RecordKind,
+    /// Its bytes, without kind and length.
+    pub body: &'a [u8],
+}
+
+/// Why a record was refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum RecordError {
+    /// Bytes that no Limosa writes.
+    Bytes(DecodeError),
+    /// A kind from the future.
+    Kind(u8),
+}
+
+impl From<DecodeError> for RecordError {
+    fn from(error: DecodeError) -> Self {
+        Self::Bytes(error)
+    }
+}
+
+/// Appends a record: length of kind and body, kind, body.
+pub(crate) fn put(out: &mut Vec<u8>, kind: RecordKind, body: &[u8]) {
+    varint::put(out, body.len() as u64 + 1);
+    out.push(kind.code());
+    out.extend_from_slice(body);
+}
+
+/// Reads one record.
+pub(crate) fn read<'a>(reader: &mut Reader<'a>) -> Result<Record<'a>, RecordError> {
+    let bytes = reader.bytes_max("record", super::group::BODY_BYTES_MAX)?;
+    let (&code, body) = bytes.split_first().ok_or(DecodeError::Truncated { field: "record.kind" })?;
+    let kind = RecordKind::from_code(code).ok_or(RecordError::Kind(code))?;
+    Ok(Record { kind, body })
+}

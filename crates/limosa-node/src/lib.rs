@@ -1,1 +1,12 @@
-//! Placeholder.
+//! The async outer side of a node: certificates, peer connections, and the driver that joins engine and store to them.
+//!
+//! | Question | Module |
+//! |---|---|
+//! | Who is this node, and who may talk to it? | [`pki`] |
+//! | How do messages get to a peer and back? | [`transport`] |
+
+pub mod error;
+pub mod pki;
+pub mod transport;
+
+pub use error::{PeerError, PkiError};

@@ -35,7 +35,7 @@
 //!
 //! # Bounds
 //! Every peel empties one received symbol for good, so the decoder refuses to recover more ids than it has symbols, and each costs
-//! O(log symbols): work is bounded by the bytes received, also for hostile ones. Memory is 48 bytes an id, and 48 a symbol.
+//! O(log symbols): work is bounded by the bytes received, also for hostile ones. Memory is 32 bytes an id, and 48 to 96 a symbol (windows double).
 //!
 //! # Not here
 //! - What is an id, and when a plain list is cheaper: the engine. The message around the bytes: `limosa-wire`.

@@ -1,1 +1,20 @@
-//! Placeholder.
+//! One fragment's state in memory: packed blocks of entries under a copy-on-write summary tree. No file, socket, thread or clock is touched here.
+//!
+//! | Question | Module |
+//! |---|---|
+//! | What does a run of entries add up to? | [`summary`] |
+//! | How do entries lie in memory and in a checkpoint? | `block` |
+//! | Which block holds a key, which blocks changed? | `tree` |
+//! | How do commits and frames change a fragment, and what is sent of it? | [`fragment`] |
+//!
+//! Cloning a [`Fragment`] is O(1): the clone is a snapshot, or a fork onto which frames are applied.
+#![warn(clippy::pedantic)]
+#![allow(clippy::module_name_repetitions, clippy::missing_panics_doc, clippy::must_use_candidate, clippy::missing_errors_doc)]
+
+pub mod error;
+pub mod fragment;
+pub mod summary;
+
+pub use error::{FrameError, LoadError, PartError, TreeError};
+pub use fragment::{Applied, BlockId, BlockLoader, Changes, DirtyBlock, Extract, Fragment, FragmentMeta};
+pub use summary::Summary;

@@ -1,10 +1,42 @@
 //! The contract between the two ends of a transfer: messages, their bytes, limits and negotiation.
+//!
+//! Normative text: `docs/contract.md`.
+//!
+//! | Question | Module |
+//! |---|---|
+//! | What can be said? | [`message`] |
+//! | As which bytes? | [`codec`], [`header`]; protobuf envelopes in `proto/limosa.proto` |
+//! | How do messages come out of a stream? | [`decoder`] |
+//! | With which version and features? | [`negotiate`](mod@negotiate) |
+//! | How much is allowed? | [`limits`] |
+//!
+//! # Not here
+//! - When to say what: the engine. Sockets and TLS: the node.
 #![warn(clippy::pedantic)]
-#![allow(clippy::module_name_repetitions)]
+#![allow(clippy::module_name_repetitions, clippy::must_use_candidate)]
 
+mod budget;
+pub mod codec;
+mod convert;
+pub mod decoder;
+pub mod error;
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+#[rustfmt::skip]
+mod generated;
+pub mod header;
+mod layout;
+pub mod limits;
 pub mod message;
+pub mod negotiate;
+mod section;
 
+pub use codec::{Context, Encoded, decode, encode, encode_with};
+pub use decoder::Decoder;
+pub use error::WireError;
+pub use header::message_length;
 pub use message::{
-    Ack, Close, Differ, FrameMessage, Have, HaveFragment, Hello, Level, Live, Message, Method, Offer, OfferedFragment, Plan, PlanItem, Ready, Refusal, Refuse,
-    Seal, SealedFragment, Symbols,
+    Ack, Close, Differ, FrameMessage, Have, HaveFragment, Hello, Level, Live, Message, Method, Offer, OfferedFragment, Plan, PlanItem,
+    Ready, Refusal, Refuse, Seal, SealedFragment, Symbols,
 };
+pub use negotiate::{MAGIC, WIRE_VERSION, WIRE_VERSIONS, common_features, features, negotiate};
+pub use section::Compression;

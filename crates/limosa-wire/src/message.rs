@@ -67,6 +67,8 @@ pub struct Hello {
 pub struct Offer {
     /// The wire version chosen; both ends use it from here on.
     pub wire_version: u32,
+    /// Feature bits that both ends understand; neither uses another one from here on.
+    pub features: u64,
     /// Names this session in logs, receipts and errors.
     pub session: u64,
     /// True when the target's `shared` equals the source's: nothing to transfer, the live stream follows at once.
@@ -280,9 +282,10 @@ pub struct Ready {
 /// Commits in the source's order, as journal records.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Live {
-    /// Position behind the last record. Records start behind the previous message's (or the seal's) position.
+    /// Position behind the last record that ends in this message. Records start behind the previous message's (or the seal's) position.
     pub upto: u64,
-    /// Concatenated [`limosa_core::Commit`] bytes, each behind its varint length.
+    /// Concatenated [`limosa_core::Commit`] bytes, each behind its varint length. The records of a session are one stream of bytes:
+    /// a record may go on in the next message, so that a large commit fits.
     pub records: Bytes,
     /// Rows opened since the last message: (fragment, rows behind those that the target has).
     pub epochs: Vec<(FragmentId, EpochTable)>,

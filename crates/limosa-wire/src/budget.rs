@@ -1,0 +1,83 @@
+//! Counts what an envelope would make its reader allocate, before it does: a list item of two bytes becomes a value of hundreds.
+
+use limosa_core::DecodeError;
+use limosa_core::varint::Reader;
+
+use crate::limits::{ITEMS_MAX, STARTS_MAX};
+
+/// Numbers of protobuf fields on the way to the interval starts: the one long list that lies deeper than a message's own fields.
+const FIRST_BODY: u64 = 16;
+const HAVE: u64 = 18;
+const HAVE_FRAGMENTS: u64 = 1;
+const FRAGMENT_MAP: u64 = 6;
+
+/// Checks an encoded envelope against [`ITEMS_MAX`] and [`STARTS_MAX`].
+pub(crate) fn check(envelope: &[u8]) -> Result<(), DecodeError> {
+    let (mut items, mut starts) = (0u64, 0u64);
+    each_field(envelope, |number, body| {
+        if number < FIRST_BODY {
+            return spend(&mut items, "envelope.items", ITEMS_MAX);
+        }
+        each_field(body, |field, item| {
+            spend(&mut items, "envelope.items", ITEMS_MAX)?;
+            if (number, field) != (HAVE, HAVE_FRAGMENTS) {
+                return Ok(());
+            }
+            each_field(item, |field, map| match field {
+                FRAGMENT_MAP => each_field(map, |_, _| spend(&mut starts, "have.starts", STARTS_MAX)),
+                _ => Ok(()),
+            })
+        })
+    })
+}
+
+fn spend(spent: &mut u64, field: &'static str, max: u64) -> Result<(), DecodeError> {
+    *spent += 1;
+    if *spent > max { Err(DecodeError::TooLarge { field, value: *spent, max }) } else { Ok(()) }
+}
+
+/// Calls `visit` with the number of each field, and its bytes if it has any of its own.
+fn each_field(message: &[u8], mut visit: impl FnMut(u64, &[u8]) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
+    let mut reader = Reader::new(message);
+    while !reader.is_empty() {
+        let key = reader.varint("envelope.field")?;
+        let bytes: &[u8] = match key & 7 {
+            0 => reader.varint("envelope.field").map(|_| &[][..])?,
+            1 => reader.take("envelope.field", 8).map(|_| &[][..])?,
+            2 => reader.bytes_max("envelope.field", message.len())?,
+            5 => reader.take("envelope.field", 4).map(|_| &[][..])?,
+            _ => return Err(DecodeError::Invalid { field: "envelope.field", why: "a wire type that proto3 does not have" }),
+        };
+        visit(key >> 3, bytes)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::generated as pb;
+    use prost::Message;
+
+    fn envelope(body: pb::envelope::Body) -> Vec<u8> {
+        pb::Envelope { body: Some(body), ..Default::default() }.encode_to_vec()
+    }
+
+    #[test]
+    fn items_are_counted_before_they_are_allocated() {
+        let plan =
+            |count: u64| envelope(pb::envelope::Body::Plan(pb::Plan { items: (0..count).map(|_| pb::PlanItem::default()).collect() }));
+        assert_eq!(check(&plan(ITEMS_MAX)), Ok(()));
+        assert!(matches!(check(&plan(ITEMS_MAX + 1)), Err(DecodeError::TooLarge { field: "envelope.items", .. })));
+    }
+
+    #[test]
+    fn interval_starts_are_counted_over_all_fragments() {
+        let map = || pb::IntervalMap { starts: vec![bytes::Bytes::new(); 40_000], ..Default::default() };
+        let fragment = || pb::HaveFragment { map: Some(map()), ..Default::default() };
+        let have =
+            |count: usize| envelope(pb::envelope::Body::Have(pb::Have { fragments: (0..count).map(|_| fragment()).collect(), last: true }));
+        assert_eq!(check(&have(3)), Ok(()));
+        assert!(matches!(check(&have(4)), Err(DecodeError::TooLarge { field: "have.starts", .. })));
+    }
+}

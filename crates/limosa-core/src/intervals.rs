@@ -61,11 +61,11 @@ impl IntervalMap {
     /// If `range` is empty or reaches outside the map.
     pub fn set(&mut self, range: &KeyRange, version: Version) {
         assert!(self.range.covers(range) && !range.is_empty(), "{range:?} reaches outside {:?}", self.range);
-        if let Some(end) = &range.end {
-            if self.range.contains(end) {
-                let behind = self.at(end);
-                self.starts.insert(end.clone(), behind);
-            }
+        if let Some(end) = &range.end
+            && self.range.contains(end)
+        {
+            let behind = self.at(end);
+            self.starts.insert(end.clone(), behind);
         }
         let inside: Vec<Bytes> =
             self.starts.range(range.start.clone()..).map(|(k, _)| k.clone()).take_while(|k| range.contains(k)).collect();

@@ -38,8 +38,11 @@ pub fn slot(stored: &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes([*stored.first()?, *stored.get(1)?]))
 }
 
-/// The user's key and, for an element, its tag and rest. `None` when the bytes are not a stored key of a hashed space.
-pub fn parse(stored: &[u8]) -> Option<(Vec<u8>, Option<(u8, &[u8])>)> {
+/// A user's key and, for an element under it, the element's tag and rest.
+pub type Parsed<'a> = (Vec<u8>, Option<(u8, &'a [u8])>);
+
+/// What a stored key stands for. `None` when the bytes are not a stored key of a hashed space.
+pub fn parse(stored: &[u8]) -> Option<Parsed<'_>> {
     let escaped = stored.get(2..)?;
     let mut user = Vec::with_capacity(escaped.len());
     let mut at = 0;

@@ -8,8 +8,6 @@
 //! | Is it the same? | [`digest`], [`iblt`] |
 //! | What travels? | [`frame`], [`intervals`] |
 //! | How much is allowed? | [`limits`] |
-#![warn(clippy::pedantic)]
-#![allow(clippy::module_name_repetitions, clippy::missing_panics_doc, clippy::must_use_candidate)]
 
 pub mod columns;
 pub mod commit;

@@ -1,0 +1,174 @@
+//! Chooses how each range is brought up to date, and says why.
+//!
+//! The planner reads what both ends said of a fragment and returns [`Piece`]s; [`crate::source`] executes them. No piece is a copy
+//! unless the target's range is empty (invariant I12).
+
+use limosa_core::{FragmentFacts, FragmentId, KeyRange, Version};
+use limosa_wire::{HaveFragment, Method, PlanItem};
+
+/// One range of one fragment and what it needs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Piece {
+    /// Which keys.
+    pub range: KeyRange,
+    /// How.
+    pub method: Method,
+    /// What the target's map says of the range; frames start from here.
+    pub since: Version,
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// Changes in a range since a version, as the source's summaries know them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Estimate {
+    /// Entries that may have changed.
+    pub entries: u64,
+    /// Key and value bytes of those entries.
+    pub bytes: u64,
+}
+
+/// Whether the target changed keys that the source's history does not know of: they must be replaced.
+pub fn is_diverged(theirs: &HaveFragment) -> bool {
+    theirs.head != theirs.common
+}
+
+/// Whether anything at the target must be replaced, whatever its version: only allowed under an epoch above every one it holds.
+pub fn needs_epoch_above(pieces: &[Piece], theirs: &HaveFragment) -> bool {
+    let replaces = pieces.iter().any(|piece| piece.method == Method::Reconcile);
+    replaces || (is_diverged(theirs) && !theirs.head.is_zero())
+}
+
+/// What a fragment needs: nothing (no pieces), or one piece for each range that differs. Same inputs, same pieces.
+pub fn assess(ours: &FragmentFacts, theirs: &HaveFragment) -> Vec<Piece> {
+    let whole = |method, since, reason| vec![Piece { range: ours.range.clone(), method, since, reason }];
+    let stands_at = theirs.map.uniform();
+    if stands_at == Some(ours.head) && theirs.head == ours.head && !is_diverged(theirs) {
+        if theirs.state == ours.state {
+            return Vec::new();
+        }
+        return whole(Method::Reconcile, ours.head, "the versions are equal and the digests are not");
+    }
+    theirs.map.iter().filter_map(|(range, since)| assess_range(ours, theirs, range, since)).collect()
+}
+
+fn assess_range(ours: &FragmentFacts, theirs: &HaveFragment, range: KeyRange, since: Version) -> Option<Piece> {
+    let piece = |method, reason| Some(Piece { range, method, since, reason });
+    if since.is_zero() {
+        if theirs.head.is_zero() {
+            return if ours.head.is_zero() { None } else { piece(Method::Copy, "the target's range is empty") };
+        }
+        return piece(Method::Reconcile, "the epoch tables show no common point");
+    }
+    if since > ours.head || !ours.epochs.contains(since) {
+        return piece(Method::Reconcile, "the target's version is not in this history");
+    }
+    if since < ours.floor {
+        return piece(Method::Reconcile, "deletions behind the target's version were collected");
+    }
+    if is_diverged(theirs) && since == theirs.common {
+        return piece(Method::Delta, "the histories part at a known point: the changes since, and the target's own tail replaced");
+    }
+    if since == ours.head {
+        return None;
+    }
+    piece(Method::Delta, "the latest value of each key changed since a common version")
+}
+
+/// Whether the exact recent commits can bring every fragment up to date: each stands whole at a version of this history.
+pub fn may_tail(ours: &[FragmentFacts], theirs: &[HaveFragment]) -> bool {
+    ours.len() == theirs.len()
+        && ours.iter().zip(theirs).all(|(ours, theirs)| {
+            let clean = theirs.map.uniform() == Some(theirs.head) && !is_diverged(theirs);
+            clean
+                && theirs.head <= ours.head
+                && ours.epochs.contains(theirs.head)
+                && (theirs.head != ours.head || theirs.state == ours.state)
+        })
+}
+
+/// Round trips and a stage cost about as much as this many bytes: below it the exact commits win even when they are more.
+const TAIL_BONUS_BYTES: u64 = 64 << 10;
+
+/// Whether sending `tail_bytes` of commits beats a delta of `delta_bytes`.
+pub fn tail_wins(tail_bytes: u64, delta_bytes: u64) -> bool {
+    tail_bytes <= delta_bytes + TAIL_BONUS_BYTES
+}
+
+/// The line of the plan for one piece.
+pub fn item(fragment: FragmentId, piece: &Piece, estimate: Estimate) -> PlanItem {
+    let reason = if piece.since.is_zero() { piece.reason.to_owned() } else { format!("{} (since {})", piece.reason, piece.since) };
+    PlanItem { fragment, method: piece.method, entries: estimate.entries, bytes: estimate.bytes, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use limosa_core::{Digest, EpochRow, EpochTable, IntervalMap};
+
+    fn epochs(rows: &[(u32, u64)]) -> EpochTable {
+        EpochTable::from_rows(rows.iter().map(|&(epoch, first_seq)| EpochRow { epoch, first_seq, opener: 1 }).collect()).expect("in order")
+    }
+
+    fn ours(head: Version, floor: Version) -> FragmentFacts {
+        FragmentFacts {
+            id: FragmentId(0),
+            range: KeyRange::ALL,
+            head,
+            state: Digest(7),
+            content: Digest(7),
+            live: 10,
+            live_bytes: 100,
+            tombstones: 0,
+            floor,
+            epochs: epochs(&[(1, 1), (2, 51)]),
+        }
+    }
+
+    fn theirs(head: Version, common: Version, map: Version) -> HaveFragment {
+        let map = IntervalMap::new(KeyRange::ALL, map);
+        HaveFragment { id: FragmentId(0), head, state: Digest(7), live: 10, common, map, own_keys: Vec::new() }
+    }
+
+    #[test]
+    fn the_cheapest_safe_method_is_chosen() {
+        let v = Version::new;
+        let (zero, head) = (Version::ZERO, v(2, 60));
+        let drifted = HaveFragment { state: Digest(8), ..theirs(head, head, head) };
+        let cases = [
+            ("equal", ours(head, zero), theirs(head, head, head), None),
+            ("both empty", ours(zero, zero), HaveFragment { live: 0, ..theirs(zero, zero, zero) }, None),
+            ("drifted", ours(head, zero), drifted, Some(Method::Reconcile)),
+            ("behind", ours(head, zero), theirs(v(1, 40), v(1, 40), v(1, 40)), Some(Method::Delta)),
+            ("below the floor", ours(head, v(1, 45)), theirs(v(1, 40), v(1, 40), v(1, 40)), Some(Method::Reconcile)),
+            ("own tail", ours(head, zero), theirs(v(1, 55), v(1, 50), v(1, 50)), Some(Method::Delta)),
+            ("own tail, nothing new here", ours(v(1, 50), zero), theirs(v(1, 55), v(1, 50), v(1, 50)), Some(Method::Delta)),
+            ("no table", ours(head, zero), theirs(v(2, 60), zero, zero), Some(Method::Reconcile)),
+            ("empty target", ours(head, zero), theirs(zero, zero, zero), Some(Method::Copy)),
+            ("version cut off by a power loss", ours(head, zero), theirs(v(1, 55), v(1, 50), v(1, 55)), Some(Method::Reconcile)),
+        ];
+        for (name, ours, theirs, method) in cases {
+            let pieces = assess(&ours, &theirs);
+            assert_eq!(pieces.first().map(|piece| piece.method), method, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_interrupted_copy_goes_on_where_its_map_says() {
+        let mut target = theirs(Version::ZERO, Version::ZERO, Version::ZERO);
+        target.map.set(&KeyRange::new(&b""[..], Some(b"m"[..].into())), Version::new(2, 55));
+        let pieces = assess(&ours(Version::new(2, 60), Version::ZERO), &target);
+        let methods: Vec<_> = pieces.iter().map(|piece| (piece.method, piece.since)).collect();
+        assert_eq!(methods, [(Method::Delta, Version::new(2, 55)), (Method::Copy, Version::ZERO)]);
+    }
+
+    #[test]
+    fn commits_are_replayed_only_onto_a_version_of_the_same_history() {
+        let (head, old) = (Version::new(2, 60), Version::new(1, 40));
+        let ours = [ours(head, Version::ZERO)];
+        assert!(may_tail(&ours, &[theirs(old, old, old)]));
+        assert!(!may_tail(&ours, &[theirs(old, Version::new(1, 30), Version::new(1, 30))]), "own tail");
+        assert!(!may_tail(&ours, &[theirs(Version::new(1, 55), Version::new(1, 55), Version::new(1, 55))]), "beyond the cut");
+        assert!(tail_wins(10, 0) && !tail_wins(1 << 20, 1 << 10));
+    }
+}

@@ -1,0 +1,97 @@
+//! The live stream: commits behind the cut, from ring or journal; a target that falls behind both gets a delta instead.
+
+use limosa_core::limits::LIVE_BATCH_BYTES;
+use limosa_wire::{Ack, Message};
+
+use super::{Job, Phase, Source, TailRead};
+use crate::credit::{Credit, live_cost};
+use crate::error::SessionError;
+
+/// Whether there is a place to read on from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    /// Being looked for.
+    Opening,
+    /// More may lie behind it.
+    Ready,
+    /// Nothing lies behind it until the store publishes again.
+    CaughtUp,
+    /// The commits behind it are gone from ring and journal.
+    Lost,
+}
+
+/// The state of the live stream.
+#[derive(Debug)]
+pub(super) struct Live {
+    credit: Credit,
+    window: u64,
+    place: Place,
+    /// The store published while a read was under way: its "nothing yet" may be old.
+    published: bool,
+    sealed: Option<u64>,
+    upto: u64,
+}
+
+impl Live {
+    pub(super) fn new(window: u64) -> Self {
+        Self { credit: Credit::new(window), window, place: Place::Opening, published: false, sealed: None, upto: 0 }
+    }
+
+    pub(super) fn restart(&mut self) {
+        *self = Self::new(self.window);
+    }
+
+    pub(super) fn seal(&mut self, position: u64) {
+        self.sealed = Some(position);
+    }
+
+    pub(super) fn sealed(&self) -> Option<u64> {
+        self.sealed
+    }
+
+    pub(super) fn opened(&mut self, found: bool) {
+        self.place = if found { Place::Ready } else { Place::Lost };
+    }
+
+    pub(super) fn wake(&mut self) {
+        self.published = true;
+        if self.place == Place::CaughtUp {
+            self.place = Place::Ready;
+        }
+    }
+
+    /// False when the target acknowledges what was never sent.
+    #[must_use]
+    pub(super) fn acknowledge(&mut self, ack: Ack) -> bool {
+        ack.live <= self.upto.max(self.sealed.unwrap_or(0)) && self.credit.give_back(ack.live_bytes)
+    }
+}
+
+impl Source {
+    pub(super) fn pump_live(&mut self) -> Result<(), SessionError> {
+        match self.live.place {
+            Place::Ready if !self.job_under_way && self.live.credit.is_open() => {
+                self.live.published = false;
+                self.job(Job::ReadTail { max_bytes: LIVE_BATCH_BYTES });
+            }
+            Place::Lost if !self.job_under_way => self.compare(),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_tail(&mut self, read: TailRead) {
+        assert_eq!(self.phase, Phase::Live, "the tail is read in the live phase only");
+        match read {
+            TailRead::CaughtUp if self.live.published => self.live.place = Place::Ready,
+            TailRead::CaughtUp => self.live.place = Place::CaughtUp,
+            // The target is where the last message left it: it offers no more than what changed since, and streams again behind that.
+            TailRead::Lost => self.live.place = Place::Lost,
+            TailRead::Batch(live) => {
+                self.live.credit.spend(live_cost(&live));
+                self.live.upto = live.upto;
+                self.send(Message::Live(live));
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! From the target's Have to the Plan: what each range needs, what that costs, and whether the exact commits are the cheaper way.
+
+use limosa_core::{FragmentId, KeyRange, Version};
+use limosa_wire::{Have, HaveFragment, Message, Method, Plan, PlanItem};
+
+use super::{Job, Phase, Source, TargetState};
+use crate::error::SessionError;
+use crate::plan::{self, Estimate, Piece};
+
+impl Source {
+    pub(super) fn on_have(&mut self, have: Have) -> Result<(), SessionError> {
+        for fragment in have.fragments {
+            self.take_have(fragment)?;
+        }
+        if have.last { self.assess() } else { Ok(()) }
+    }
+
+    fn take_have(&mut self, mut have: HaveFragment) -> Result<(), SessionError> {
+        let malformed = |why| SessionError::Malformed { message: "Have", why };
+        let cut = self.cut.as_ref().expect("an offer holds its cut");
+        let facts = cut.facts.get(&have.id).ok_or_else(|| malformed("a fragment that was not offered"))?;
+        if *have.map.range() != facts.range {
+            return Err(malformed("a map of another range than the fragment's"));
+        }
+        let mut keys = std::mem::take(&mut have.own_keys);
+        if let Some(known) = self.targets.get_mut(&have.id) {
+            known.own_keys.append(&mut keys);
+        } else {
+            let map = have.map.clone();
+            self.targets.insert(have.id, TargetState { map, have, own_keys: keys });
+        }
+        Ok(())
+    }
+
+    fn assess(&mut self) -> Result<(), SessionError> {
+        let cut = self.cut.as_ref().expect("an offer holds its cut");
+        if self.targets.len() != cut.facts.len() {
+            return Err(SessionError::Malformed { message: "Have", why: "a fragment missing" });
+        }
+        self.pieces.clear();
+        let mut epoch_above = false;
+        for (facts, target) in cut.facts.values().zip(self.targets.values_mut()) {
+            target.own_keys.sort_unstable();
+            target.own_keys.dedup();
+            let pieces = plan::assess(facts, &target.have);
+            epoch_above |= plan::needs_epoch_above(&pieces, &target.have);
+            self.pieces.extend(pieces.into_iter().map(|piece| (facts.id, piece)));
+        }
+        let theirs = self.hello.as_ref().map_or(0, |hello| hello.epoch_max);
+        if epoch_above && self.own_epoch() <= theirs {
+            // The same epoch on both sides and yet something to replace: two openers, or a drift. Rise above it first, then offer again.
+            self.release_cut();
+            self.phase = Phase::Comparing;
+            self.job(Job::OpenEpoch { above: theirs });
+            return Ok(());
+        }
+        self.phase = Phase::Planning;
+        let facts: Vec<_> = cut.facts.values().cloned().collect();
+        let haves: Vec<_> = self.targets.values().map(|target| target.have.clone()).collect();
+        self.may_tail = plan::may_tail(&facts, &haves);
+        self.tail_bytes = None;
+        if self.may_tail {
+            self.job(Job::OpenTail(haves.iter().map(|have| (have.id, have.head)).collect()));
+        } else {
+            self.estimate();
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_tail_opened(&mut self, bytes: Option<u64>) -> Result<(), SessionError> {
+        match self.phase {
+            Phase::Planning => {
+                self.tail_bytes = bytes;
+                self.estimate();
+            }
+            Phase::Sealing | Phase::Live => self.live.opened(bytes.is_some()),
+            phase => unreachable!("no tail is asked for while {}", phase.word()),
+        }
+        Ok(())
+    }
+
+    fn estimate(&mut self) {
+        let ranges: Vec<(FragmentId, KeyRange, Version)> =
+            self.pieces.iter().map(|(id, piece)| (*id, piece.range.clone(), piece.since)).collect();
+        self.job(Job::Estimate(ranges));
+    }
+
+    pub(super) fn on_estimated(&mut self, estimates: &[Estimate]) -> Result<(), SessionError> {
+        assert_eq!(estimates.len(), self.pieces.len(), "one estimate for each piece");
+        let delta_bytes: u64 = estimates.iter().map(|estimate| estimate.bytes).sum();
+        if let Some(tail_bytes) = self.tail_bytes
+            && plan::tail_wins(tail_bytes, delta_bytes)
+        {
+            self.start_tail(tail_bytes);
+            return Ok(());
+        }
+        let items = self.pieces.iter().zip(estimates).map(|((id, piece), estimate)| plan::item(*id, piece, *estimate)).collect();
+        self.announce(items);
+        self.progress.bytes_total = delta_bytes;
+        let ranges = self.ranges_to_reconcile();
+        if ranges.is_empty() {
+            self.start_sending();
+        } else {
+            self.start_reconciling(ranges);
+        }
+        Ok(())
+    }
+
+    /// The exact commits: no stage, no seal; the live stream starts where the target is.
+    fn start_tail(&mut self, bytes: u64) {
+        let reason = "the recent commits are at hand and no more than the delta".to_owned();
+        let fragment = self.targets.keys().next().copied().unwrap_or_default();
+        self.announce(vec![PlanItem { fragment, method: Method::Tail, entries: 0, bytes, reason }]);
+        self.progress.bytes_total = bytes;
+        self.release_cut();
+        self.phase = Phase::Live;
+        self.live.opened(true);
+    }
+
+    fn announce(&mut self, items: Vec<PlanItem>) {
+        for item in &items {
+            *self.methods.entry(item.method).or_default() += item.bytes;
+        }
+        self.send(Message::Plan(Plan { items }));
+    }
+
+    fn ranges_to_reconcile(&mut self) -> Vec<(FragmentId, KeyRange)> {
+        let compared = |piece: &Piece| piece.method == Method::Reconcile;
+        let ranges: Vec<_> =
+            self.pieces.iter().filter(|(_, piece)| compared(piece)).map(|(id, piece)| (*id, piece.range.clone())).collect();
+        for (id, range) in &ranges {
+            // Both ends forget what the map said of a range under comparison: its frames start from zero.
+            let target = self.targets.get_mut(id).expect("pieces are of known fragments");
+            target.map.set(range, Version::ZERO);
+        }
+        ranges
+    }
+}

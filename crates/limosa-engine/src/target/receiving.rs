@@ -1,0 +1,144 @@
+//! Frames into the stage, the seal, the live stream, and the acks that give credits back.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use limosa_core::{FragmentId, KeyRange, Mode};
+use limosa_wire::{Ack, FrameMessage, Live, Message, Ready, Seal};
+
+use super::{Job, Phase, Target};
+use crate::credit::{frame_cost, live_cost};
+use crate::error::SessionError;
+
+/// Running totals behind one frame or live message.
+#[derive(Clone, Copy, Debug)]
+enum Taken {
+    Frame { number: u64, bytes: u64 },
+    Live { upto: u64, bytes: u64 },
+}
+
+/// Counts what came since the last offer, what is appended and what is durable.
+#[derive(Debug, Default)]
+pub(super) struct Receiving {
+    frames: u64,
+    frame_bytes: u64,
+    live_bytes: u64,
+    entries: u64,
+    sealed: Option<u64>,
+    /// Jobs asked for, oldest first.
+    asked: VecDeque<Taken>,
+    /// Appended at a position, not yet durable.
+    appended: VecDeque<(u64, Taken)>,
+    durable: Ack,
+}
+
+impl Receiving {
+    pub(super) fn durable_bytes(&self) -> u64 {
+        self.durable.frame_bytes
+    }
+
+    pub(super) fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    pub(super) fn staged(&mut self, position: u64) {
+        self.answer(position);
+    }
+
+    pub(super) fn replicated(&mut self, position: u64) {
+        self.answer(position);
+    }
+
+    fn answer(&mut self, position: u64) {
+        let taken = self.asked.pop_front().expect("answers come in the order of the jobs");
+        self.appended.push_back((position, taken));
+    }
+
+    /// The new ack, if more is durable than was acknowledged.
+    fn durable(&mut self, position: u64) -> Option<Ack> {
+        let before = self.durable;
+        while let Some(&(appended, taken)) = self.appended.front()
+            && appended <= position
+        {
+            self.appended.pop_front();
+            match taken {
+                Taken::Frame { number, bytes } => (self.durable.frames, self.durable.frame_bytes) = (number, bytes),
+                Taken::Live { upto, bytes } => (self.durable.live, self.durable.live_bytes) = (upto, bytes),
+            }
+        }
+        (self.durable != before).then_some(self.durable)
+    }
+}
+
+impl Target {
+    pub(super) fn on_frame(&mut self, message: FrameMessage) -> Result<(), SessionError> {
+        let malformed = |why| SessionError::Malformed { message: "Frame", why };
+        let expected = self.receiving.frames + 1;
+        if message.number != expected {
+            return Err(malformed("a number out of turn"));
+        }
+        if self.comparing.is_some() {
+            return Err(malformed("a comparison still under way"));
+        }
+        if message.frame.mode != Mode::Advance && self.offered_epoch() <= self.epoch_max() {
+            return Err(malformed("replacing under an epoch that is not above every one held here"));
+        }
+        let cost = frame_cost(&message);
+        self.receiving.frames = expected;
+        self.receiving.frame_bytes += cost;
+        self.receiving.entries += message.frame.entries.len() as u64;
+        self.receiving.asked.push_back(Taken::Frame { number: expected, bytes: self.receiving.frame_bytes });
+        let drop_keys = self.take_drop_keys(message.frame.fragment, &message.frame.range);
+        self.job(Job::Apply { frame: message.frame, drop_keys });
+        Ok(())
+    }
+
+    fn offered_epoch(&self) -> u32 {
+        let fragments = self.offer.as_ref().map_or(&[][..], |offer| &offer.fragments);
+        fragments.iter().map(|fragment| fragment.epochs.epoch()).max().unwrap_or(0)
+    }
+
+    fn take_drop_keys(&mut self, fragment: FragmentId, range: &KeyRange) -> Vec<Bytes> {
+        let Some(keys) = self.drop_keys.get_mut(&fragment) else { return Vec::new() };
+        let start = keys.partition_point(|key| key < &range.start);
+        let end = range.end.as_ref().map_or(keys.len(), |end| keys.partition_point(|key| key < end));
+        keys.drain(start..end.max(start)).collect()
+    }
+
+    pub(super) fn on_seal(&mut self, mut seal: Seal) -> Result<(), SessionError> {
+        if seal.fragments.len() != self.haves.len() {
+            return Err(SessionError::Malformed { message: "Seal", why: "other fragments than were offered" });
+        }
+        for sealed in &mut seal.fragments {
+            let own = self.facts.get(&sealed.id).map_or(limosa_core::Version::ZERO, |facts| facts.floor);
+            // By comparing, no deletion behind the seal was learnt; by delta and copy, all that the source still knew.
+            sealed.floor = if self.compared.contains(&sealed.id) { sealed.head } else { sealed.floor.max(own) };
+        }
+        self.receiving.sealed = Some(seal.position);
+        self.phase = Phase::Installing;
+        self.job(Job::Install(seal.fragments));
+        Ok(())
+    }
+
+    pub(super) fn on_installed(&mut self) {
+        let position = self.receiving.sealed.expect("installed behind a seal");
+        self.stage = None;
+        self.suspects.clear();
+        self.drop_keys.clear();
+        self.receiving.appended.clear(); // the install's own flush covered them
+        self.send(Message::Ready(Ready { position }));
+        self.enter_live();
+    }
+
+    pub(super) fn on_live(&mut self, live: Live) {
+        self.receiving.live_bytes += live_cost(&live);
+        self.receiving.asked.push_back(Taken::Live { upto: live.upto, bytes: self.receiving.live_bytes });
+        self.job(Job::Replicate { records: live.records, epochs: live.epochs, checks: live.checks });
+    }
+
+    pub(super) fn on_durable(&mut self, position: u64) {
+        if let Some(ack) = self.receiving.durable(position) {
+            self.send(Message::Ack(ack));
+        }
+    }
+}

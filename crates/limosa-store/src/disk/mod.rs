@@ -6,6 +6,7 @@
 //! # Not here
 //! - What is assumed of a real disk: `docs/format.md`, last section.
 
+mod content;
 mod memory;
 mod real;
 

@@ -10,7 +10,7 @@ use limosa_core::varint::{self, Reader};
 pub const BODY_BYTES_MAX: usize = COMMIT_BYTES_MAX + (64 << 20);
 /// Bytes of a group's header.
 pub(crate) const HEADER_BYTES: usize = 56;
-const MAGIC: [u8; 4] = *b"LGRP";
+pub(crate) const MAGIC: [u8; 4] = *b"LGRP";
 
 const _: () = assert!(BODY_BYTES_MAX < u32::MAX as usize, "lengths and counts of a group fit 32 bits");
 
@@ -71,6 +71,11 @@ impl Group {
     /// Whether there is no record.
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Bytes that the group takes in the journal.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.len() as u64
     }
 
     /// Bytes of the records so far.
@@ -209,6 +214,11 @@ impl<'a> GroupView<'a> {
     /// The point behind the last record.
     pub fn end(&self) -> Point {
         self.header.end()
+    }
+
+    /// Whether it continues the history that ends at `before`.
+    pub(crate) fn follows(&self, before: Point) -> bool {
+        self.header.first == before.position.next() && self.header.chain == before.chain.extended(self.body)
     }
 
     /// The records with their positions.

@@ -26,6 +26,10 @@ mod group;
 mod position;
 mod reader;
 mod record;
+mod recover;
+mod segment;
+mod shared;
+mod window;
 mod writer;
 
 pub use chain::{Chain, Point};

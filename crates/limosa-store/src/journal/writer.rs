@@ -1,16 +1,28 @@
 //! The writing end of the journal.
+//!
+//! ```text
+//! write ──ok──> flush ──ok──> (published by the store) ..
+//!   │              └─failed─> poisoned, until opened again: the system may have dropped the bytes and call the next flush a success
+//!   ├─no room─> the part written is cut off again: usable, the same write works later
+//!   └─else────> poisoned
+//! ```
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::group::Salt;
+use super::recover::{self, Found, Last};
+use super::segment::{self, SegmentHeader};
+use super::shared::{Mark, Segment, Shared, Table};
 use super::{Group, JournalHandle, Owner, Point, Position};
-use crate::disk::Disk;
-use crate::error::StoreError;
+use crate::disk::{Disk, DiskFile, Open};
+use crate::error::{StoreError, is_full};
 
 /// What may be chosen about a journal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct JournalOptions {
-    /// A segment that has reached this many bytes is followed by a new one. Default 64 MiB.
+    /// A group that would take a segment beyond this many bytes goes into a new one. Default 64 MiB.
     pub segment_bytes: u64,
 }
 
@@ -29,7 +41,7 @@ pub struct Recovered {
     pub torn: Option<TornTail>,
 }
 
-/// A write that the last crash had torn; it had never been flushed.
+/// A write that the last crash had torn; nothing proves that it had been flushed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TornTail {
     /// The segment.
@@ -44,46 +56,189 @@ pub struct TornTail {
 
 /// The writing end. There is one of it; the folder's lock sees to that.
 #[derive(Debug)]
-pub struct Journal {}
+pub struct Journal {
+    shared: Arc<Shared>,
+    options: JournalOptions,
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+    salt: Salt,
+    /// Behind the last group written, bytes from the start of the file.
+    offset: u64,
+    end: Point,
+    flushed: Position,
+    /// What the last header written says was flushed.
+    proven: Position,
+    /// What failed, if anything did.
+    poison: Option<String>,
+}
 
 /// A flush that can run without the journal at hand, while groups go on being written.
 #[derive(Debug)]
-pub struct FlushJob {}
+#[must_use = "a flush counts when its outcome is handed to Journal::flushed_by"]
+pub struct FlushJob {
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+    upto: Position,
+    is_needed: bool,
+}
 
 /// A flush that has run.
 #[derive(Debug)]
-pub struct FlushDone {}
+#[must_use = "a flush counts when its outcome is handed to Journal::flushed_by"]
+pub struct FlushDone {
+    upto: Position,
+    path: PathBuf,
+    outcome: io::Result<()>,
+}
 
 impl FlushJob {
     /// Flushes; blocks for as long as the disk takes.
     pub fn run(self) -> FlushDone {
-        FlushDone {}
+        let outcome = if self.is_needed { self.file.flush() } else { Ok(()) };
+        FlushDone { upto: self.upto, path: self.path, outcome }
     }
 }
 
 impl Journal {
-    /// Opens or creates the journal in `dir` (which must be there), and checks it from `expect` on: the point up to which the checkpoint holds it
-    /// ([`Point::genesis`] without one). A torn tail is cut. Everything is published and on the disk when this returns.
+    /// Opens or creates the journal in `dir` (which must be there), and checks it from `expect` on: the point up to which the
+    /// checkpoint holds it, [`Point::genesis`] without one. A torn tail is cut. Everything found is on the disk and published when this
+    /// returns; [`JournalHandle::reader`] from `expect.position.next()` replays what the checkpoint lacks.
     ///
     /// # Errors
     /// Damage, a broken chain, positions missing from `expect` on, another node's segments, a newer format, a failing disk.
     pub fn open(
-        disk: Arc<dyn Disk>, dir: &Path, owner: Owner, options: JournalOptions, expect: Point,
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        owner: Owner,
+        options: JournalOptions,
+        expect: Point,
     ) -> Result<(Self, Recovered), StoreError> {
-        let _ = (disk, dir, owner, options);
-        Ok((Self {}, Recovered { end: expect, torn: None }))
+        let Found { mut segments, end, last } = recover::judge(&*disk, dir, owner, expect)?;
+        let (file, path, torn, unproven) = match last {
+            Last::Segment { file, path, torn, unproven } => (file, path, torn, Some(unproven)),
+            Last::None => {
+                segments.push_back(Segment::new(end));
+                let (file, path) = create_segment(&*disk, dir, SegmentHeader { owner, before: end }).map_err(|failure| failure.error)?;
+                (file, path, None, None)
+            }
+        };
+        let last = segments.back().expect("one was found or made");
+        let (offset, first) = (last.end, last.first);
+        let published = Position::ZERO;
+        let shared = Arc::new(Shared::new(disk, dir.to_path_buf(), owner, Table { segments, published }));
+        let salt = segment::salt(owner, first);
+        let (flushed, proven, poison) = (end.position, end.position, None);
+        let mut journal = Self { shared, options, file, path, salt, offset, end, flushed, proven, poison };
+        if let Some(unproven) = unproven {
+            journal.settle(unproven, torn.is_some())?;
+        }
+        journal.publish();
+        Ok((journal, Recovered { end, torn }))
     }
 
-    /// Appends a group with one write. Not on the disk before [`Journal::flush`], not for readers before [`Journal::publish`].
+    /// Puts what was found on the disk, and cuts what was torn.
+    fn settle(&mut self, unproven: u64, is_torn: bool) -> Result<(), StoreError> {
+        if is_torn {
+            self.file.set_bytes(self.offset).map_err(|error| StoreError::io("cut", &self.path, error))?;
+        } else if unproven == self.offset {
+            return Ok(());
+        }
+        // After a failed flush the system may hold groups in memory only and believe them to be on the disk. Writing the same bytes
+        // again makes it flush them; a crash meanwhile leaves old or new sectors, which are the same.
+        rewrite(&*self.file, unproven, self.offset).map_err(|error| StoreError::io("write", &self.path, error))?;
+        // With all attributes: a cut that came back after a later, shorter write would put old groups behind new ones.
+        self.file.flush_all().map_err(|error| StoreError::io("flush", &self.path, error))?;
+        self.proven = Position::ZERO;
+        match self.mark() {
+            Err(StoreError::DiskFull { .. }) => Ok(()), // a full disk must not keep a node from starting
+            outcome => outcome,
+        }
+    }
+
+    /// Appends a group with one write and leaves it as it is. Not on the disk before [`Journal::flush`], not for readers before
+    /// [`Journal::publish`]. An empty group changes nothing.
     ///
     /// # Errors
     /// A full disk: nothing of the group is in the journal, the same call works later. Anything else poisons.
+    ///
+    /// # Panics
+    /// If the group does not start behind the last one.
     pub fn write(&mut self, group: &mut Group) -> Result<Point, StoreError> {
-        let _ = group;
-        Err(StoreError::Poisoned { why: "the journal is being built".into() })
+        self.usable()?;
+        if group.is_empty() {
+            return Ok(self.end);
+        }
+        let has_groups = self.offset > segment::HEADER_BYTES as u64;
+        if has_groups && self.offset + group.bytes() > self.options.segment_bytes {
+            self.rotate()?;
+        }
+        self.append(group)?;
+        Ok(self.end)
     }
 
-    /// Makes everything written survive a crash; answers up to where. Does nothing when everything is flushed.
+    /// Writes a mark that what is flushed was flushed, if the last header does not say so yet: from then on damage in the last group is
+    /// told from a torn write. For quiet moments and a clean stop.
+    ///
+    /// # Errors
+    /// As [`Journal::write`].
+    pub fn mark(&mut self) -> Result<(), StoreError> {
+        self.usable()?;
+        if self.proven >= self.end.position || self.flushed < self.end.position {
+            return Ok(());
+        }
+        self.append(&mut Group::new(self.end.position.next()))
+    }
+
+    fn append(&mut self, group: &mut Group) -> Result<(), StoreError> {
+        let (bytes, end) = group.seal(self.salt, self.end, self.flushed);
+        let count = bytes.len() as u64;
+        if let Err(error) = self.file.write_at(self.offset, bytes) {
+            return Err(self.take_back(error));
+        }
+        let mark = Mark { before: self.end, offset: self.offset };
+        self.offset += count;
+        self.end = end;
+        self.proven = self.flushed;
+        let mut table = self.shared.table();
+        let segment = table.segments.back_mut().expect("a journal has a segment");
+        segment.note(mark);
+        segment.end = self.offset;
+        Ok(())
+    }
+
+    /// Cuts off what a failed write may have left. Only a full disk leaves the journal usable: after any other error the file can't be
+    /// relied on.
+    fn take_back(&mut self, error: io::Error) -> StoreError {
+        let cut = self.file.set_bytes(self.offset);
+        if let Err(cut) = cut {
+            self.poison(format!("a write to {} failed ({error}), and so did cutting it off ({cut})", self.path.display()));
+        } else if !is_full(&error) {
+            self.poison(format!("a write to {} failed: {error}", self.path.display()));
+        }
+        StoreError::io("write", &self.path, error)
+    }
+
+    /// Starts a new segment.
+    fn rotate(&mut self) -> Result<(), StoreError> {
+        // The old segment first: that the new one exists proves that all before it was flushed, so that a fault in it is damage.
+        self.flush()?;
+        let header = SegmentHeader { owner: self.shared.owner, before: self.end };
+        let (file, path) = create_segment(&*self.shared.disk, &self.shared.dir, header).map_err(|failure| {
+            if !failure.is_undone {
+                self.poison(failure.error.to_string());
+            }
+            failure.error
+        })?;
+        self.file = file;
+        self.path = path;
+        self.salt = segment::salt(self.shared.owner, header.first());
+        self.offset = segment::HEADER_BYTES as u64;
+        self.proven = self.flushed;
+        self.shared.table().segments.push_back(Segment::new(self.end));
+        Ok(())
+    }
+
+    /// Makes everything written survive a crash; answers up to where. Asks nothing of the disk when everything is flushed.
     ///
     /// # Errors
     /// A failed flush poisons the journal until it is opened again.
@@ -97,7 +252,9 @@ impl Journal {
     /// # Errors
     /// The journal is poisoned.
     pub fn flush_job(&self) -> Result<FlushJob, StoreError> {
-        Ok(FlushJob {})
+        self.usable()?;
+        let is_needed = self.flushed < self.end.position;
+        Ok(FlushJob { file: Arc::clone(&self.file), path: self.path.clone(), upto: self.end.position, is_needed })
     }
 
     /// Takes note of a flush that ran elsewhere.
@@ -105,43 +262,115 @@ impl Journal {
     /// # Errors
     /// It failed: the journal is poisoned from now on.
     pub fn flushed_by(&mut self, done: FlushDone) -> Result<Position, StoreError> {
-        let _ = done;
-        Ok(Position::ZERO)
+        self.usable()?;
+        if let Err(error) = done.outcome {
+            self.poison(format!("a flush of {} failed: {error}", done.path.display()));
+            return Err(StoreError::Io { op: "flush", path: done.path, source: error });
+        }
+        // Segments before the current one were flushed when it was made, so one file's flush covers everything up to `upto`.
+        self.flushed = self.flushed.max(done.upto);
+        Ok(self.flushed)
     }
 
     /// Shows readers everything written so far.
-    pub fn publish(&self) {}
+    pub fn publish(&self) {
+        self.shared.table().published = self.end.position;
+    }
 
     /// Where the last written group ends.
     pub fn end(&self) -> Point {
-        Point::genesis(&Owner { cluster: [0; 16], incarnation: 0 })
+        self.end
     }
 
     /// Up to where everything is known to be on the disk.
     pub fn flushed(&self) -> Position {
-        Position::ZERO
+        self.flushed
     }
 
     /// The reading side.
     pub fn handle(&self) -> JournalHandle {
-        JournalHandle {}
+        JournalHandle { shared: Arc::clone(&self.shared) }
     }
 
-    /// Deletes the segments whose records are all below `below`; the last segment stays. Answers how many went.
+    /// Deletes the segments whose records are all below `below`; the last segment stays. Answers how many went. The checkpoint must hold
+    /// them.
     ///
     /// # Errors
     /// A failing disk; what was deleted before it stays deleted.
     pub fn release(&mut self, below: Position) -> Result<usize, StoreError> {
-        let _ = below;
-        Ok(0)
+        let mut released = 0;
+        while let Some(first) = self.forget_below(below) {
+            let path = segment::path(&self.shared.dir, first);
+            self.shared.disk.remove(&path).map_err(|error| StoreError::io("remove", &path, error))?;
+            // Each removal by itself, the oldest first: two that reach the disk in the other order would leave a hole.
+            self.shared.disk.flush_dir(&self.shared.dir).map_err(|error| StoreError::io("flush", &self.shared.dir, error))?;
+            released += 1;
+        }
+        Ok(released)
     }
 
-    /// Writes a mark that what is flushed was flushed, if the last header does not say so yet: from then on damage in the last group is
-    /// told from a torn write. For quiet moments and a clean stop.
-    ///
-    /// # Errors
-    /// As [`Journal::write`].
-    pub fn mark(&mut self) -> Result<(), StoreError> {
-        Ok(())
+    /// Takes the oldest segment out of the table if it lies below `below`, before its file goes: readers are told that it was released.
+    fn forget_below(&self, below: Position) -> Option<Position> {
+        let mut table = self.shared.table();
+        let is_below = table.segments.get(1).is_some_and(|next| next.first <= below);
+        if is_below { table.segments.pop_front().map(|segment| segment.first) } else { None }
     }
+
+    fn usable(&self) -> Result<(), StoreError> {
+        self.poison.clone().map_or(Ok(()), |why| Err(StoreError::Poisoned { why }))
+    }
+
+    fn poison(&mut self, why: String) {
+        tracing::error!(%why, "the journal takes no more writes");
+        self.poison.get_or_insert(why);
+    }
+}
+
+/// A segment that could not be made.
+struct CreateFailure {
+    error: StoreError,
+    /// Whether the folder is as before.
+    is_undone: bool,
+}
+
+/// Makes a segment and puts it on the disk before the first group goes into it.
+fn create_segment(disk: &dyn Disk, dir: &Path, header: SegmentHeader) -> Result<(Arc<dyn DiskFile>, PathBuf), CreateFailure> {
+    let path = segment::path(dir, header.first());
+    let made = make_segment(disk, dir, &path, header);
+    made.map(|file| (file, path.clone())).map_err(|(op, error)| {
+        // Left behind, a file with this name would end the segment before it at the wrong position.
+        let is_undone = is_full(&error) && disk.remove(&path).map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |()| true);
+        CreateFailure { error: StoreError::io(op, &path, error), is_undone }
+    })
+}
+
+fn make_segment(
+    disk: &dyn Disk,
+    dir: &Path,
+    path: &Path,
+    header: SegmentHeader,
+) -> Result<Arc<dyn DiskFile>, (&'static str, io::Error)> {
+    let file = disk.open(path, Open::Create).map_err(|error| ("create", error))?;
+    file.set_bytes(0).map_err(|error| ("cut", error))?; // what a torn creation left
+    file.write_at(0, &header.encode()).map_err(|error| ("write", error))?;
+    // The header before any group: a file longer than a header then always has one, and a bad one is damage.
+    file.flush_all().map_err(|error| ("flush", error))?;
+    // The name before any group counts as flushed: a flushed group in a file without a name is lost.
+    disk.flush_dir(dir).map_err(|error| ("flush", error))?;
+    Ok(file)
+}
+
+/// Writes what lies in `from..to` again, as it is.
+fn rewrite(file: &dyn DiskFile, mut from: u64, to: u64) -> io::Result<()> {
+    let mut bytes = vec![0; 256 << 10];
+    while from < to {
+        let count = bytes.len().min(usize::try_from(to - from).unwrap_or(usize::MAX));
+        let read = file.read_at(from, &mut bytes[..count])?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        file.write_at(from, &bytes[..read])?;
+        from += read as u64;
+    }
+    Ok(())
 }

@@ -75,9 +75,11 @@ fn assess_range(ours: &FragmentFacts, theirs: &HaveFragment, range: KeyRange, si
     piece(Method::Delta, "the latest value of each key changed since a common version")
 }
 
-/// Whether the exact recent commits can bring every fragment up to date: each stands whole at a version of this history.
+/// Whether the exact recent commits can bring every fragment up to date: each stands whole at a version of this history, and the target is
+/// not empty (a copy is staged, so that readers never see half of it).
 pub fn may_tail(ours: &[FragmentFacts], theirs: &[HaveFragment]) -> bool {
     ours.len() == theirs.len()
+        && theirs.iter().any(|theirs| !theirs.head.is_zero())
         && ours.iter().zip(theirs).all(|(ours, theirs)| {
             let clean = theirs.map.uniform() == Some(theirs.head) && !is_diverged(theirs);
             clean
@@ -90,9 +92,9 @@ pub fn may_tail(ours: &[FragmentFacts], theirs: &[HaveFragment]) -> bool {
 /// Round trips and a stage cost about as much as this many bytes: below it the exact commits win even when they are more.
 const TAIL_BONUS_BYTES: u64 = 64 << 10;
 
-/// Whether sending `tail_bytes` of commits beats a delta of `delta_bytes`.
+/// Whether sending `tail_bytes` of commits beats a delta of `delta_bytes`. No commits at all: the seal carries new epoch rows, a tail would not.
 pub fn tail_wins(tail_bytes: u64, delta_bytes: u64) -> bool {
-    tail_bytes <= delta_bytes + TAIL_BONUS_BYTES
+    tail_bytes > 0 && tail_bytes <= delta_bytes + TAIL_BONUS_BYTES
 }
 
 /// The line of the plan for one piece.

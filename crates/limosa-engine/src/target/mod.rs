@@ -284,7 +284,8 @@ impl Target {
     }
 
     fn epoch_max(&self) -> u32 {
-        self.facts.values().map(|facts| facts.epochs.epoch()).max().unwrap_or(0)
+        // A table may have been lost; the entries still carry their epochs.
+        self.facts.values().map(|facts| facts.epochs.epoch().max(facts.head.epoch)).max().unwrap_or(0)
     }
 
     /// Drops everything of the current offer and waits for the next one; the fragment will be compared by content.

@@ -7,7 +7,9 @@ use proptest::prelude::*;
 
 fn columns(entries: &[EntryRef<'_>]) -> Columns {
     let mut builder = ColumnsBuilder::default();
-    entries.iter().for_each(|entry| builder.push(*entry));
+    for entry in entries {
+        builder.push(*entry);
+    }
     builder.finish()
 }
 

@@ -3,7 +3,10 @@
 //! zstd is used in one shot on both sides: the decompressor writes straight into a buffer of the declared and checked size,
 //! so it needs no window of its own and a stream that would give more fails. What zstd's own header declares is never believed.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
+use zstd::bulk::{Compressor, Decompressor};
 
 use crate::error::{WireError, limit};
 use crate::generated::{self as pb, Compression as Method};
@@ -23,6 +26,12 @@ const LEVEL: i32 = 1;
 const WORTHWHILE_BYTES: usize = 256;
 /// What is compressed first, to see whether the rest would shrink.
 const SAMPLE_BYTES: usize = 8 << 10;
+
+thread_local! {
+    // Making these costs more than compressing a small frame. They hold no state from one section to the next.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = RefCell::new(Compressor::new(LEVEL).ok());
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = RefCell::new(Decompressor::new().ok());
+}
 
 /// Describes `raw` and gives the bytes to send. Bytes that are not compressed are shared, not copied.
 pub(crate) fn pack(raw: Bytes, compression: Compression) -> (pb::Section, Bytes) {
@@ -57,11 +66,15 @@ fn compress(raw: &[u8]) -> Option<Vec<u8>> {
     if raw.len() < WORTHWHILE_BYTES {
         return None;
     }
-    let squeeze = |bytes: &[u8]| zstd::bulk::compress(bytes, LEVEL).ok().filter(|packed| shrinks(packed.len(), bytes.len()));
     if raw.len() > 2 * SAMPLE_BYTES {
         squeeze(&raw[..SAMPLE_BYTES])?;
     }
     squeeze(raw)
+}
+
+fn squeeze(raw: &[u8]) -> Option<Vec<u8>> {
+    let packed = COMPRESSOR.with_borrow_mut(|compressor| compressor.as_mut()?.compress(raw).ok())?;
+    shrinks(packed.len(), raw.len()).then_some(packed)
 }
 
 /// A sixteenth less at least: less than that is not worth the peer's time to decompress.
@@ -72,9 +85,8 @@ fn shrinks(packed: usize, raw: usize) -> bool {
 fn decompress(bytes: &[u8], raw_bytes: usize, what: &'static str, max: usize) -> Result<Bytes, WireError> {
     limit(what, raw_bytes, max)?;
     let mut out = Vec::with_capacity(raw_bytes);
-    let mut decompressor = zstd::bulk::Decompressor::new().map_err(|_| WireError::invalid(what, "no decompressor"))?;
-    let written = decompressor.decompress_to_buffer(bytes, &mut out).map_err(|_| WireError::invalid(what, "it does not decompress"))?;
-    if written != raw_bytes {
+    let written = DECOMPRESSOR.with_borrow_mut(|decompressor| decompressor.as_mut()?.decompress_to_buffer(bytes, &mut out).ok());
+    if written.ok_or(WireError::invalid(what, "it does not decompress"))? != raw_bytes {
         return Err(WireError::invalid(what, "it decompresses to another size than declared"));
     }
     Ok(out.into())
@@ -99,24 +111,32 @@ mod tests {
         assert!(bytes.len() < text.len() / 20);
         assert_eq!(unpack(&mut bytes, Some(section), "values", text.len()), Ok(Bytes::from(text)));
 
-        let noise: Vec<u8> = (0..40_000u64).map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29) >> 13) as u8).collect();
-        let raw = Bytes::from(blake_like(&noise));
+        let raw = Bytes::from(noise(40_000));
         let (section, bytes) = pack(raw.clone(), Compression::WhereItShrinks);
         assert_eq!(section.compression(), Method::None);
         assert_eq!(bytes.as_ptr(), raw.as_ptr(), "not a copy");
     }
 
-    /// Noise that zstd can't shrink: a xorshift generator.
-    fn blake_like(seed: &[u8]) -> Vec<u8> {
+    #[test]
+    fn a_refused_section_leaves_nothing_behind_for_the_next() {
+        let text = b"state moves ".repeat(4000);
+        let (section, bytes) = packed(&text);
+        assert!(unpack(&mut bytes.slice(..bytes.len() / 2), Some(section), "values", text.len()).is_err());
+        let half = pb::Section { bytes: section.bytes / 2, ..section };
+        assert!(unpack(&mut bytes.clone(), Some(half), "values", text.len()).is_err());
+        assert_eq!(unpack(&mut bytes.clone(), Some(section), "values", text.len()), Ok(Bytes::from(text)));
+    }
+
+    /// A xorshift generator: nothing that zstd can shrink.
+    fn noise(count: usize) -> Vec<u8> {
         let mut state = 0x2545_F491_4F6C_DD1D_u64;
-        seed.iter()
-            .map(|&byte| {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                (state as u8) ^ byte
-            })
-            .collect()
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()[3]
+        };
+        (0..count).map(|_| next()).collect()
     }
 
     #[test]

@@ -72,7 +72,7 @@ mod tests {
     fn prefixes_that_multiply_are_refused() {
         let mut list = Vec::new();
         varint::put(&mut list, 0);
-        varint::put_bytes(&mut list, &[7; STORED_KEY_BYTES_MAX - 1]);
+        varint::put_bytes(&mut list, &vec![7; STORED_KEY_BYTES_MAX - 1]);
         for _ in 0..100 {
             varint::put(&mut list, STORED_KEY_BYTES_MAX as u64 - 1);
             varint::put_bytes(&mut list, &[]);

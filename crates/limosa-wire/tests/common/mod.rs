@@ -1,0 +1,203 @@
+//! Fixed messages of every kind, and a small session with true digests.
+#![allow(dead_code, unreachable_pub)] // each test file uses a part
+
+pub mod session;
+
+use bytes::Bytes;
+use limosa_core::columns::ColumnsBuilder;
+use limosa_core::{
+    Columns, Digest, EntryRef, EpochRow, EpochTable, Expiry, FragmentId, Frame, IntervalMap, KeyRange, Kind, LiveRef, Mode, RangeDelete,
+    Version,
+};
+use limosa_wire::{
+    Ack, Close, Context, Differ, FrameMessage, Have, HaveFragment, Hello, Level, Live, Message, Method, Offer, OfferedFragment, Plan,
+    PlanItem, Ready, Refusal, Refuse, Seal, SealedFragment, Symbols, WIRE_VERSIONS, features,
+};
+
+/// The name of the golden file, the message, and what is said beside it.
+pub type Sample = (&'static str, Message, Context);
+
+/// One message of every kind and shape, none of them compressed.
+pub fn samples() -> Vec<Sample> {
+    let plain = Context::default();
+    let traced = Context {
+        stream: 7,
+        deadline_ms: Some(2500),
+        traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
+    };
+    let more = Differ::More { level: Level::Blocks, first: 96, count: 32 };
+    let found = Differ::Found { level: Level::Entries, target_only: vec![0, 1, u64::MAX] };
+    vec![
+        ("hello", Message::Hello(hello()), plain.clone()),
+        ("offer", Message::Offer(offer()), traced.clone()),
+        ("offer_equal", Message::Offer(Offer { equal: true, fragments: vec![], ..offer() }), plain.clone()),
+        ("have", Message::Have(have()), plain.clone()),
+        ("plan", Message::Plan(plan()), plain.clone()),
+        ("frame_advance", Message::Frame(frame(Mode::Advance, small())), traced),
+        ("frame_replace_keys", Message::Frame(frame(Mode::ReplaceKeys, small())), plain.clone()),
+        ("frame_replace_range", Message::Frame(frame(Mode::ReplaceRange, small())), plain.clone()),
+        ("frame_empty", Message::Frame(frame(Mode::Advance, Columns::default())), plain.clone()),
+        ("ack", Message::Ack(Ack { frames: 3, frame_bytes: 70_000, live: 12, live_bytes: 900 }), plain.clone()),
+        ("symbols", Message::Symbols(symbols()), plain.clone()),
+        ("differ_more", Message::Differ(more), plain.clone()),
+        ("differ_found", Message::Differ(found), plain.clone()),
+        ("differ_list", Message::Differ(Differ::List { level: Level::Blocks }), plain.clone()),
+        ("seal", Message::Seal(seal()), plain.clone()),
+        ("ready", Message::Ready(Ready { position: 4711 }), plain.clone()),
+        ("live", Message::Live(live(Bytes::from_static(b"\x05hello"))), plain.clone()),
+        ("refuse", Message::Refuse(refuse()), plain.clone()),
+        (
+            "close",
+            Message::Close(Close { code: "wire.damaged".into(), detail: "the checksum does not match".into(), retry: true }),
+            plain.clone(),
+        ),
+        ("ping", Message::Ping, plain),
+    ]
+}
+
+/// Messages whose columns shrink. Their bytes depend on the version of zstd, so only what they decode to is fixed.
+pub fn compressed_samples() -> Vec<Sample> {
+    let frame_of = |mode| Message::Frame(frame(mode, repetitive()));
+    vec![
+        ("frame_advance_zstd", frame_of(Mode::Advance), Context::default()),
+        ("frame_replace_keys_zstd", frame_of(Mode::ReplaceKeys), Context::default()),
+        ("frame_replace_range_zstd", frame_of(Mode::ReplaceRange), Context::default()),
+        ("live_zstd", Message::Live(live(Bytes::from(b"a commit's record ".repeat(100)))), Context::default()),
+    ]
+}
+
+fn hello() -> Hello {
+    Hello {
+        wire_versions: WIRE_VERSIONS,
+        features: features::ALL,
+        cluster: *b"sixteen byte id!",
+        node: "b.example".into(),
+        incarnation: 0x0123_4567_89AB_CDEF,
+        space_keys: 42,
+        credit_window: 4 << 20,
+        epoch_max: 3,
+        shared: Digest(1 << 100),
+    }
+}
+
+fn epochs() -> EpochTable {
+    let row = |epoch, first_seq, opener| EpochRow { epoch, first_seq, opener };
+    EpochTable::from_rows(vec![row(1, 1, u64::MAX), row(2, 1000, 77), row(5, 1000, 78)]).expect("in order")
+}
+
+fn range() -> KeyRange {
+    KeyRange::new(&b"a"[..], Some(Bytes::from_static(b"q")))
+}
+
+fn offer() -> Offer {
+    let fragment = OfferedFragment {
+        id: FragmentId(1),
+        range: range(),
+        head: Version::new(5, 5000),
+        state: Digest(u128::MAX),
+        live: 100,
+        live_bytes: 12_345,
+        floor: Version::new(1, 10),
+        epochs: epochs(),
+    };
+    let empty = OfferedFragment {
+        id: FragmentId(0),
+        range: KeyRange::ALL,
+        head: Version::ZERO,
+        state: Digest::ZERO,
+        live: 0,
+        live_bytes: 0,
+        floor: Version::ZERO,
+        epochs: EpochTable::default(),
+    };
+    Offer { wire_version: 1, features: features::ALL, session: 99, equal: false, fragments: vec![empty, fragment] }
+}
+
+fn have() -> Have {
+    let mut map = IntervalMap::new(range(), Version::new(2, 1500));
+    map.set(&KeyRange::new(&b"c"[..], Some(Bytes::from_static(b"f"))), Version::new(5, 5000));
+    map.set(&KeyRange::new(&b"k"[..], Some(Bytes::from_static(b"q"))), Version::ZERO);
+    let fragment = HaveFragment {
+        id: FragmentId(1),
+        head: Version::new(2, 1600),
+        state: Digest(5),
+        live: 9,
+        common: Version::new(2, 1500),
+        map,
+        own_keys: [&b"alpha"[..], b"alphabet", b"beta"].map(Bytes::from_static).to_vec(),
+    };
+    Have { fragments: vec![fragment], last: true }
+}
+
+fn plan() -> Plan {
+    let item = |id, method| PlanItem {
+        fragment: FragmentId(id),
+        method,
+        entries: 10,
+        bytes: 1000,
+        reason: format!("{} is cheapest", method.word()),
+    };
+    let methods = [Method::Nothing, Method::Tail, Method::Delta, Method::Reconcile, Method::Copy];
+    Plan { items: (0..).zip(methods).map(|(id, method)| item(id, method)).collect() }
+}
+
+fn frame(mode: Mode, entries: Columns) -> FrameMessage {
+    let delete = RangeDelete { range: KeyRange::new(&b"b"[..], Some(Bytes::from_static(b"c"))), version: Version::new(2, 1600) };
+    let frame = Frame {
+        fragment: FragmentId(1),
+        mode,
+        range: range(),
+        from: Version::new(2, 1500),
+        to: Version::new(5, 5000),
+        range_deletes: vec![delete],
+        entries,
+        digest: Digest(0x1234_5678),
+    };
+    FrameMessage { number: 3, drops: vec![11, u64::MAX], frame }
+}
+
+/// A tombstone, an absent key, an expiry, a kind that nobody knows, an empty value, epochs old and new.
+fn small() -> Columns {
+    let string = LiveRef { kind: Kind::STRING, expiry: Expiry::NEVER, value: b"value" };
+    let mut builder = ColumnsBuilder::default();
+    for (key, version, live) in [
+        (&b"a"[..], Version::new(5, 4999), Some(string)),
+        (b"alpha", Version::new(5, 4999), Some(LiveRef { value: b"vague", ..string })),
+        (b"alphabet", Version::new(2, 1501), None),
+        (b"c", Version::ZERO, None),
+        (b"ca", Version::new(5, 5000), Some(LiveRef { expiry: Expiry::at(1_790_000_000_000), ..string })),
+        (b"cb", Version::new(5, 1000), Some(LiveRef { expiry: Expiry::at(1_789_999_999_000), kind: Kind::from_code(200), value: b"" })),
+    ] {
+        builder.push(EntryRef { key, version, live });
+    }
+    builder.finish()
+}
+
+fn repetitive() -> Columns {
+    let mut builder = ColumnsBuilder::default();
+    for i in 0..300u32 {
+        let (key, value) = (format!("key:{i:06}"), format!("{{\"id\":{i},\"name\":\"customer {i}\",\"active\":true}}"));
+        let live = LiveRef { kind: Kind::STRING, expiry: Expiry::NEVER, value: value.as_bytes() };
+        builder.push(EntryRef { key: key.as_bytes(), version: Version::new(5, 2000 + u64::from(i * 7919 % 3000)), live: Some(live) });
+    }
+    builder.finish()
+}
+
+fn symbols() -> Symbols {
+    Symbols { level: Level::Blocks, first: 0, total: 1000, symbols: Bytes::from_static(&[0xAB; 26]) }
+}
+
+fn seal() -> Seal {
+    let fragment =
+        SealedFragment { id: FragmentId(1), head: Version::new(5, 5000), state: Digest(8), floor: Version::new(5, 5000), epochs: epochs() };
+    Seal { position: 4711, fragments: vec![fragment] }
+}
+
+fn live(records: Bytes) -> Live {
+    let checks = vec![(FragmentId(1), Version::new(5, 5001), Digest(2))];
+    Live { upto: 4712, records, epochs: vec![(FragmentId(1), epochs())], checks }
+}
+
+fn refuse() -> Refuse {
+    Refuse { fragment: FragmentId(1), range: range(), why: Refusal::Mismatch, detail: "digest 05, expected 06".into() }
+}

@@ -1,0 +1,31 @@
+//! The cases by name. A case builds what it needs, measures round by round, and adds values to its samples.
+
+mod delta_scale;
+mod demo;
+mod first_copy;
+mod memory;
+mod scenes;
+mod throughput;
+
+use super::Bench;
+use super::samples::Samples;
+
+/// One case.
+pub(super) struct Case {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    pub(super) run: fn(&Bench, &mut Samples) -> Result<(), String>,
+}
+
+pub(super) const CASES: &[Case] = &[
+    Case { name: "scenes-1kb", about: "the demo's scenes with 1,000,000 random values of 1 KB", run: scenes::kilobyte },
+    Case {
+        name: "scenes-100b",
+        about: "the demo's scenes 1, 2, 4 and 5 with 1,000,000 random values of 100 bytes",
+        run: scenes::hundred_bytes,
+    },
+    Case { name: "first-copy", about: "scene 1 beside a full resync of Redis and a TLS copy into a flushed file", run: first_copy::run },
+    Case { name: "delta-scale", about: "extracting a delta of 1,000 changes from 1,000,000 and 10,000,000 entries", run: delta_scale::run },
+    Case { name: "throughput", about: "redis-benchmark against Limosa and Redis, both flushing once a second", run: throughput::run },
+    Case { name: "memory", about: "resident memory of 1,000,000 values of 100 bytes, against Redis", run: memory::run },
+];

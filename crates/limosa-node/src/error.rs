@@ -4,7 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use limosa_core::{DecodeError, Retry};
+use limosa_core::Retry;
+use limosa_wire::WireError;
 use thiserror::Error;
 
 use crate::pki::{ClusterId, NodeName};
@@ -211,17 +212,9 @@ pub enum PeerError {
     /// TLS is fine, but the other end is not a peer port of Limosa.
     #[error("the other end speaks TLS but not the peer protocol: is this the peer port of a node?")]
     NotPeerPort,
-    /// A declared length is above its limit; nothing was allocated.
-    #[error("the peer declares a message of {declared} bytes, above the limit of {max}")]
-    TooLarge {
-        /// What the header says.
-        declared: u64,
-        /// The limit.
-        max: u64,
-    },
-    /// A message that its format does not allow.
-    #[error("the peer sent a message that can't be read: {0}")]
-    Decode(#[from] DecodeError),
+    /// What is no message of the contract, theirs or ours.
+    #[error(transparent)]
+    Wire(#[from] WireError),
 }
 
 impl PeerError {
@@ -242,15 +235,14 @@ impl PeerError {
             Self::Incompatible { .. } => "peer.incompatible_tls",
             Self::NotTls { .. } => "peer.not_tls",
             Self::NotPeerPort => "peer.not_peer_port",
-            Self::TooLarge { .. } => "peer.message_too_large",
-            Self::Decode(_) => "peer.bad_message",
+            Self::Wire(error) => error.code(),
         }
     }
 
     /// What a driver does with it. Certificate errors are retried too: certificates are renewed while nodes run.
     pub fn retry(&self) -> Retry {
         match self {
-            Self::TooLarge { .. } | Self::Decode(_) => Retry::AfterResync,
+            Self::Wire(error) => error.retry(),
             _ => Retry::Later,
         }
     }

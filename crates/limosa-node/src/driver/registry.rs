@@ -1,0 +1,240 @@
+//! What the sessions of a node tell about themselves: for status, metrics, WAIT, and the history of transfers.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use limosa_wire::{Method, PlanItem};
+use tokio::sync::watch;
+
+use crate::transport::Counters;
+
+/// Transfers remembered.
+const HISTORY_MAX: usize = 256;
+
+/// Which end of its sessions a peer is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PeerRole {
+    /// The peer is this node's owner: this node is the target.
+    Owner,
+    /// The peer is a standby of this node: this node is the source.
+    Standby,
+}
+
+/// A session as it stands.
+#[derive(Clone, Debug)]
+pub struct PeerStatus {
+    /// The peer's name, once it has shown a certificate.
+    pub name: Option<String>,
+    /// Its address, as dialled or seen.
+    pub address: String,
+    /// What it is.
+    pub role: PeerRole,
+    /// Names the session; 0 while there is none.
+    pub session: u64,
+    /// Whether a connection is up.
+    pub connected: bool,
+    /// The machine's own word for where it is.
+    pub phase: &'static str,
+    /// Whether the stream of commits is on.
+    pub live: bool,
+    /// Payload bytes durable at the target, and planned.
+    pub bytes: (u64, u64),
+    /// When the running transfer began.
+    pub since: Instant,
+    /// Position of the source's commit order that the target has durably.
+    pub acknowledged: u64,
+    /// The plan of the session.
+    pub plan: Vec<PlanItem>,
+    /// Why it can't go on.
+    pub blocked: Option<String>,
+    /// Socket bytes of this node's earlier sessions with the peer: in, out, handshakes.
+    before: (u64, u64, u64),
+    counters: Option<Arc<Counters>>,
+}
+
+impl PeerStatus {
+    /// Socket bytes with this peer since the node started: in, out, and what handshakes took of both.
+    pub fn socket_bytes(&self) -> (u64, u64, u64) {
+        let now = self.counters.as_ref().map_or((0, 0, 0), |counters| totals(counters));
+        (self.before.0 + now.0, self.before.1 + now.1, self.before.2 + now.2)
+    }
+}
+
+fn totals(counters: &Counters) -> (u64, u64, u64) {
+    (counters.bytes_in(), counters.bytes_out(), counters.handshake_in() + counters.handshake_out())
+}
+
+/// A transfer that ended.
+#[derive(Clone, Debug)]
+pub struct TransferRecord {
+    /// The other end.
+    pub peer: String,
+    /// What the other end was.
+    pub peer_role: PeerRole,
+    /// The session.
+    pub session: u64,
+    /// The dearest method used.
+    pub method: Method,
+    /// Why, in the planner's words.
+    pub why: String,
+    /// `None`: both ends agreed. Else a stable code and what happened.
+    pub failure: Option<(&'static str, String)>,
+    /// Entries sent or taken in frames.
+    pub entries: u64,
+    /// Payload bytes that the plan had named.
+    pub planned_bytes: u64,
+    /// Socket bytes, both directions, handshakes apart.
+    pub moved_bytes: u64,
+    /// Socket bytes of handshakes.
+    pub handshake_bytes: u64,
+    /// Key and value bytes of everything live at the source.
+    pub full_copy_bytes: u64,
+    /// From the accepted connection until both ends agreed or the end.
+    pub seconds: f64,
+    /// When it ended.
+    pub ended: SystemTime,
+}
+
+/// All sessions of a node.
+#[derive(Debug)]
+pub struct Registry {
+    inner: Mutex<Inner>,
+    progress: watch::Sender<u64>,
+    sent_again: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    peers: BTreeMap<(u8, String), PeerStatus>,
+    history: VecDeque<TransferRecord>,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self { inner: Mutex::default(), progress: watch::Sender::new(0), sent_again: AtomicU64::new(0) }
+    }
+}
+
+impl Registry {
+    /// Every peer, owners first, by name.
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        self.lock().peers.values().cloned().collect()
+    }
+
+    /// The last transfers, newest first.
+    pub fn transfers(&self) -> Vec<TransferRecord> {
+        self.lock().history.iter().rev().cloned().collect()
+    }
+
+    /// Changes whenever a standby's durable position does.
+    pub fn progress(&self) -> watch::Receiver<u64> {
+        self.progress.subscribe()
+    }
+
+    /// Frames that came for what the journal had already.
+    pub fn stale_frames(&self) -> u64 {
+        self.sent_again.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_stale_frame(&self) {
+        self.sent_again.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A handle on the peer at `address`, or called `name`: it stays listed when its session ends.
+    pub(super) fn open(self: &Arc<Self>, role: PeerRole, name: Option<String>, address: String) -> PeerHandle {
+        let key = (role as u8, name.clone().unwrap_or_else(|| address.clone()));
+        let fresh = PeerStatus {
+            name: name.clone(),
+            address: address.clone(),
+            role,
+            session: 0,
+            connected: false,
+            phase: "connecting",
+            live: false,
+            bytes: (0, 0),
+            since: Instant::now(),
+            acknowledged: 0,
+            plan: Vec::new(),
+            blocked: None,
+            before: (0, 0, 0),
+            counters: None,
+        };
+        let mut inner = self.lock();
+        let status = inner.peers.entry(key.clone()).or_insert(fresh);
+        status.address = address;
+        drop(inner);
+        PeerHandle { registry: self.clone(), key }
+    }
+
+    /// Forgets the owners: this node has none any more.
+    pub(super) fn forget_owners(&self) {
+        self.lock().peers.retain(|_, status| status.role != PeerRole::Owner);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner) // plain figures: whole after every statement
+    }
+}
+
+/// One peer's line.
+pub(super) struct PeerHandle {
+    registry: Arc<Registry>,
+    key: (u8, String),
+}
+
+impl PeerHandle {
+    pub(super) fn update(&self, change: impl FnOnce(&mut PeerStatus)) {
+        if let Some(status) = self.registry.lock().peers.get_mut(&self.key) {
+            change(status);
+        }
+    }
+
+    pub(super) fn connected(&self, name: &str, session: u64, counters: Arc<Counters>) {
+        self.update(|status| {
+            status.name = Some(name.to_owned());
+            status.session = session;
+            status.connected = true;
+            status.live = false;
+            status.acknowledged = 0;
+            status.blocked = None;
+            status.plan.clear();
+            status.since = Instant::now();
+            status.counters = Some(counters);
+        });
+    }
+
+    pub(super) fn disconnected(&self, blocked: Option<String>) {
+        self.update(|status| {
+            status.connected = false;
+            status.live = false;
+            status.phase = "connecting";
+            status.before = status.socket_bytes();
+            status.counters = None;
+            status.blocked = blocked;
+        });
+        self.bump();
+    }
+
+    pub(super) fn acknowledged(&self, position: u64) {
+        self.update(|status| status.acknowledged = position);
+        self.bump();
+    }
+
+    pub(super) fn record(&self, record: TransferRecord) {
+        let mut inner = self.registry.lock();
+        if inner.history.len() == HISTORY_MAX {
+            inner.history.pop_front();
+        }
+        inner.history.push_back(record);
+    }
+
+    pub(super) fn count_stale_frame(&self) {
+        self.registry.count_stale_frame();
+    }
+
+    fn bump(&self) {
+        self.registry.progress.send_modify(|count| *count += 1);
+    }
+}

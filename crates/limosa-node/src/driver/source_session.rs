@@ -1,0 +1,200 @@
+//! Drives the source's machine over one connection: messages and answers in, actions out. Decides nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use limosa_engine::Source;
+use limosa_engine::source::{Action, Config, Event, Phase};
+use limosa_store::StoreError;
+use limosa_wire::{Message, Method, WIRE_VERSIONS, features};
+
+use super::jobs::JobThread;
+use super::link::Link;
+use super::node::Shared;
+use super::registry::{PeerHandle, PeerRole, TransferRecord};
+use super::session_end::SessionEnd;
+use super::source_jobs::SourceJobs;
+use super::transfer_log::TransferLog;
+use crate::transport::{Connection, Counters};
+
+/// How often a session tells how far it is.
+const REPORT_EVERY: Duration = Duration::from_millis(100);
+
+type Answer = Result<Option<Event>, StoreError>;
+
+/// One connection from a standby, until it ends.
+pub(super) struct SourceSession {
+    shared: Arc<Shared>,
+    source: Source,
+    link: Link,
+    jobs: JobThread<limosa_engine::source::Job, Answer>,
+    peer: PeerHandle,
+    watch: Consistency,
+}
+
+/// Measures one transfer: from the accepted connection until the target agrees at a version at least the head of that moment.
+struct Consistency {
+    peer: String,
+    session: u64,
+    accepted: Instant,
+    head_then: u64,
+    full_copy_bytes: u64,
+    counters: Arc<Counters>,
+    why: String,
+    method: Method,
+    reached: bool,
+}
+
+impl SourceSession {
+    pub(super) fn new(shared: Arc<Shared>, connection: Connection, address: String) -> Result<Self, SessionEnd> {
+        let name = connection.peer_name().as_str().to_owned();
+        let session = shared.random()?;
+        let log = shared.options.transfer_log.as_deref().map(TransferLog::open).transpose().map_err(SessionEnd::TransferLog)?;
+        let watch = Consistency {
+            peer: name.clone(),
+            session,
+            accepted: Instant::now(),
+            head_then: shared.store.horizon().0,
+            full_copy_bytes: shared.store.facts().iter().map(|facts| facts.live_bytes).sum(),
+            counters: connection.counters(),
+            why: String::new(),
+            method: Method::Nothing,
+            reached: false,
+        };
+        let peer = shared.registry.open(PeerRole::Standby, Some(name.clone()), address);
+        peer.connected(&name, session, connection.counters());
+        let source = Source::new(Config {
+            cluster: shared.cluster(),
+            space_keys: shared.options.space_keys,
+            peer: name,
+            session,
+            credit_window: shared.options.credit_window,
+            wire_versions: WIRE_VERSIONS,
+            features: features::ALL,
+        });
+        let mut carrier = SourceJobs::new(shared.store.clone(), log);
+        let jobs = JobThread::spawn("limosa-source", move |job, answers| {
+            let _ = answers.send(carrier.carry_out(job)); // the session has ended
+        });
+        Ok(Self { shared, source, link: Link::new(connection), jobs, peer, watch })
+    }
+
+    /// Until the connection, the peer or this node ends the session.
+    pub(super) async fn run(mut self) -> SessionEnd {
+        let end = self.drive().await;
+        self.report();
+        if !self.watch.reached {
+            self.record(Some((end.code(), end.to_string())));
+        }
+        self.peer.disconnected(end.blocks().then(|| end.to_string()));
+        if let Some(close) = end.to_close() {
+            self.link.send(Message::Close(close));
+        }
+        self.link.close().await;
+        end
+    }
+
+    async fn drive(&mut self) -> SessionEnd {
+        let started = self.watch.accepted;
+        let mut published = self.shared.published.subscribe();
+        let mut reset = self.shared.reset.subscribe();
+        let mut role = self.shared.role.subscribe();
+        let mut tick = tokio::time::interval(REPORT_EVERY);
+        loop {
+            if let Err(end) = self.act() {
+                return end;
+            }
+            let event = tokio::select! {
+                message = self.link.receive() => match message {
+                    Ok(message) => Event::Message(message),
+                    Err(error) => return error.into(),
+                },
+                answer = self.jobs.answer() => match answer {
+                    Ok(Some(event)) => event,
+                    Ok(None) => continue,
+                    Err(error) => return error.into(),
+                },
+                _ = published.changed() => Event::Published,
+                _ = reset.changed() => return SessionEnd::Reset,
+                _ = role.changed() => {
+                    if !role.borrow_and_update().is_owner() {
+                        return SessionEnd::NotOwner;
+                    }
+                    continue;
+                }
+                _ = tick.tick() => {
+                    self.report();
+                    continue;
+                }
+            };
+            self.source.handle(started.elapsed(), event);
+        }
+    }
+
+    fn act(&mut self) -> Result<(), SessionEnd> {
+        while let Some(action) = self.source.poll() {
+            match action {
+                Action::Send(message) => {
+                    self.note_plan(&message);
+                    self.link.send(message);
+                }
+                Action::Job(job) => self.jobs.push(job),
+                Action::Acknowledged(position) => {
+                    self.peer.acknowledged(position);
+                    self.notice_consistency(position);
+                }
+                Action::Close(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn note_plan(&mut self, message: &Message) {
+        let Message::Plan(plan) = message else { return };
+        if let Some(dearest) = plan.items.iter().max_by_key(|item| item.method) {
+            self.watch.why.clone_from(&dearest.reason);
+            self.watch.method = self.watch.method.max(dearest.method);
+        }
+        self.peer.update(|status| status.plan.clone_from(&plan.items));
+    }
+
+    fn notice_consistency(&mut self, position: u64) {
+        if self.watch.reached || position < self.watch.head_then {
+            return;
+        }
+        self.watch.reached = true;
+        self.record(None);
+        let seconds = self.watch.accepted.elapsed().as_secs_f64();
+        tracing::info!(peer = self.watch.peer, method = self.watch.method.word(), seconds, "standby agrees");
+    }
+
+    fn record(&self, failure: Option<(&'static str, String)>) {
+        let watch = &self.watch;
+        let handshake_bytes = watch.counters.handshake_in() + watch.counters.handshake_out();
+        let progress = self.source.progress();
+        self.peer.record(TransferRecord {
+            peer: watch.peer.clone(),
+            peer_role: PeerRole::Standby,
+            session: watch.session,
+            method: watch.method,
+            why: if watch.why.is_empty() { "both ends are equal".to_owned() } else { watch.why.clone() },
+            failure,
+            entries: progress.entries_sent,
+            planned_bytes: progress.bytes_total,
+            moved_bytes: (watch.counters.bytes_in() + watch.counters.bytes_out()).saturating_sub(handshake_bytes),
+            handshake_bytes,
+            full_copy_bytes: watch.full_copy_bytes,
+            seconds: watch.accepted.elapsed().as_secs_f64(),
+            ended: SystemTime::now(),
+        });
+    }
+
+    fn report(&self) {
+        let (phase, progress) = (self.source.phase(), self.source.progress());
+        self.peer.update(|status| {
+            status.phase = phase.word();
+            status.live = phase == Phase::Live;
+            status.bytes = (progress.bytes_done, progress.bytes_total);
+        });
+    }
+}

@@ -1,0 +1,181 @@
+//! Drives the target's machine over one connection: messages and answers in, actions out. Decides nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use limosa_engine::Target;
+use limosa_engine::target::{Action, Config, Event, Job, Phase};
+use limosa_wire::{Message, Method, WIRE_VERSIONS, features};
+
+use super::jobs::JobThread;
+use super::link::Link;
+use super::node::Shared;
+use super::registry::{PeerHandle, PeerRole, TransferRecord};
+use super::session_end::SessionEnd;
+use super::target_jobs::{Answer, TargetJobs};
+use crate::transport::{Connection, Counters};
+
+/// How often a session tells how far it is.
+const REPORT_EVERY: Duration = Duration::from_millis(100);
+
+/// One connection to the owner, until it ends.
+pub(super) struct TargetSession {
+    shared: Arc<Shared>,
+    target: Target,
+    link: Link,
+    jobs: JobThread<Job, Answer>,
+    counters: Arc<Counters>,
+    owner: String,
+    session: u64,
+    connected: Instant,
+    consistent: bool,
+    method: Method,
+    why: String,
+}
+
+impl TargetSession {
+    pub(super) fn new(shared: Arc<Shared>, connection: Connection, peer: &PeerHandle) -> Self {
+        let owner = connection.peer_name().as_str().to_owned();
+        let counters = connection.counters();
+        peer.connected(&owner, 0, counters.clone());
+        let target = Target::new(Config {
+            cluster: shared.cluster(),
+            node: shared.options.node.clone(),
+            incarnation: shared.store.incarnation(),
+            space_keys: shared.options.space_keys,
+            wire_versions: WIRE_VERSIONS,
+            features: features::ALL,
+            credit_window: shared.options.credit_window,
+        });
+        let mut carrier = TargetJobs::new(shared.store.clone(), shared.published.clone());
+        let jobs = JobThread::spawn("limosa-target", move |job, answers| carrier.carry_out(job, answers));
+        Self {
+            shared,
+            target,
+            link: Link::new(connection),
+            jobs,
+            counters,
+            owner,
+            session: 0,
+            connected: Instant::now(),
+            consistent: false,
+            method: Method::Nothing,
+            why: String::new(),
+        }
+    }
+
+    /// Until the connection, the peer or this node ends the session. True beside the end when the ends agreed once.
+    pub(super) async fn run(mut self, peer: &PeerHandle) -> (SessionEnd, bool) {
+        let end = self.drive(peer).await;
+        if !self.consistent {
+            self.record(peer, Some((end.code(), end.to_string())));
+        }
+        peer.disconnected(end.blocks().then(|| end.to_string()));
+        if let Some(close) = end.to_close() {
+            self.link.send(Message::Close(close));
+        }
+        self.link.close().await;
+        (end, self.consistent)
+    }
+
+    async fn drive(&mut self, peer: &PeerHandle) -> SessionEnd {
+        let mut reset = self.shared.reset.subscribe();
+        let mut role = self.shared.role.subscribe();
+        role.mark_unchanged();
+        let mut tick = tokio::time::interval(REPORT_EVERY);
+        loop {
+            if let Err(end) = self.act(peer) {
+                return end;
+            }
+            let event = tokio::select! {
+                message = self.link.receive() => match message {
+                    Ok(message) => {
+                        self.note(&message, peer);
+                        Event::Message(message)
+                    }
+                    Err(error) => return error.into(),
+                },
+                answer = self.jobs.answer() => match answer {
+                    Answer::Event(event) => *event,
+                    Answer::Stale(event) => {
+                        peer.count_stale_frame();
+                        *event
+                    }
+                    Answer::Failed(error) => return error.into(),
+                },
+                _ = reset.changed() => return SessionEnd::Reset,
+                _ = role.changed() => return SessionEnd::RoleChanged,
+                _ = tick.tick() => {
+                    self.report(peer);
+                    continue;
+                }
+            };
+            self.target.handle(event);
+        }
+    }
+
+    fn act(&mut self, peer: &PeerHandle) -> Result<(), SessionEnd> {
+        while let Some(action) = self.target.poll() {
+            match action {
+                Action::Send(message) => self.link.send(message),
+                Action::Job(job) => self.jobs.push(job),
+                Action::Consistent => {
+                    if !self.consistent {
+                        self.consistent = true;
+                        self.record(peer, None);
+                    }
+                    self.shared.set_ready();
+                }
+                Action::Close(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, message: &Message, peer: &PeerHandle) {
+        match message {
+            Message::Offer(offer) => {
+                self.session = offer.session;
+                peer.update(|status| status.session = offer.session);
+            }
+            Message::Plan(plan) => {
+                if let Some(dearest) = plan.items.iter().max_by_key(|item| item.method) {
+                    self.why.clone_from(&dearest.reason);
+                    self.method = self.method.max(dearest.method);
+                }
+                peer.update(|status| status.plan.clone_from(&plan.items));
+            }
+            Message::Live(live) => peer.update(|status| status.acknowledged = live.upto),
+            _ => {}
+        }
+    }
+
+    fn record(&self, peer: &PeerHandle, failure: Option<(&'static str, String)>) {
+        let handshake_bytes = self.counters.handshake_in() + self.counters.handshake_out();
+        let progress = self.target.progress();
+        peer.record(TransferRecord {
+            peer: self.owner.clone(),
+            peer_role: PeerRole::Owner,
+            session: self.session,
+            method: self.method,
+            why: if self.why.is_empty() { "both ends are equal".to_owned() } else { self.why.clone() },
+            failure,
+            entries: progress.entries,
+            planned_bytes: progress.bytes_total,
+            moved_bytes: (self.counters.bytes_in() + self.counters.bytes_out()).saturating_sub(handshake_bytes),
+            handshake_bytes,
+            full_copy_bytes: self.shared.store.facts().iter().map(|facts| facts.live_bytes).sum(),
+            seconds: self.connected.elapsed().as_secs_f64(),
+            ended: SystemTime::now(),
+        });
+    }
+
+    fn report(&self, peer: &PeerHandle) {
+        let (phase, progress) = (self.target.phase(), self.target.progress());
+        peer.update(|status| {
+            status.phase = phase.word();
+            status.live = phase == Phase::Live;
+            status.bytes = (progress.bytes_done, progress.bytes_total);
+        });
+    }
+}

@@ -1,0 +1,117 @@
+//! TLS as nodes speak it: version 1.3 only, both ends with certificates, nothing resumed.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::client::Resumption;
+use rustls::server::NoServerSessionStorage;
+use rustls::version::TLS13;
+use rustls::{ClientConfig, ServerConfig};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::error::PkiError;
+use crate::pki::crypto::provider;
+use crate::pki::{Credentials, Identity};
+use crate::transport::live_pair::LivePair;
+use crate::transport::verify::{ClientVerifier, ServerVerifier};
+
+/// Application protocol of the peer port: a browser or `curl` that lands there is told so by TLS itself.
+pub(crate) const PEER_PROTOCOL: &[u8] = b"limosa";
+/// Application protocol of the control port.
+const CONTROL_PROTOCOL: &[u8] = b"http/1.1";
+
+/// The TLS side of one node, or of a client that holds a node's certificate. Clones share everything.
+#[derive(Clone)]
+pub struct Tls {
+    identity: Identity,
+    pair: Arc<LivePair>,
+    peer_server: TlsAcceptor,
+    peer_client: TlsConnector,
+    control_server: TlsAcceptor,
+    control_client: TlsConnector,
+}
+
+impl Tls {
+    /// Speaks as the holder of `credentials`, with the nodes of its cluster.
+    pub fn new(credentials: &Credentials) -> Self {
+        let pair = Arc::new(LivePair::new(credentials.clone()));
+        Self {
+            identity: credentials.identity().clone(),
+            peer_server: server(credentials, &pair, PEER_PROTOCOL, true),
+            peer_client: client(credentials, &pair, PEER_PROTOCOL),
+            control_server: server(credentials, &pair, CONTROL_PROTOCOL, false),
+            control_client: client(credentials, &pair, CONTROL_PROTOCOL),
+            pair,
+        }
+    }
+
+    /// Uses a renewed certificate and key from the next handshake on.
+    ///
+    /// # Errors
+    /// `OtherCluster`, `OtherNode`, or `Damaged` when the CA is another one: those need a restart, since standing connections trust the old.
+    pub fn reload(&self, renewed: &Credentials) -> Result<(), PkiError> {
+        let path = || Path::new("the renewed certificate").to_owned();
+        let (own, new) = (&self.identity, renewed.identity());
+        if own.cluster != new.cluster {
+            return Err(PkiError::OtherCluster { path: path(), expected: own.cluster, found: new.cluster });
+        }
+        if own.node != new.node {
+            return Err(PkiError::OtherNode { expected: own.node.clone(), found: new.node.clone() });
+        }
+        if self.pair.current().authority() != renewed.authority() {
+            return Err(PkiError::Damaged { path: path(), why: "it is of another CA than the one in use" });
+        }
+        self.pair.swap(renewed.clone());
+        Ok(())
+    }
+
+    /// Who we are to others.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// When the certificate in use ends.
+    pub fn valid_until(&self) -> SystemTime {
+        self.pair.current().valid_until()
+    }
+
+    pub(crate) fn peer_server(&self) -> &TlsAcceptor {
+        &self.peer_server
+    }
+
+    pub(crate) fn peer_client(&self) -> &TlsConnector {
+        &self.peer_client
+    }
+
+    pub(crate) fn control_server(&self) -> &TlsAcceptor {
+        &self.control_server
+    }
+
+    pub(crate) fn control_client(&self) -> &TlsConnector {
+        &self.control_client
+    }
+}
+
+fn server(own: &Credentials, pair: &Arc<LivePair>, protocol: &[u8], mandatory: bool) -> TlsAcceptor {
+    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13]);
+    let builder = builder.expect("the provider has suites of TLS 1.3");
+    let mut config = builder.with_client_cert_verifier(Arc::new(ClientVerifier::new(own, mandatory))).with_cert_resolver(pair.clone());
+    config.alpn_protocols = vec![protocol.to_vec()];
+    // No resumption: every connection proves its certificate anew, and no ticket's bytes follow the handshake.
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    TlsAcceptor::from(Arc::new(config))
+}
+
+fn client(own: &Credentials, pair: &Arc<LivePair>, protocol: &[u8]) -> TlsConnector {
+    let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13]);
+    let builder = builder.expect("the provider has suites of TLS 1.3");
+    // "Dangerous" is rustls' word for any verifier but its own; ours verifies with rustls' machinery, then more.
+    let verified = builder.dangerous().with_custom_certificate_verifier(Arc::new(ServerVerifier::new(own)));
+    let mut config = verified.with_client_cert_resolver(pair.clone());
+    config.alpn_protocols = vec![protocol.to_vec()];
+    config.resumption = Resumption::disabled();
+    config.enable_sni = false; // one identity per port, and it is no host name
+    TlsConnector::from(Arc::new(config))
+}

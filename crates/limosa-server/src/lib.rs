@@ -1,1 +1,5 @@
-//! Placeholder.
+//! The front doors of a node: RESP for clients, HTTP for operators; their configuration and metrics.
+
+pub mod config;
+pub mod http;
+pub mod metrics;

@@ -1,0 +1,105 @@
+//! What a node is and how it does.
+
+use serde::{Deserialize, Serialize};
+
+use super::peer::Peer;
+
+/// What a node is to its state.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "role", rename_all = "snake_case")]
+pub enum Role {
+    /// It takes writes.
+    Owner,
+    /// It keeps a copy.
+    Standby {
+        /// The owner's peer address.
+        of: String,
+    },
+}
+
+/// When a write is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DurabilityWord {
+    /// After its journal record was flushed.
+    Commit,
+    /// At once; the journal is flushed once a second.
+    Interval,
+}
+
+/// Sums over all fragments.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct FragmentTotals {
+    /// Fragments.
+    pub count: u64,
+    /// Live entries, elements included.
+    pub entries: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+    /// Deletions remembered.
+    pub tombstones: u64,
+}
+
+/// Where a node is reached.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Listening {
+    /// Redis clients.
+    pub resp: String,
+    /// Other nodes.
+    pub peer: String,
+    /// HTTP.
+    pub http: String,
+}
+
+/// `GET /v1/status`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The node's name.
+    pub node: String,
+    /// Its cluster, hexadecimal.
+    pub cluster: String,
+    /// What it is.
+    #[serde(flatten)]
+    pub role: Role,
+    /// Random, new for each data folder, hexadecimal.
+    pub incarnation: String,
+    /// Version of the program.
+    pub version: String,
+    /// When a write is answered.
+    pub durability: DurabilityWord,
+    /// Seconds since the node started.
+    pub uptime_s: f64,
+    /// What clients and peers are told to dial.
+    pub listening: Listening,
+    /// Commits of this node that readers see.
+    pub head: u64,
+    /// Commits of this node that are flushed to disk.
+    pub durable: u64,
+    /// Sums over all fragments.
+    pub fragments: FragmentTotals,
+    /// Files in the quarantine folder.
+    pub quarantined: u64,
+    /// Everybody it is connected with, or wants to be.
+    pub peers: Vec<Peer>,
+}
+
+/// Whether a node can do its work.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Readiness {
+    /// It can.
+    pub ready: bool,
+    /// Why not, and what it waits for.
+    pub reason: Option<String>,
+}
+
+impl Readiness {
+    /// It can.
+    pub fn ready() -> Self {
+        Self { ready: true, reason: None }
+    }
+
+    /// It can't, because of `reason`.
+    pub fn waiting(reason: impl Into<String>) -> Self {
+        Self { ready: false, reason: Some(reason.into()) }
+    }
+}

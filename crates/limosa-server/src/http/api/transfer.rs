@@ -1,0 +1,64 @@
+//! A transfer that ended: what it was estimated at, what it cost, and why it was done that way.
+
+use serde::{Deserialize, Serialize};
+
+use super::plan::Method;
+
+/// Which end of a transfer this node was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// The source.
+    Sent,
+    /// The target.
+    Received,
+}
+
+/// How a transfer ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Both ends agreed; the target shows the new state.
+    Installed,
+    /// It ended before: what the target has durably stays in its stage.
+    Cut {
+        /// A code of `docs/errors.md`.
+        code: String,
+        /// What happened.
+        detail: String,
+    },
+}
+
+/// One line of `GET /v1/transfers`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Transfer {
+    /// The other end.
+    pub peer: String,
+    /// The session: random, hexadecimal.
+    pub session: String,
+    /// Which end this node was.
+    pub direction: Direction,
+    /// The dearest method that was used.
+    pub method: Method,
+    /// Why that method, in one sentence.
+    pub why: String,
+    /// How it ended.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// Entries moved, deletions included.
+    pub entries: u64,
+    /// Bytes that the plan had estimated.
+    pub planned_bytes: u64,
+    /// Bytes over the socket, both directions, handshakes apart.
+    pub moved_bytes: u64,
+    /// Bytes of TLS handshake and introduction, both directions.
+    pub handshake_bytes: u64,
+    /// Of `moved_bytes`, what an earlier session had sent before (same key and version).
+    pub sent_again_bytes: u64,
+    /// What copying everything would have moved, estimated.
+    pub full_copy_bytes: u64,
+    /// From the accepted connection until both ends agreed, or until it was cut.
+    pub seconds: f64,
+    /// When it ended, milliseconds since 1970.
+    pub ended_ms: u64,
+}

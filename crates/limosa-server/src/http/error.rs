@@ -1,0 +1,108 @@
+//! Why the HTTP door refuses a request, as status and JSON body.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use limosa_core::Retry;
+use thiserror::Error;
+
+use super::api::ErrorBody;
+use super::control::{ControlError, Turn};
+
+/// A request that got no success.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub(super) enum HttpError {
+    /// No such path.
+    #[error("there is no {path}")]
+    NotFound { path: String },
+    /// The path has other methods.
+    #[error("{path} does not take {method}")]
+    Method { method: String, path: String },
+    /// A part of the request does not do.
+    #[error("{part}: {why}")]
+    Malformed { part: &'static str, why: String },
+    /// The body is too long.
+    #[error("the body is longer than {max} bytes")]
+    TooLong { max: usize },
+    /// The request names a host that this node is not known by: a browser may have been lured here.
+    #[error("this node is not known as `{host}`")]
+    ForeignHost { host: String },
+    /// The request comes from a page of somebody else.
+    #[error("requests from pages of `{origin}` are refused")]
+    ForeignOrigin { origin: String },
+    /// The caller may not do that.
+    #[error("this call needs a connection from this machine or a client certificate of the cluster")]
+    Untrusted,
+    /// The node did not answer in time.
+    #[error("no answer within {limit:?}")]
+    TooSlow { limit: Duration },
+    /// Not ready to serve; the fragment is absent; and so on: what the node itself says.
+    #[error(transparent)]
+    Node(#[from] ControlError),
+}
+
+impl HttpError {
+    /// The stable code, explained in `docs/errors.md`.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "http.not_found",
+            Self::Method { .. } => "http.method",
+            Self::Malformed { .. } => "http.malformed",
+            Self::TooLong { .. } => "http.too_long",
+            Self::ForeignHost { .. } => "http.foreign_host",
+            Self::ForeignOrigin { .. } => "http.foreign_origin",
+            Self::Untrusted => "http.untrusted",
+            Self::TooSlow { .. } => "http.too_slow",
+            Self::Node(error) => error.code(),
+        }
+    }
+
+    /// Whether to try again.
+    pub(super) fn retry(&self) -> Retry {
+        match self {
+            Self::TooSlow { .. } => Retry::Later,
+            Self::Node(error) => error.retry(),
+            _ => Retry::Never,
+        }
+    }
+
+    fn action(&self) -> String {
+        match self {
+            Self::NotFound { .. } | Self::Method { .. } => "see the list of calls in docs/operations.md".to_owned(),
+            Self::Malformed { .. } => "mend that part of the request".to_owned(),
+            Self::TooLong { .. } => "send a shorter body".to_owned(),
+            Self::ForeignHost { .. } => "use localhost or an IP address, or start the node with --advertise-http HOST:PORT".to_owned(),
+            Self::ForeignOrigin { .. } => "call it from the command line, or from a page that this node serves".to_owned(),
+            Self::Untrusted => "run the command on the node's own machine, or present a certificate made by `limosa cert issue`".to_owned(),
+            Self::TooSlow { .. } => "look at the node's log, then try again".to_owned(),
+            Self::Node(error) => error.action.clone(),
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound { .. } => StatusCode::NOT_FOUND,
+            Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Malformed { .. } => StatusCode::BAD_REQUEST,
+            Self::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::ForeignHost { .. } => StatusCode::MISDIRECTED_REQUEST,
+            Self::ForeignOrigin { .. } | Self::Untrusted => StatusCode::FORBIDDEN,
+            Self::TooSlow { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Node(error) => match error.turn {
+                Turn::Absent => StatusCode::NOT_FOUND,
+                Turn::Refused => StatusCode::CONFLICT,
+                Turn::Later => StatusCode::SERVICE_UNAVAILABLE,
+                Turn::Broken => StatusCode::INTERNAL_SERVER_ERROR,
+            },
+        }
+    }
+}
+
+impl IntoResponse for HttpError {
+    fn into_response(self) -> Response {
+        let body = ErrorBody { code: self.code().to_owned(), message: self.to_string(), action: self.action(), retry: self.retry().into() };
+        (self.status(), Json(body)).into_response()
+    }
+}

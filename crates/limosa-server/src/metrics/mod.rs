@@ -1,0 +1,102 @@
+//! What `/metrics` shows, as OpenMetrics text: what the front doors count themselves, and what the node counted, taken at each scrape.
+//!
+//! # Invariants
+//! - Every family exists at zero from the first scrape on, with every value of its fixed labels: an alert never waits for a first event.
+
+mod front;
+mod node;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+
+pub use front::Front;
+pub use node::{ByMethod, NodeCounts, PeerLag};
+
+use node::Scraped;
+
+/// Everything that is counted.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Counted by the client doors as they go.
+    pub front: Front,
+    registry: Registry,
+    scraped: Scraped,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("limosa");
+        let front = Front::register(&mut registry);
+        let scraped = Scraped::default();
+        registry.register_collector(Box::new(scraped.clone()));
+        Self { front, registry, scraped }
+    }
+}
+
+impl Metrics {
+    /// The text of one scrape.
+    pub fn text(&self, counts: NodeCounts, ready: bool) -> String {
+        self.scraped.replace(counts, ready);
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("a String takes any text");
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_exists_at_zero_from_the_start() {
+        let text = Metrics::default().text(NodeCounts::default(), false);
+        for line in [
+            "limosa_ready 0",
+            "limosa_client_connections 0",
+            "limosa_commands_total 0",
+            "limosa_transfers_total{method=\"delta\"} 0",
+            "limosa_transfer_bytes_total{method=\"copy\"} 0",
+            "limosa_frames_total{direction=\"sent\"} 0",
+            "limosa_peer_bytes_total{direction=\"received\"} 0",
+            "limosa_sent_again_bytes_total 0",
+            "limosa_lag_commits 0",
+            "limosa_lag_bytes 0",
+            "limosa_commits_total 0",
+            "limosa_horizon 0",
+            "limosa_journal_bytes 0",
+            "limosa_checkpoints_total 0",
+            "limosa_certificate_expiry_seconds 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "no `{line}` in:\n{text}");
+        }
+        for family in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let name = family.split(' ').next().expect("a family has a name");
+            let samples = text.lines().filter(|line| line.starts_with(name) && !line.starts_with('#')).count();
+            assert!(samples > 0 || name == "limosa_peer_lag_commits" || name == "limosa_peer_lag_bytes", "{name} has no sample");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn a_scrape_shows_what_the_node_counted() {
+        let metrics = Metrics::default();
+        metrics.front.commands.inc_by(3);
+        let mut counts = NodeCounts { horizon: 7, ..NodeCounts::default() };
+        counts.transfer_bytes[crate::http::api::Method::Delta] = 99;
+        counts.peers =
+            vec![PeerLag { peer: "b".to_owned(), commits: 5, bytes: 500 }, PeerLag { peer: "c".to_owned(), commits: 2, bytes: 900 }];
+        let text = metrics.text(counts, true);
+        for line in [
+            "limosa_ready 1",
+            "limosa_commands_total 3",
+            "limosa_horizon 7",
+            "limosa_transfer_bytes_total{method=\"delta\"} 99",
+            "limosa_lag_commits 5",
+            "limosa_lag_bytes 900",
+            "limosa_peer_lag_commits{peer=\"b\"} 5",
+            "limosa_peer_lag_bytes{peer=\"c\"} 900",
+        ] {
+            assert!(text.lines().any(|found| found == line), "no `{line}` in:\n{text}");
+        }
+    }
+}

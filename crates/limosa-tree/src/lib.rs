@@ -11,9 +11,11 @@
 #![warn(clippy::pedantic)]
 #![allow(clippy::module_name_repetitions, clippy::missing_panics_doc, clippy::must_use_candidate, clippy::missing_errors_doc)]
 
+mod block;
 pub mod error;
 pub mod fragment;
 pub mod summary;
+mod tree;
 
 pub use error::{FrameError, LoadError, PartError, TreeError};
 pub use fragment::{Applied, BlockId, BlockLoader, Changes, DirtyBlock, Extract, Fragment, FragmentMeta};

@@ -1,8 +1,25 @@
 //! One fragment: its entries, range deletes, epochs and head, and everything that is asked of them.
+//!
+//! | Method | File |
+//! |---|---|
+//! | [`Fragment::apply_part`], reads and sums | here, `part` |
+//! | [`Fragment::apply_frame`] | `frame` |
+//! | [`Fragment::delta`], [`Fragment::changed`] | `delta` |
+//! | [`Fragment::block_ids`], [`Fragment::entry_ids`] | `compare` |
+//! | [`Fragment::expired`], [`Fragment::collect_tombstones`], [`Fragment::kth_live`] | `upkeep` |
+//! | [`Fragment::dirty_since`], [`Fragment::removed`], [`Fragment::make_cold`] | `dirty` |
 
-mod interim;
+mod compare;
+mod deletes;
+mod delta;
+mod dirty;
+mod frame;
+mod part;
+mod rewrite;
 mod types;
+mod upkeep;
 
+pub use dirty::DirtyBlock;
 pub use types::{Applied, BlockId, BlockLoader, Changes, Extract, FragmentMeta};
 
 use std::collections::BTreeMap;
@@ -10,185 +27,212 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use limosa_core::{EntryRef, EpochTable, Expiry, FragmentFacts, FragmentId, KeyRange, Kind, LiveRef, Part, SpaceKeys, Version};
+use limosa_core::{EntryRef, EpochTable, FragmentFacts, FragmentId, KeyRange, SpaceKeys, Version};
 
-use crate::error::{PartError, TreeError};
+use crate::block::Block;
+use crate::error::TreeError;
 use crate::summary::Summary;
-
-#[derive(Clone)]
-struct Stored {
-    version: Version,
-    live: Option<(Kind, Expiry, Bytes)>,
-}
+use crate::tree::{Key, Leaf, Next, Source, Step, Tree, Visit};
+use deletes::RangeDeletes;
 
 /// One fragment's state. Cloning is O(1): the clone is a snapshot or a fork.
 #[derive(Clone)]
 pub struct Fragment {
-    meta: FragmentMeta,
-    keys: Arc<SpaceKeys>,
-    entries: Arc<BTreeMap<Bytes, Stored>>,
+    source: Arc<Source>,
+    range: KeyRange,
+    head: Version,
+    floor: Version,
+    epochs: Arc<EpochTable>,
+    deletes: RangeDeletes,
+    tree: Tree,
     generation: u64,
-}
-
-/// A block that changed, ready to be written.
-pub struct DirtyBlock {
-    /// What the block is filed under.
-    pub first_key: Bytes,
-    /// Its summary.
-    pub summary: Summary,
-    encoded: Vec<u8>,
-}
-
-impl DirtyBlock {
-    /// The block's bytes for the checkpoint.
-    pub fn encode(&self) -> Vec<u8> {
-        self.encoded.clone()
-    }
-}
-
-fn entry_ref<'a>(key: &'a Bytes, stored: &'a Stored) -> EntryRef<'a> {
-    let live = stored.live.as_ref().map(|(kind, expiry, value)| LiveRef { kind: *kind, expiry: *expiry, value });
-    EntryRef { key, version: stored.version, live }
+    /// What blocks were filed under that are no more, with the generation in which they went.
+    removed: Arc<BTreeMap<Key, u64>>,
 }
 
 impl Fragment {
     /// An empty fragment that no owner has written yet.
     pub fn new(id: FragmentId, range: KeyRange, keys: Arc<SpaceKeys>) -> Self {
-        let meta =
-            FragmentMeta { id, range, head: Version::ZERO, floor: Version::ZERO, epochs: EpochTable::default(), range_deletes: Vec::new() };
-        Self { meta, keys, entries: Arc::default(), generation: 0 }
+        Self {
+            source: Arc::new(Source { fragment: id, keys, loader: None }),
+            range,
+            head: Version::ZERO,
+            floor: Version::ZERO,
+            epochs: Arc::default(),
+            deletes: RangeDeletes::default(),
+            tree: Tree::new(),
+            generation: 0,
+            removed: Arc::default(),
+        }
     }
 
-    /// A fragment out of a checkpoint. No block is read before it is needed.
+    /// A fragment out of a checkpoint. No block is read before it is needed; `blocks` come in key order.
     pub fn open(
         meta: FragmentMeta,
         keys: Arc<SpaceKeys>,
         blocks: impl IntoIterator<Item = (Bytes, Summary)>,
         loader: Arc<dyn BlockLoader>,
     ) -> Result<Self, TreeError> {
-        let _ = (blocks.into_iter().count(), loader);
-        Ok(Self { meta, keys, entries: Arc::default(), generation: 0 })
+        let mut leaves: Vec<Leaf> = Vec::new();
+        for (first_key, summary) in blocks {
+            let above = leaves.last().is_none_or(|last| *last.first_key < first_key[..]);
+            if !above || !meta.range.contains(&first_key) || summary.entries() == 0 {
+                return Err(TreeError::Disorder { fragment: meta.id, first_key });
+            }
+            let mut clean = summary;
+            clean.modified = 0;
+            leaves.push(Leaf::cold(Key::from(&first_key[..]), clean));
+        }
+        let source = Source { fragment: meta.id, keys: keys.clone(), loader: Some(loader) };
+        Ok(Self {
+            source: Arc::new(source),
+            head: meta.head,
+            floor: meta.floor,
+            epochs: Arc::new(meta.epochs),
+            deletes: RangeDeletes::new(&meta.range_deletes),
+            tree: Tree::from_leaves(leaves),
+            ..Self::new(meta.id, meta.range, keys)
+        })
     }
 
     /// What a checkpoint stores of this fragment beside its blocks.
     pub fn meta(&self) -> FragmentMeta {
-        self.meta.clone()
+        FragmentMeta {
+            id: self.id(),
+            range: self.range.clone(),
+            head: self.head,
+            floor: self.floor,
+            epochs: (*self.epochs).clone(),
+            range_deletes: self.deletes.iter().collect(),
+        }
     }
 
     /// What is told to peers and operators.
     pub fn facts(&self) -> FragmentFacts {
-        let total = self.total();
+        let total = self.tree.summary();
         FragmentFacts {
-            id: self.meta.id,
-            range: self.meta.range.clone(),
-            head: self.meta.head,
+            id: self.id(),
+            range: self.range.clone(),
+            head: self.head,
             state: total.state,
             content: total.content,
             live: total.live,
             live_bytes: total.live_bytes,
             tombstones: total.tombstones,
-            floor: self.meta.floor,
-            epochs: self.meta.epochs.clone(),
+            floor: self.floor,
+            epochs: (*self.epochs).clone(),
         }
     }
 
     /// Which fragment.
     pub fn id(&self) -> FragmentId {
-        self.meta.id
+        self.source.fragment
     }
 
     /// Its keys.
     pub fn range(&self) -> &KeyRange {
-        &self.meta.range
+        &self.range
     }
 
     /// Version of the last commit in it.
     pub fn head(&self) -> Version {
-        self.meta.head
+        self.head
     }
 
     /// A peer below this version cannot be told all deletions.
     pub fn floor(&self) -> Version {
-        self.meta.floor
+        self.floor
     }
 
     /// Who opened which epoch where.
     pub fn epochs(&self) -> &EpochTable {
-        &self.meta.epochs
+        &self.epochs
     }
 
     /// Opens `epoch` behind the head.
+    ///
+    /// # Panics
+    /// If `epoch` is not above the newest one.
     pub fn open_epoch(&mut self, epoch: u32, opener: u64) {
-        self.meta.epochs.open(epoch, self.meta.head, opener);
+        Arc::make_mut(&mut self.epochs).open(epoch, self.head, opener);
     }
 
     /// Takes over the owner's epoch rows, ahead of commits under them.
     pub fn set_epochs(&mut self, epochs: EpochTable) {
-        self.meta.epochs = epochs;
+        self.epochs = Arc::new(epochs);
     }
 
     /// Takes over the source's head and epoch rows, once a stage is complete and verified.
     pub fn adopt(&mut self, head: Version, epochs: EpochTable) {
-        (self.meta.head, self.meta.epochs) = (head, epochs);
+        self.head = head;
+        self.epochs = Arc::new(epochs);
     }
 
     /// Raises the floor to at least `floor`.
     pub fn raise_floor(&mut self, floor: Version) {
-        self.meta.floor = self.meta.floor.max(floor);
+        self.floor = self.floor.max(floor);
     }
 
     /// The entry at `key`, tombstones included.
     pub fn get(&self, key: &[u8]) -> Result<Option<EntryRef<'_>>, TreeError> {
-        Ok(self.entries.get_key_value(key).map(|(key, stored)| entry_ref(key, stored)))
-    }
-
-    /// Applies one part of a commit: the owner's publish, recovery and a standby's stream share this. On error nothing is changed.
-    pub fn apply_part(&mut self, part: &Part<'_>) -> Result<(), PartError> {
-        let fragment = self.meta.id;
-        if part.version.seq != self.meta.head.seq + 1 || part.version < self.meta.head {
-            return Err(PartError::NotNext { fragment, head: self.meta.head, got: part.version });
-        }
-        if !self.meta.epochs.contains(part.version) {
-            return Err(PartError::UnknownEpoch { fragment, got: part.version });
-        }
-        let entries = Arc::make_mut(&mut self.entries);
-        entries.retain(|key, _| !part.range_deletes.iter().any(|delete| delete.range.contains(key)));
-        for entry in &part.entries {
-            let live = entry.live.map(|live| (live.kind, live.expiry, Bytes::copy_from_slice(live.value)));
-            entries.insert(Bytes::copy_from_slice(entry.key), Stored { version: entry.version, live });
-        }
-        self.meta.head = part.version;
-        self.generation += 1;
-        Ok(())
+        let Some(leaf) = self.tree.find(key) else { return Ok(None) };
+        let block = leaf.block(&self.source)?;
+        Ok(block.search(key).ok().map(|i| block.entry(i)))
     }
 
     /// Sums over the whole fragment.
     pub fn total(&self) -> Summary {
-        self.summary(&KeyRange::ALL).unwrap_or_default()
+        *self.tree.summary()
     }
 
-    /// Sums over `range`.
+    /// Sums over `range`: O(log n), and the two blocks at its edges.
     pub fn summary(&self, range: &KeyRange) -> Result<Summary, TreeError> {
         let mut sum = Summary::EMPTY;
-        for (key, stored) in self.entries.iter().filter(|(key, _)| range.contains(key)) {
-            let mut one = Summary::EMPTY;
-            one.raise(stored.version);
-            if let Some(live) = entry_ref(key, stored).live {
-                let content = self.keys.content(key, live);
-                (one.live, one.top_level) = (1, u64::from(live.kind.is_top_level()));
-                one.live_bytes = (key.len() + live.value.len()) as u64;
-                (one.content, one.state) = (content, self.keys.state(content, stored.version));
-                one.min_expiry = live.expiry;
-            } else {
-                one.tombstones = 1;
+        self.walk(range, |step| {
+            match step {
+                Step::Subtree { inside: false, .. } => return Ok(Next::Enter),
+                Step::Subtree { summary, .. } => sum.add(summary),
+                Step::Leaf(visit) => sum.add(&self.summary_within(&visit, range)?),
             }
-            sum.add(&one);
-        }
+            Ok(Next::Skip)
+        })?;
         Ok(sum)
     }
 
     /// Calls `f` for each entry of `range` in key order, tombstones included, until it breaks.
     pub fn scan(&self, range: &KeyRange, mut f: impl FnMut(EntryRef<'_>) -> ControlFlow<()>) -> Result<ControlFlow<()>, TreeError> {
-        Ok(self.entries.iter().filter(|(key, _)| range.contains(key)).try_for_each(|(key, stored)| f(entry_ref(key, stored))))
+        let mut flow = ControlFlow::Continue(());
+        self.walk(range, |step| {
+            let Step::Leaf(visit) = step else { return Ok(Next::Enter) };
+            let block = visit.leaf.block(&self.source)?;
+            let (from, to) = within(block, range);
+            flow = (from..to).try_for_each(|i| f(block.entry(i)));
+            Ok(if flow.is_break() { Next::Stop } else { Next::Enter })
+        })?;
+        Ok(flow)
     }
+
+    /// Walks over the subtrees and leaves that intersect `range`, in key order.
+    fn walk<'a>(&'a self, range: &KeyRange, f: impl FnMut(Step<'a>) -> Result<Next, TreeError>) -> Result<(), TreeError> {
+        self.tree.walk(range, self.range.end.as_deref(), f).map(|_| ())
+    }
+
+    /// Sums over what a leaf holds of `range`.
+    fn summary_within(&self, visit: &Visit<'_>, range: &KeyRange) -> Result<Summary, TreeError> {
+        if visit.inside {
+            return Ok(visit.leaf.summary);
+        }
+        let block = visit.leaf.block(&self.source)?;
+        let (from, to) = within(block, range);
+        let mut sum = block.counts_of(from, to);
+        sum.state = block.state_of(from, to, &self.source.keys);
+        Ok(sum)
+    }
+}
+
+/// The entries of `block` that lie in `range`.
+fn within(block: &Block, range: &KeyRange) -> (usize, usize) {
+    let from = block.lower_bound(&range.start);
+    let to = range.end.as_ref().map_or(block.len(), |end| block.lower_bound(end));
+    (from, to.max(from))
 }

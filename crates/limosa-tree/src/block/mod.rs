@@ -1,0 +1,169 @@
+//! The block: a short run of entries, packed; the unit of memory, of the checkpoint and of comparison.
+//!
+//! ```text
+//! slots   one each entry, 32 bytes: content digest (16) | seq (8) | epoch (4) | offset into bytes (4)
+//! bytes   the entries in key order without gaps:
+//!         flags (1) | key length (varint) | key | kind (1, if flagged) | expiry (varint, if flagged) | inline: value length (varint) | value
+//!                                                                                                    | else: index into large (4)
+//! large   values of more than 256 bytes, shared between copies of the block
+//! ```
+//! An overwrite moves the bytes behind it: there is no garbage, and buffers grow by a sixteenth instead of doubling, because memory
+//! beside key and value is what bounds how much state a node holds. A block has 64 entries on average, so little is moved.
+
+mod build;
+mod codec;
+mod edit;
+mod entry;
+
+use std::sync::Arc;
+
+use limosa_core::{Digest, EntryRef, SpaceKeys, Version};
+
+pub(crate) use codec::BlockName;
+use entry::Head;
+
+use crate::summary::{Summary, earlier};
+
+/// Longest value that lies among the entries' bytes.
+pub(crate) const INLINE_VALUE_BYTES_MAX: usize = 256;
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    content: Digest,
+    seq: u64,
+    epoch: u32,
+    offset: u32,
+}
+
+const _: () = assert!(size_of::<Slot>() == 32);
+
+impl Slot {
+    fn version(&self) -> Version {
+        Version::new(self.epoch, self.seq)
+    }
+}
+
+/// A packed run of entries with distinct ascending keys.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Block {
+    slots: Vec<Slot>,
+    bytes: Vec<u8>,
+    large: Vec<Option<Arc<[u8]>>>,
+}
+
+impl Block {
+    /// Number of entries.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Where `key` lies, or where it would.
+    pub(crate) fn search(&self, key: &[u8]) -> Result<usize, usize> {
+        self.search_from(0, key)
+    }
+
+    /// [`Block::search`] among the entries from `start` on.
+    pub(crate) fn search_from(&self, start: usize, key: &[u8]) -> Result<usize, usize> {
+        let found = self.slots[start..].binary_search_by(|slot| self.key_at_offset(slot.offset as usize).cmp(key));
+        found.map(|i| start + i).map_err(|i| start + i)
+    }
+
+    /// The first entry at or behind `key`.
+    pub(crate) fn lower_bound(&self, key: &[u8]) -> usize {
+        self.search(key).unwrap_or_else(|i| i)
+    }
+
+    /// Key of entry `i`.
+    pub(crate) fn key(&self, i: usize) -> &[u8] {
+        self.key_at_offset(self.slots[i].offset as usize)
+    }
+
+    fn key_at_offset(&self, offset: usize) -> &[u8] {
+        let mut at = offset + 1;
+        let len = entry::varint(&self.bytes, &mut at);
+        &self.bytes[at..at + len as usize]
+    }
+
+    /// Version of entry `i`.
+    pub(crate) fn version(&self, i: usize) -> Version {
+        self.slots[i].version()
+    }
+
+    /// Content digest of entry `i`; zero for a tombstone.
+    pub(crate) fn content(&self, i: usize) -> Digest {
+        self.slots[i].content
+    }
+
+    /// Whether entry `i` has a value.
+    pub(crate) fn is_live(&self, i: usize) -> bool {
+        self.bytes[self.slots[i].offset as usize] & entry::LIVE != 0
+    }
+
+    /// Entry `i`.
+    pub(crate) fn entry(&self, i: usize) -> EntryRef<'_> {
+        let head = self.head(i);
+        EntryRef { key: head.key, version: self.version(i), live: head.live(&self.large) }
+    }
+
+    fn head(&self, i: usize) -> Head<'_> {
+        Head::read(&self.bytes, self.slots[i].offset as usize)
+    }
+
+    /// Where the bytes of entry `i` end.
+    fn end(&self, i: usize) -> usize {
+        self.slots.get(i + 1).map_or(self.bytes.len(), |next| next.offset as usize)
+    }
+
+    /// What entry `i` adds to a state digest.
+    pub(crate) fn state(&self, i: usize, keys: &SpaceKeys) -> Digest {
+        if self.is_live(i) { keys.state(self.content(i), self.version(i)) } else { Digest::ZERO }
+    }
+
+    /// Sum of the state digests of entries `i..j`: one hash each.
+    pub(crate) fn state_of(&self, i: usize, j: usize, keys: &SpaceKeys) -> Digest {
+        (i..j).map(|i| self.state(i, keys)).sum()
+    }
+
+    /// Sums over entries `i..j`, the state digest aside (zero): no hash is computed.
+    pub(crate) fn counts_of(&self, i: usize, j: usize) -> Summary {
+        let mut sum = Summary::EMPTY;
+        sum.set_first_live(i < j && self.is_live(i));
+        for i in i..j {
+            count_entry(&mut sum, &self.entry(i), self.content(i));
+        }
+        sum
+    }
+
+    /// The earliest deadline of all entries.
+    pub(crate) fn min_expiry(&self) -> limosa_core::Expiry {
+        (0..self.len()).fold(limosa_core::Expiry::NEVER, |min, i| self.head(i).expiry().map_or(min, |expiry| earlier(min, expiry)))
+    }
+}
+
+/// Counts `entry` into `sum`, its state digest and whether it is the first one aside.
+pub(crate) fn count_entry(sum: &mut Summary, entry: &EntryRef<'_>, content: Digest) {
+    sum.raise(entry.version);
+    match entry.live {
+        None => sum.tombstones += 1,
+        Some(live) => {
+            sum.live += 1;
+            sum.top_level += u64::from(live.kind.is_top_level());
+            sum.live_bytes += entry.payload_bytes() as u64;
+            sum.content += content;
+            sum.min_expiry = earlier(sum.min_expiry, live.expiry);
+        }
+    }
+}
+
+/// Takes `entry` out of `sum` again; bound and earliest deadline stay.
+pub(crate) fn uncount_entry(sum: &mut Summary, entry: &EntryRef<'_>, content: Digest) {
+    match entry.live {
+        None => sum.tombstones -= 1,
+        Some(live) => {
+            sum.live -= 1;
+            sum.top_level -= u64::from(live.kind.is_top_level());
+            sum.live_bytes -= entry.payload_bytes() as u64;
+            sum.content -= content;
+        }
+    }
+}

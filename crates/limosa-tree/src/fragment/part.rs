@@ -1,0 +1,140 @@
+//! Applies commits: the one path that the owner's publish, recovery and a standby's stream share.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use limosa_core::{Digest, EntryRef, Expiry, Part, Version};
+
+use super::rewrite::{Action, Clear, Op, Rewriter, Rewritten};
+use super::{Fragment, RangeDeletes};
+use crate::block::{count_entry, uncount_entry};
+use crate::error::{PartError, TreeError};
+use crate::summary::earlier;
+use crate::tree::{Leaf, Source};
+
+impl Fragment {
+    /// Applies one part of a commit, which must be the next one. On error nothing is changed.
+    pub fn apply_part(&mut self, part: &Part<'_>) -> Result<(), PartError> {
+        self.check_part(part)?;
+        self.warm(part)?;
+        // an entry can fall to a cold block that the warm-up did not see only when the block before it was deleted whole
+        let baseline = (self.source.loader.is_some() && !part.range_deletes.is_empty()).then(|| self.clone());
+        let applied = self.apply_changes(part);
+        if let (Err(_), Some(baseline)) = (&applied, baseline) {
+            *self = baseline;
+        }
+        Ok(applied?)
+    }
+
+    fn apply_changes(&mut self, part: &Part<'_>) -> Result<(), TreeError> {
+        self.generation += 1;
+        if !part.range_deletes.is_empty() {
+            self.delete_ranges(part)?;
+        }
+        for entry in &part.entries {
+            self.put(entry)?;
+        }
+        self.head = part.version;
+        Ok(())
+    }
+
+    fn check_part(&self, part: &Part<'_>) -> Result<(), PartError> {
+        let (fragment, head, got) = (self.id(), self.head, part.version);
+        if part.fragment != fragment {
+            return Err(PartError::WrongFragment { fragment, got: part.fragment });
+        }
+        if head.seq.checked_add(1) != Some(got.seq) || got < head {
+            return Err(PartError::NotNext { fragment, head, got });
+        }
+        if !self.epochs.contains(got) {
+            return Err(PartError::UnknownEpoch { fragment, got });
+        }
+        let stray = part.entries.iter().find(|entry| !self.range.contains(entry.key) || entry.version != got);
+        if let Some(entry) = stray {
+            return Err(PartError::Misplaced { fragment, key: Bytes::copy_from_slice(entry.key) });
+        }
+        match part.range_deletes.iter().find(|delete| !self.range.covers(&delete.range) || delete.version != got) {
+            Some(delete) => Err(PartError::Misplaced { fragment, key: delete.range.start.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Loads the blocks that the part's entries lie in, so that nothing can fail half-way.
+    fn warm(&self, part: &Part<'_>) -> Result<(), TreeError> {
+        if self.source.loader.is_some() {
+            for leaf in part.entries.iter().filter_map(|entry| self.tree.find(entry.key)) {
+                leaf.block(&self.source)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn delete_ranges(&mut self, part: &Part<'_>) -> Result<(), TreeError> {
+        let deletes = RangeDeletes::new(&part.range_deletes);
+        let clears: Vec<Clear> =
+            deletes.iter().map(|delete| Clear { range: delete.range, below: Some(delete.version), tombstones_only: false }).collect();
+        let rewritten = self.rewriter(Version::ZERO).run(&[], &clears)?;
+        self.keep(rewritten);
+        part.range_deletes.iter().for_each(|delete| self.deletes.insert(delete));
+        Ok(())
+    }
+
+    /// Writes one entry, in place where its key does not start a block.
+    fn put(&mut self, entry: &EntryRef<'_>) -> Result<(), TreeError> {
+        let Self { tree, source, generation, .. } = self;
+        let placed = tree.update(entry.key, |leaf| put_in_place(leaf, source, *generation, entry));
+        if placed.transpose()? != Some(true) {
+            let op = [Op { key: entry.key, action: Action::Put(*entry) }];
+            let rewritten = self.rewriter(Version::ZERO).run(&op, &[])?;
+            self.keep(rewritten);
+        }
+        Ok(())
+    }
+
+    /// A pass over the tree as it is; what it writes belongs to the current generation.
+    pub(super) fn rewriter<'a>(&'a self, raise: Version) -> Rewriter<'a> {
+        Rewriter::new(&self.tree, &self.source, &self.range.start, self.generation, raise)
+    }
+
+    /// Makes the outcome of a pass this fragment's state.
+    pub(super) fn keep(&mut self, rewritten: Rewritten) {
+        for edit in rewritten.edits.iter().filter(|edit| edit.leaf.is_none()) {
+            Arc::make_mut(&mut self.removed).insert(edit.key.clone(), self.generation);
+        }
+        self.tree.edit(rewritten.edits);
+    }
+}
+
+/// Writes `entry` into the leaf that it belongs into; false when it must start a leaf of its own.
+fn put_in_place(leaf: &mut Leaf, source: &Source, generation: u64, entry: &EntryRef<'_>) -> Result<bool, TreeError> {
+    let found = leaf.block(source)?.search(entry.key);
+    if found.is_err() && source.keys.starts_block(entry.key) {
+        return Ok(false);
+    }
+    let (summary, block) = leaf.block_mut(source)?;
+    let content = entry.live.map_or(Digest::ZERO, |live| source.keys.content(entry.key, live));
+    let state = entry.live.map_or(Digest::ZERO, |_| source.keys.state(content, entry.version));
+    let (Ok(i) | Err(i)) = found;
+    let mut lost_expiry = Expiry::NEVER;
+    if found.is_ok() {
+        let old = block.entry(i);
+        lost_expiry = old.live.map_or(Expiry::NEVER, |live| live.expiry);
+        uncount_entry(summary, &old, block.content(i));
+        summary.state -= block.state(i, &source.keys);
+        block.replace(i, entry, content);
+    } else {
+        block.insert(i, entry, content);
+    }
+    let earliest = summary.min_expiry;
+    count_entry(summary, entry, content);
+    summary.state += state;
+    let new_expiry = entry.live.map_or(Expiry::NEVER, |live| live.expiry);
+    if lost_expiry != Expiry::NEVER && lost_expiry == earliest && earlier(new_expiry, earliest) != new_expiry {
+        summary.min_expiry = block.min_expiry();
+    }
+    if i == 0 {
+        summary.set_first_live(entry.live.is_some());
+    }
+    summary.modified = generation;
+    Ok(true)
+}

@@ -1,0 +1,102 @@
+//! Questions and chores of an owner: the k-th key, expiry, places to split, tombstones.
+
+use bytes::Bytes;
+use limosa_core::{KeyRange, Version};
+
+use super::Fragment;
+use super::rewrite::Clear;
+use crate::error::TreeError;
+use crate::tree::{Next, Step};
+
+impl Fragment {
+    /// Live keys that users see.
+    pub fn top_level(&self) -> u64 {
+        self.tree.summary().top_level
+    }
+
+    /// The `k`-th live key that users see, counted from 0; `None` from [`Fragment::top_level`] on.
+    pub fn kth_live(&self, k: u64) -> Result<Option<Bytes>, TreeError> {
+        let Some((leaf, mut left)) = self.tree.kth(k, |summary| summary.top_level) else { return Ok(None) };
+        let block = leaf.block(&self.source)?;
+        for i in 0..block.len() {
+            let entry = block.entry(i);
+            if entry.live.is_some_and(|live| live.kind.is_top_level()) {
+                if left == 0 {
+                    return Ok(Some(Bytes::copy_from_slice(entry.key)));
+                }
+                left -= 1;
+            }
+        }
+        unreachable!("a block has as many top-level keys as its summary says");
+    }
+
+    /// The key before which just about `bytes` of live keys and values lie: a place to split. `None` when the fragment holds no more.
+    pub fn split_key(&self, bytes: u64) -> Result<Option<Bytes>, TreeError> {
+        let Some((leaf, mut left)) = self.tree.kth(bytes, |summary| summary.live_bytes) else { return Ok(None) };
+        let block = leaf.block(&self.source)?;
+        for i in (0..block.len()).filter(|&i| block.is_live(i)) {
+            let here = block.entry(i).payload_bytes() as u64;
+            if left < here {
+                return Ok(Some(Bytes::copy_from_slice(block.key(i))));
+            }
+            left -= here;
+        }
+        unreachable!("a block has as many live bytes as its summary says");
+    }
+
+    /// The earliest deadline of a live entry, milliseconds since the Unix epoch.
+    pub fn earliest_expiry(&self) -> Option<u64> {
+        self.tree.summary().min_expiry.deadline()
+    }
+
+    /// Up to `max` live keys whose deadline has passed at `now_ms`, in key order.
+    pub fn expired(&self, now_ms: u64, max: usize) -> Result<Vec<Bytes>, TreeError> {
+        let mut out = Vec::new();
+        self.walk(&KeyRange::ALL, |step| {
+            let visit = match step {
+                _ if out.len() >= max => return Ok(Next::Stop),
+                Step::Subtree { summary, .. } if !summary.min_expiry.is_past(now_ms) => return Ok(Next::Skip),
+                Step::Subtree { .. } => return Ok(Next::Enter),
+                Step::Leaf(visit) => visit,
+            };
+            if visit.leaf.summary.min_expiry.is_past(now_ms) {
+                let block = visit.leaf.block(&self.source)?;
+                let past = |i: &usize| block.entry(*i).live.is_some_and(|live| live.expiry.is_past(now_ms));
+                out.extend((0..block.len()).filter(past).take(max - out.len()).map(|i| Bytes::copy_from_slice(block.key(i))));
+            }
+            Ok(Next::Enter)
+        })?;
+        Ok(out)
+    }
+
+    /// Drops tombstones and range deletes of versions up to and including `up_to`, and raises the floor to it. Returns how many tombstones
+    /// went. A peer that stands at `up_to` has been told of all of them.
+    pub fn collect_tombstones(&mut self, up_to: Version) -> Result<u64, TreeError> {
+        let clears = self.tombstone_clears(Version::new(up_to.epoch, up_to.seq.saturating_add(1)))?;
+        self.generation += 1;
+        let rewritten = self.rewriter(Version::ZERO).run(&[], &clears)?;
+        let collected = rewritten.applied.removed;
+        self.keep(rewritten);
+        self.deletes.collect(up_to);
+        self.raise_floor(up_to);
+        Ok(collected)
+    }
+
+    /// One clear for each leaf that holds tombstones: the others need not be looked at.
+    fn tombstone_clears(&self, below: Version) -> Result<Vec<Clear>, TreeError> {
+        let mut out = Vec::new();
+        self.walk(&KeyRange::ALL, |step| {
+            match step {
+                Step::Subtree { summary, .. } if summary.tombstones == 0 => return Ok(Next::Skip),
+                Step::Leaf(visit) if visit.leaf.summary.tombstones > 0 => {
+                    let end = visit.end.map(Bytes::copy_from_slice);
+                    let range = KeyRange { start: Bytes::copy_from_slice(&visit.leaf.first_key), end };
+                    out.push(Clear { range, below: Some(below), tombstones_only: true });
+                }
+                Step::Subtree { .. } | Step::Leaf(_) => {}
+            }
+            Ok(Next::Enter)
+        })?;
+        Ok(out)
+    }
+}

@@ -1,0 +1,98 @@
+//! A leaf: what a block is filed under, its summary, and the block itself or the means to load it.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use limosa_core::{FragmentId, SpaceKeys};
+
+use crate::block::{Block, BlockName};
+use crate::error::TreeError;
+use crate::fragment::BlockLoader;
+use crate::summary::Summary;
+
+use super::Labelled;
+
+/// What a block is filed under: its first key, or the start of the fragment's range.
+pub(crate) type Key = Arc<[u8]>;
+
+/// Where cold blocks come from, and how they are verified.
+#[derive(Clone)]
+pub(crate) struct Source {
+    pub(crate) fragment: FragmentId,
+    pub(crate) keys: Arc<SpaceKeys>,
+    pub(crate) loader: Option<Arc<dyn BlockLoader>>,
+}
+
+/// One block of the tree.
+#[derive(Clone)]
+pub(crate) struct Leaf {
+    pub(crate) first_key: Key,
+    pub(crate) summary: Summary,
+    /// Empty: the block is cold.
+    block: OnceLock<Arc<Block>>,
+}
+
+impl Labelled for Leaf {
+    fn first_key(&self) -> &Key {
+        &self.first_key
+    }
+    fn summary(&self) -> &Summary {
+        &self.summary
+    }
+}
+
+impl Leaf {
+    /// A leaf whose block is in memory.
+    pub(crate) fn resident(first_key: Key, summary: Summary, block: Block) -> Self {
+        Self { first_key, summary, block: OnceLock::from(Arc::new(block)) }
+    }
+
+    /// A leaf whose block is loaded when it is needed.
+    pub(crate) fn cold(first_key: Key, summary: Summary) -> Self {
+        Self { first_key, summary, block: OnceLock::new() }
+    }
+
+    /// The block, if it is in memory.
+    pub(crate) fn if_resident(&self) -> Option<&Arc<Block>> {
+        self.block.get()
+    }
+
+    /// The block, loaded and verified if it was cold.
+    pub(crate) fn block(&self, source: &Source) -> Result<&Arc<Block>, TreeError> {
+        if let Some(block) = self.block.get() {
+            return Ok(block);
+        }
+        let block = Arc::new(self.load(source)?);
+        Ok(self.block.get_or_init(|| block)) // another reader may have been faster: its block is as good
+    }
+
+    /// The block for changing: copied first if a snapshot shares it.
+    pub(crate) fn block_mut(&mut self, source: &Source) -> Result<(&mut Summary, &mut Block), TreeError> {
+        self.block(source)?;
+        let block = self.block.get_mut().expect("loaded above");
+        Ok((&mut self.summary, Arc::make_mut(block)))
+    }
+
+    /// Drops the block from memory; it must be in the checkpoint.
+    pub(crate) fn make_cold(&mut self) -> bool {
+        self.block.take().is_some()
+    }
+
+    fn load(&self, source: &Source) -> Result<Block, TreeError> {
+        let fragment = source.fragment;
+        let first_key = || Bytes::copy_from_slice(&self.first_key);
+        let loader = source.loader.as_ref().expect("a fragment with cold blocks was opened with a loader");
+        let bytes =
+            loader.load(fragment, &self.first_key).map_err(|source| TreeError::Load { fragment, first_key: first_key(), source })?;
+        let name = BlockName { fragment, first_key: &self.first_key };
+        let block =
+            Block::decode(&bytes, &source.keys, name).map_err(|source| TreeError::Corrupt { fragment, first_key: first_key(), source })?;
+        let mut sum = block.counts_of(0, block.len());
+        sum.state = block.state_of(0, block.len(), &source.keys);
+        if sum.same_entries(&self.summary) && sum.max_version() <= self.summary.max_version() {
+            Ok(block)
+        } else {
+            Err(TreeError::Mismatch { fragment, first_key: first_key() })
+        }
+    }
+}

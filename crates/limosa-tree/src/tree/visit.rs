@@ -1,0 +1,123 @@
+//! Walks over the leaves of a key range, passing over subtrees that cannot matter.
+
+use std::ops::ControlFlow;
+
+use limosa_core::KeyRange;
+
+use super::{Labelled, Leaf, Node, Tree};
+use crate::summary::Summary;
+
+/// A leaf met on a walk.
+#[derive(Clone, Copy)]
+pub(crate) struct Visit<'a> {
+    pub(crate) leaf: &'a Leaf,
+    /// Where the next leaf or the fragment ends.
+    pub(crate) end: Option<&'a [u8]>,
+    /// Whether all keys that can lie in the leaf lie in the range.
+    pub(crate) inside: bool,
+}
+
+/// A subtree or leaf that a walk over a range meets.
+pub(crate) enum Step<'a> {
+    /// A subtree, before descending into it; `inside` when all keys that can lie in it lie in the range.
+    Subtree { summary: &'a Summary, inside: bool },
+    /// A leaf.
+    Leaf(Visit<'a>),
+}
+
+/// What a walk does next; behind a leaf, entering and skipping are the same.
+pub(crate) enum Next {
+    /// Into the subtree, or on.
+    Enter,
+    /// Past the subtree.
+    Skip,
+    /// No further.
+    Stop,
+}
+
+impl Tree {
+    /// Walks over what intersects `range` in key order. `fragment_end` is where the fragment ends.
+    pub(crate) fn walk<'a, E>(
+        &'a self,
+        range: &KeyRange,
+        fragment_end: Option<&'a [u8]>,
+        mut f: impl FnMut(Step<'a>) -> Result<Next, E>,
+    ) -> Result<ControlFlow<()>, E> {
+        walk(&self.root.node, range, fragment_end, &mut f)
+    }
+
+    /// The leaf that holds the `k`-th unit when `weight` counts a summary's units, and how many lie in it before that one.
+    pub(crate) fn kth(&self, mut k: u64, weight: impl Fn(&Summary) -> u64) -> Option<(&Leaf, u64)> {
+        fn pick<'a, T: Labelled>(items: &'a [T], k: &mut u64, weight: &impl Fn(&Summary) -> u64) -> &'a T {
+            for item in items {
+                let here = weight(item.summary());
+                if *k < here {
+                    return item;
+                }
+                *k -= here;
+            }
+            unreachable!("a node weighs what its items weigh")
+        }
+        if k >= weight(&self.root.summary) {
+            return None;
+        }
+        let mut node = &self.root.node;
+        loop {
+            match &**node {
+                Node::Inner(children) => node = &pick(children, &mut k, &weight).node,
+                Node::Leaves(leaves) => return Some((pick(leaves, &mut k, &weight), k)),
+            }
+        }
+    }
+}
+
+/// Whether keys from `start` to before `end` all lie in `range`.
+fn covers(range: &KeyRange, start: &[u8], end: Option<&[u8]>) -> bool {
+    let end_inside = match (&range.end, end) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(range_end), Some(end)) => end <= &range_end[..],
+    };
+    end_inside && start >= &range.start[..]
+}
+
+/// The items that can hold keys of the range: from the one that its start belongs into to the last that starts before its end.
+fn touched<T: Labelled>(items: &[T], range: &KeyRange) -> std::ops::Range<usize> {
+    let first = super::position(items, &range.start).unwrap_or(0);
+    let behind = range.end.as_ref().map_or(items.len(), |end| items.partition_point(|item| &**item.first_key() < &end[..]));
+    first..behind.max(first)
+}
+
+fn walk<'a, E>(
+    node: &'a Node,
+    range: &KeyRange,
+    end: Option<&'a [u8]>,
+    f: &mut impl FnMut(Step<'a>) -> Result<Next, E>,
+) -> Result<ControlFlow<()>, E> {
+    match node {
+        Node::Inner(children) => {
+            for i in touched(children, range) {
+                let child = &children[i];
+                let end = children.get(i + 1).map(|next| &*next.first_key).or(end);
+                let inside = covers(range, &child.first_key, end);
+                match f(Step::Subtree { summary: &child.summary, inside })? {
+                    Next::Skip => {}
+                    Next::Stop => return Ok(ControlFlow::Break(())),
+                    Next::Enter if walk(&child.node, range, end, f)?.is_break() => return Ok(ControlFlow::Break(())),
+                    Next::Enter => {}
+                }
+            }
+        }
+        Node::Leaves(leaves) => {
+            for i in touched(leaves, range) {
+                let leaf = &leaves[i];
+                let end = leaves.get(i + 1).map(|next| &*next.first_key).or(end);
+                let inside = covers(range, &leaf.first_key, end);
+                if matches!(f(Step::Leaf(Visit { leaf, end, inside }))?, Next::Stop) {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}

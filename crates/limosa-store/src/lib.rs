@@ -1,6 +1,25 @@
 //! Durable fragments of one node: journal, checkpoint, data folder, and the store over them.
+//!
+//! ```text
+//!   Txn ──writes──> pending group ──flush──> journal ──decode──> published trees ──checkpoint──> redb
+//!    ▲                  │                       │                     │    │
+//!    └── overlay <──────┘                       └──> Tail <── ring <──┘    └──> Cut, stage (forks)
+//! ```
+//! A command evaluates at the *head* (published trees and overlay). Its commit counts once the journal has it; then it is applied to the
+//! trees by decoding the journal's own bytes: owner, standby and recovery share that one path.
+//!
+//! | Question | Module |
+//! |---|---|
+//! | What may be asked of a store? | [`Store`], [`Txn`], [`Cut`], [`Tail`] |
+//! | What is durable, and when? | `flush`, [`journal`], [`checkpoint`] |
+//! | How does a start find it again? | `recover`, `saved` |
+//! | What does a transfer's target do? | `stage`, `replicate` |
+//! | How do large values lie? | `parts` |
+//!
+//! # Not here
+//! - What a session sends, and when: the engine. Sockets and timers: the node.
 #![warn(clippy::pedantic)]
-#![allow(clippy::module_name_repetitions, clippy::must_use_candidate)]
+#![allow(clippy::module_name_repetitions, clippy::must_use_candidate, clippy::missing_panics_doc)]
 
 pub mod checkpoint;
 pub mod disk;
@@ -8,4 +27,41 @@ pub mod error;
 pub mod folder;
 pub mod journal;
 
+mod apply;
+mod codec;
+mod cut;
+mod expiry;
+mod flush;
+mod fragments;
+mod options;
+mod overlay;
+mod parts;
+mod quarantine;
+mod recover;
+mod refusal;
+mod replicate;
+mod save;
+mod saved;
+mod stage;
+mod state;
+mod stats;
+mod store;
+mod tail;
+mod txn;
+
+pub use cut::{Cut, FragmentView};
 pub use error::StoreError;
+pub use folder::Identity;
+pub use journal::Position;
+pub use options::{Clock, Durability, Options};
+pub use refusal::{ReplicateError, StageError};
+pub use save::CheckpointReport;
+pub use stage::{SealedFacts, StageApplied, StageStart, StageState, StagedFragment};
+pub use state::{Check, Drift};
+pub use stats::StoreStats;
+pub use store::Store;
+pub use tail::{Batch, COMMIT_BYTES_LIVE_MAX, Tail, TailRead};
+pub use txn::{StringFacts, StringValue, Txn};
+
+/// What cuts answer with: the tree's own values.
+pub use limosa_tree::{Applied, BlockId, Changes, Extract, Summary};

@@ -1,0 +1,222 @@
+//! The one way in which a record changes the published trees: the owner's publish, a standby's stream and recovery share it.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use limosa_core::varint::{self, Reader};
+use limosa_core::{Commit, DecodeError, Digest, EpochTable, FragmentId, Version};
+
+use crate::codec::decode_rows;
+use crate::error::StoreError;
+use crate::journal::{Position, Record, RecordKind};
+use crate::refusal::part_refused;
+use crate::stage::OpenRecord;
+use crate::state::{Check, Drift, Head, State};
+
+/// Most records that are applied before the lock is given to others for a moment.
+const SLICE_RECORDS: usize = 256;
+/// Most record bytes of a slice; a larger record is a slice of its own.
+const SLICE_BYTES: usize = 128 << 10;
+
+/// A run of records that is applied under one lock, and what tails want to know of it.
+pub(crate) struct Slice {
+    /// Last position before the slice.
+    pub(crate) before: Position,
+    pub(crate) last: Position,
+    /// Commits, each behind its varint length: as the live stream carries them.
+    pub(crate) commits: Vec<u8>,
+    pub(crate) epochs: Vec<(FragmentId, EpochTable)>,
+    /// Indices of fragments with commits, each once.
+    pub(crate) touched: Vec<usize>,
+    /// A stage was installed: what lies before is another history.
+    pub(crate) installed: bool,
+    /// Bytes of all records, for the journal's marks.
+    pub(crate) bytes: usize,
+    is_touched: Vec<bool>,
+    records: usize,
+}
+
+impl Slice {
+    pub(crate) fn new(before: Position, fragments: usize) -> Self {
+        Self {
+            before,
+            last: before,
+            commits: Vec::new(),
+            epochs: Vec::new(),
+            touched: Vec::new(),
+            installed: false,
+            bytes: 0,
+            is_touched: vec![false; fragments],
+            records: 0,
+        }
+    }
+
+    /// Whether `record` may join. Epoch rows and installs stand alone: a tail tells them before what follows.
+    pub(crate) fn takes(&self, record: &Record<'_>) -> bool {
+        let alone = |kind| matches!(kind, RecordKind::OpenEpoch | RecordKind::StageInstall);
+        let full = self.records >= SLICE_RECORDS || self.bytes + record.body.len() > SLICE_BYTES;
+        self.records == 0 || !(full || alone(record.kind) || self.installed || !self.epochs.is_empty())
+    }
+
+    /// Counts a record in, whether or not it is applied.
+    pub(crate) fn count(&mut self, position: Position, record: &Record<'_>) {
+        self.records += 1;
+        self.bytes += record.body.len();
+        self.last = position;
+    }
+
+    fn touch(&mut self, index: usize) {
+        if !std::mem::replace(&mut self.is_touched[index], true) {
+            self.touched.push(index);
+        }
+    }
+}
+
+/// Digests to compare at versions to come: by fragment, ascending versions.
+#[derive(Debug, Default)]
+pub(crate) struct Checks {
+    waiting: Vec<VecDeque<(Version, Digest)>>,
+}
+
+impl Checks {
+    pub(crate) fn new(fragments: usize) -> Self {
+        Self { waiting: vec![VecDeque::new(); fragments] }
+    }
+
+    pub(crate) fn add(&mut self, index: usize, version: Version, state: Digest) {
+        let waiting = &mut self.waiting[index];
+        if waiting.back().is_none_or(|(last, _)| *last < version) {
+            waiting.push_back((version, state));
+        }
+    }
+
+    /// The digest that was named for exactly `version`; older ones are forgotten.
+    fn due(&mut self, index: usize, version: Version) -> Option<Digest> {
+        let waiting = &mut self.waiting[index];
+        while let Some(&(at, state)) = waiting.front() {
+            if at > version {
+                return None;
+            }
+            waiting.pop_front();
+            if at == version {
+                return Some(state);
+            }
+        }
+        None
+    }
+}
+
+impl State {
+    /// Applies one record to the published trees. The record is durable as promised, so an error here is this node's damage.
+    pub(crate) fn apply(&mut self, position: Position, record: Record<'_>, slice: &mut Slice) -> Result<(), StoreError> {
+        assert_eq!(position, self.horizon.next(), "records are applied in order, none twice");
+        slice.count(position, &record);
+        match record.kind {
+            RecordKind::Commit => self.apply_commit(record.body, slice)?,
+            RecordKind::OpenEpoch => self.apply_epochs(record.body, slice)?,
+            RecordKind::StageOpen => self.apply_stage_open(position, record.body)?,
+            RecordKind::StageFrame | RecordKind::Witness => {} // a frame changed the fork, when it was taken or by replay
+            RecordKind::StageInstall => self.apply_install(slice),
+            RecordKind::StageAbort => self.stage_since = None,
+            RecordKind::Role => self.role = Bytes::copy_from_slice(record.body),
+        }
+        if matches!(record.kind, RecordKind::Commit | RecordKind::OpenEpoch) {
+            self.changed = position;
+        }
+        self.horizon = position;
+        Ok(())
+    }
+
+    fn apply_commit(&mut self, body: &[u8], slice: &mut Slice) -> Result<(), StoreError> {
+        let commit = Commit::decode(&mut Reader::new(body))?;
+        for part in &commit.parts {
+            let index = self.index_of(part.fragment)?;
+            self.fragments[index].apply_part(part).map_err(part_refused)?;
+            slice.touch(index);
+            self.verify(index, part.version);
+        }
+        self.stamp_ms = self.stamp_ms.max(commit.stamp_ms);
+        varint::put_bytes(&mut slice.commits, body);
+        Ok(())
+    }
+
+    /// Compares with the owner's digest, where it named one at this version.
+    fn verify(&mut self, index: usize, version: Version) {
+        let Some(owners) = self.checks.due(index, version) else { return };
+        let ours = self.fragments[index].total().state;
+        if ours != owners && self.drift.is_none() {
+            self.drift = Some(Drift { fragment: self.routes.id(index), version, ours, owners });
+        }
+    }
+
+    fn apply_epochs(&mut self, body: &[u8], slice: &mut Slice) -> Result<(), StoreError> {
+        for (id, new) in decode_rows(body)? {
+            let index = self.index_of(id)?;
+            let fragment = &mut self.fragments[index];
+            let rows = fragment.epochs().rows().iter().chain(new.rows()).copied().collect();
+            let table = EpochTable::from_rows(rows).ok_or(DISORDER)?;
+            fragment.set_epochs(table);
+            slice.epochs.push((id, new));
+        }
+        Ok(())
+    }
+
+    /// The fork is made here, where the trees stand exactly at the record's position: live and in recovery alike.
+    fn apply_stage_open(&mut self, position: Position, body: &[u8]) -> Result<(), StoreError> {
+        if let OpenRecord::Open { .. } = OpenRecord::decode(body)? {
+            self.stage_since = Some(position);
+            self.fork = Some(self.fragments.clone());
+            self.fork_generations = self.fragments.iter().map(limosa_tree::Fragment::generation).collect();
+            self.baseline = None; // kept until the next stage opens, which is now
+        }
+        Ok(())
+    }
+
+    /// Swaps in the verified roots. Nothing reads half of it: the lock is held.
+    fn apply_install(&mut self, slice: &mut Slice) {
+        let incoming = self.incoming.take().expect("whoever writes or replays an install record has verified roots at hand");
+        assert_eq!(incoming.len(), self.fragments.len(), "an install brings a root for each fragment");
+        self.baseline = Some(std::mem::replace(&mut self.fragments, incoming));
+        for (checkpointed, forked) in self.checkpointed.iter_mut().zip(&self.fork_generations) {
+            *checkpointed = (*checkpointed).min(*forked); // what the fork changed is dirty, whatever was checkpointed meanwhile
+        }
+        self.meet();
+        self.stage_since = None;
+        self.checks = Checks::new(self.fragments.len());
+        self.drift = None;
+        slice.installed = true;
+        self.installed = slice.last;
+        self.changed = slice.last;
+    }
+
+    /// Sets the heads to the published ones: nothing is pending.
+    pub(crate) fn meet(&mut self) {
+        self.epochs = self.fragments.iter().map(|fragment| fragment.epochs().clone()).collect();
+        let head = |fragment: &limosa_tree::Fragment| Head { version: fragment.head(), epoch: fragment.epochs().epoch() };
+        self.heads = self.fragments.iter().map(head).collect();
+    }
+
+    /// Ends a slice: tails can see it.
+    pub(crate) fn publish(&mut self, slice: Slice) {
+        let check = |&index: &usize| {
+            let fragment = &self.fragments[index];
+            Check { fragment: self.routes.id(index), version: fragment.head(), state: fragment.total().state }
+        };
+        let checks: Vec<Check> = slice.touched.iter().map(check).collect();
+        if slice.installed {
+            let heads: Vec<Version> = self.fragments.iter().map(limosa_tree::Fragment::head).collect();
+            self.ring.reset(slice.last, heads.clone());
+            self.marks.reset(slice.last, heads);
+        } else {
+            self.marks.advance(slice.last, slice.bytes as u64, &self.fragments);
+            self.ring.push(slice, checks, &self.routes);
+        }
+    }
+
+    pub(crate) fn index_of(&self, id: FragmentId) -> Result<usize, StoreError> {
+        let unknown = DecodeError::Invalid { field: "fragment", why: "this store has no such fragment" };
+        self.routes.of_id(id).ok_or(StoreError::Record(unknown))
+    }
+}
+
+const DISORDER: DecodeError = DecodeError::Invalid { field: "epoch_rows", why: "they do not continue the fragment's history" };

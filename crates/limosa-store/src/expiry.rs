@@ -1,0 +1,59 @@
+//! Deadlines become tombstones at the owner; replicas follow its commits and never its clock.
+
+use crate::error::StoreError;
+use crate::store::Store;
+use limosa_core::Version;
+
+impl Store {
+    /// Deletes up to `max` keys whose deadline has passed at `now_ms`, in one commit; answers how many. Only an owner does this.
+    ///
+    /// # Errors
+    /// As [`crate::Txn::write`].
+    pub fn expire_due(&self, now_ms: u64, max: usize) -> Result<usize, StoreError> {
+        let cut = self.cut();
+        let mut due = Vec::new();
+        for view in cut.fragments().iter().filter(|view| view.tree().earliest_expiry().is_some_and(|at| at <= now_ms)) {
+            if due.len() >= max {
+                break;
+            }
+            due.extend(view.tree().expired(now_ms, max - due.len())?);
+        }
+        drop(cut); // it would make the commits below copy what they change
+        let mut txn = self.begin();
+        let mut deleted = 0;
+        for stored in due {
+            // Looked at again: a pending write may have given it another deadline.
+            if txn.read(&stored)?.is_some_and(|live| live.expiry.is_past(now_ms)) {
+                txn.delete_stored(&stored)?;
+                deleted += 1;
+            }
+        }
+        txn.commit();
+        Ok(deleted)
+    }
+
+    /// The earliest deadline of all published keys, milliseconds since the Unix epoch.
+    pub fn earliest_expiry(&self) -> Option<u64> {
+        self.inner.state().fragments.iter().filter_map(limosa_tree::Fragment::earliest_expiry).min()
+    }
+
+    /// Drops tombstones that are at or below `up_to` in each fragment, and raises the floors: a peer below them reconciles. Answers how
+    /// many went. Does nothing while a stage is open: its fork still builds on them.
+    ///
+    /// # Errors
+    /// A block can't be had.
+    pub fn collect_tombstones(&self, up_to: &[(limosa_core::FragmentId, Version)]) -> Result<u64, StoreError> {
+        let stage = self.inner.stage(); // held, so that none opens meanwhile
+        let mut collected = 0;
+        if stage.is_some() {
+            return Ok(0);
+        }
+        for &(id, version) in up_to {
+            let mut state = self.inner.state(); // fragment by fragment: commands get their turn
+            let index = state.index_of(id)?;
+            let version = version.min(state.fragments[index].head());
+            collected += state.fragments[index].collect_tombstones(version)?;
+        }
+        Ok(collected)
+    }
+}

@@ -1,0 +1,166 @@
+//! Group commit: what is pending goes into the journal with one write and one flush, and is published.
+
+use std::collections::VecDeque;
+
+use crate::apply::Slice;
+use crate::error::StoreError;
+use crate::journal::{Group, Journal, Position};
+use crate::options::Durability;
+use crate::state::Fault;
+use crate::store::{Inner, Store};
+
+/// The writing end of the journal, and the groups on their way into it.
+pub(crate) struct Flusher {
+    pub(crate) journal: Journal,
+    /// Taken from the state and not published yet: more than none between calls only when the disk was full.
+    in_flight: VecDeque<Group>,
+    /// How many of them the journal has.
+    written: usize,
+    /// A buffer for the next group.
+    spare: Option<Group>,
+}
+
+impl Flusher {
+    pub(crate) fn new(journal: Journal) -> Self {
+        Self { journal, in_flight: VecDeque::new(), written: 0, spare: None }
+    }
+}
+
+impl Store {
+    /// One step of group commit: writes what is pending into the journal, flushes it where [`Durability::Commit`] asks for that, and
+    /// publishes it. Steps are serialised; writers go on meanwhile, and what they add is the next step's group.
+    ///
+    /// # Errors
+    /// A full disk: nothing is lost, the next call tries the same group again. Anything else poisons the store.
+    pub fn flush(&self) -> Result<Position, StoreError> {
+        let mut flusher = self.inner.flusher();
+        self.inner.flush_step(&mut flusher, self.inner.options.durability == Durability::Commit)
+    }
+
+    /// Makes everything published survive a power cut: once a second with [`Durability::Interval`], and before a clean stop.
+    /// Writers and flushes go on meanwhile.
+    ///
+    /// # Errors
+    /// The disk fails: the store is poisoned.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        let job = self.inner.flusher().journal.flush_job()?;
+        // Outside the lock: a flush takes as long as the disk wants, and groups may be written meanwhile.
+        let done = job.run();
+        let result = self.inner.flusher().journal.flushed_by(done);
+        self.inner.or_poison(result).map(drop)
+    }
+
+    /// Flushes until `position` is published and on the disk, whatever the durability.
+    pub(crate) fn settle(&self, position: Position) -> Result<(), StoreError> {
+        let mut flusher = self.inner.flusher();
+        loop {
+            let reached = self.inner.flush_step(&mut flusher, true)?;
+            if reached >= position {
+                // An earlier step may have published it without a flush.
+                let result = flusher.journal.flush();
+                return self.inner.or_poison(result).map(drop);
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// One step, under the flusher's lock.
+    pub(crate) fn flush_step(&self, flusher: &mut Flusher, flush: bool) -> Result<Position, StoreError> {
+        if flusher.in_flight.is_empty() {
+            self.take(flusher)?;
+        }
+        if flusher.in_flight.is_empty() {
+            return Ok(self.state().horizon);
+        }
+        // Outside the state lock: commands go on, and gather the next group.
+        self.write(flusher)?;
+        if flush {
+            // Before anything is published: what a reader or a standby sees is never lost by a power cut.
+            let flushed = flusher.journal.flush();
+            self.or_poison(flushed)?;
+        }
+        flusher.journal.publish();
+        self.counters.flushes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.apply(flusher)
+    }
+
+    /// Takes the pending groups; the overlay's open layer goes into flight with them.
+    fn take(&self, flusher: &mut Flusher) -> Result<(), StoreError> {
+        let mut state = self.state();
+        state.check_poisoned()?;
+        if !state.has_pending() {
+            return Ok(());
+        }
+        let next = state.group.next();
+        let mut fresh = flusher.spare.take().unwrap_or_else(|| Group::new(next));
+        fresh.restart(next);
+        let last = std::mem::replace(&mut state.group, fresh);
+        flusher.in_flight = std::mem::take(&mut state.groups);
+        if !last.is_empty() {
+            flusher.in_flight.push_back(last);
+        }
+        flusher.written = 0;
+        state.overlay.depart();
+        Ok(())
+    }
+
+    fn write(&self, flusher: &mut Flusher) -> Result<(), StoreError> {
+        while let Some(group) = flusher.in_flight.get_mut(flusher.written) {
+            match flusher.journal.write(group) {
+                Ok(_) => flusher.written += 1,
+                Err(StoreError::DiskFull { op, path }) => {
+                    // Nothing of this group is in the journal. It stays in flight, and visible to commands, until there is room.
+                    let mut state = self.state();
+                    state.fault.get_or_insert(Fault::DiskFull { op, path });
+                    return Err(state.fault.as_ref().expect("set above").error());
+                }
+                Err(error) => return self.or_poison(Err(error)),
+            }
+        }
+        self.state().fault.take_if(|fault| matches!(fault, Fault::DiskFull { .. }));
+        Ok(())
+    }
+
+    /// Applies what the journal has, by decoding the very bytes that it has, slice by slice so that commands get their turn.
+    /// The overlay's layer in flight stays until the end: what it says of a key is what the trees will say.
+    fn apply(&self, flusher: &mut Flusher) -> Result<Position, StoreError> {
+        while let Some(group) = flusher.in_flight.pop_front() {
+            let last_group = flusher.in_flight.is_empty();
+            self.apply_group(&group, last_group)?;
+            flusher.spare = Some(group).filter(|group| group.body_bytes() < 1 << 20);
+        }
+        Ok(self.state().horizon)
+    }
+
+    fn apply_group(&self, group: &Group, last_group: bool) -> Result<(), StoreError> {
+        let mut records = group.records().peekable();
+        while records.peek().is_some() {
+            let mut state = self.state();
+            let mut slice = Slice::new(state.horizon, state.routes.len());
+            while let Some((position, record)) = records.next_if(|(_, record)| slice.takes(record)) {
+                if let Err(error) = state.apply(position, record, &mut slice) {
+                    state.poison(error.to_string());
+                    return Err(error);
+                }
+            }
+            state.publish(slice);
+            if last_group && records.peek().is_none() {
+                let published = state.overlay.arrive();
+                drop(state);
+                drop(published); // thousands of small allocations: not under the lock
+            }
+        }
+        Ok(())
+    }
+
+    /// A failure of the disk that is not just "full" poisons the store: what the disk holds is not known any more.
+    pub(crate) fn or_poison<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &result {
+            if !matches!(error, StoreError::DiskFull { .. }) {
+                self.state().poison(error.to_string());
+            }
+        }
+        result
+    }
+}

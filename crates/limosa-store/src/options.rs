@@ -1,0 +1,75 @@
+//! What a store needs to know before it opens, and what it may be told.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use limosa_core::SpaceKeys;
+use limosa_core::limits::RING_BYTES;
+
+use crate::disk::{Disk, RealDisk};
+use crate::folder::Identity;
+
+/// When a commit counts as published.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Durability {
+    /// When the journal was flushed to the disk: survives a power cut.
+    #[default]
+    Commit,
+    /// When the operating system has it; [`crate::Store::sync`] flushes it, once a second. A power cut loses up to that second.
+    Interval,
+}
+
+/// Milliseconds since the Unix epoch. Injected, so that a simulated world has its own.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// How a store is opened: the decisions that must be made are arguments of [`Options::new`], the others have defaults.
+#[derive(Clone)]
+pub struct Options {
+    /// The data folder.
+    pub dir: PathBuf,
+    /// Whose data it is; a folder of another node is refused.
+    pub identity: Identity,
+    /// The space's secret keys; a folder of another space key is refused.
+    pub keys: SpaceKeys,
+    /// When a commit counts as published. Default: [`Durability::Commit`].
+    pub durability: Durability,
+    /// Number of fragments of a new folder; an existing folder keeps its own. Default: 64.
+    pub fragments: u16,
+    /// Journal bytes since the last checkpoint at which [`crate::Store::wants_checkpoint`] says yes. Default: 256 MiB.
+    pub checkpoint_bytes: u64,
+    /// Bytes of recent commits kept in memory for tails (tier 1). Default: [`RING_BYTES`].
+    pub ring_bytes: usize,
+    /// Journal bytes kept behind a checkpoint for tails (tier 2). Default: 64 MiB.
+    pub tail_bytes: u64,
+    /// A journal segment that has reached this many bytes is followed by a new one; segments are what is released. Default: 64 MiB.
+    pub segment_bytes: u64,
+    /// Stamps commits. Decides no write's safety.
+    pub clock: Clock,
+    /// Where files lie. Default: the real disk.
+    pub disk: Arc<dyn Disk>,
+}
+
+impl Options {
+    /// Options with defaults for all but what must be decided.
+    pub fn new(dir: impl Into<PathBuf>, identity: Identity, keys: SpaceKeys) -> Self {
+        Self {
+            dir: dir.into(),
+            identity,
+            keys,
+            durability: Durability::default(),
+            fragments: 64,
+            checkpoint_bytes: 256 << 20,
+            ring_bytes: RING_BYTES,
+            tail_bytes: 64 << 20,
+            segment_bytes: 64 << 20,
+            clock: Arc::new(system_clock),
+            disk: Arc::new(RealDisk),
+        }
+    }
+}
+
+fn system_clock() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,180 @@
+//! Opening: the checkpoint's summaries, then the journal's tail, through the same calls that made them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use limosa_tree::{BlockLoader, Fragment};
+
+use crate::apply::{Checks, Slice};
+use crate::checkpoint::{Checkpoint, CheckpointOptions};
+use crate::error::StoreError;
+use crate::flush::Flusher;
+use crate::folder::Folder;
+use crate::fragments::Routes;
+use crate::journal::{Group, Journal, JournalOptions, Position, Record, RecordKind};
+use crate::options::Options;
+use crate::overlay::Overlay;
+use crate::refusal::StageError;
+use crate::saved::Saved;
+use crate::stage::{OpenRecord, Stage, decode_frame, decode_install};
+use crate::state::State;
+use crate::store::{Counters, Inner, Loader, Store};
+use crate::tail::Ring;
+use crate::txn::Batch;
+
+impl Store {
+    /// Opens the store in a folder, or makes a new one. Everything that was published with [`crate::Durability::Commit`] is there again,
+    /// an open stage with its map included. Reads the summaries and the journal's tail, no block.
+    ///
+    /// # Errors
+    /// The folder is in use, of another node, cluster or space key, of a newer format, damaged, or the disk fails.
+    pub fn open(options: Options) -> Result<Self, StoreError> {
+        let disk = options.disk.clone();
+        let folder = Folder::open(&*disk, &options.dir, &options.identity, options.keys.id())?;
+        let (owner, counters) = (folder.owner(), Arc::new(Counters::default()));
+        let checkpoint = Arc::new(Checkpoint::open(disk.clone(), &folder.checkpoint(), owner, CheckpointOptions::default())?);
+        let loader: Arc<dyn BlockLoader> = Arc::new(Loader { checkpoint: checkpoint.clone(), counters: counters.clone() });
+        let saved = Saved::load(&checkpoint, &options, &loader)?;
+        let journal_options = JournalOptions { segment_bytes: options.segment_bytes };
+        let (journal, recovered) = Journal::open(disk, &folder.journal(), owner, journal_options, saved.point)?;
+        if let Some(torn) = &recovered.torn {
+            tracing::warn!(path = %torn.path.display(), offset = torn.offset, bytes = torn.bytes, why = %torn.why, "cut a torn write off the journal");
+        }
+        let handle = journal.handle();
+        let replay = Replay::new(saved, options.ring_bytes);
+        let (state, stage) = replay.run(&journal)?;
+        assert_eq!(state.horizon, recovered.end.position, "every record that the journal has was replayed");
+        let inner = Inner::new(options, folder, checkpoint, counters, handle, Flusher::new(journal), state, stage);
+        Ok(Self { inner: Arc::new(inner) })
+    }
+}
+
+/// The state while the journal's tail is applied to it.
+struct Replay {
+    state: State,
+    stage: Option<Stage>,
+    /// The checkpoint holds what is up to here: of older records only an open stage's are looked at.
+    base: Position,
+    slice: Slice,
+}
+
+impl Replay {
+    fn new(saved: Saved, ring_bytes: usize) -> Self {
+        let base = saved.point.position;
+        let state = initial_state(saved, ring_bytes);
+        let slice = Slice::new(base, state.routes.len());
+        Self { state, stage: None, base, slice }
+    }
+
+    fn run(mut self, journal: &Journal) -> Result<(State, Option<Stage>), StoreError> {
+        let from = self.state.stage_since.unwrap_or(Position(u64::MAX)).min(self.base.next());
+        if journal.end().position >= from {
+            let mut reader = journal.handle().reader(from)?;
+            while let Some(group) = reader.next_group()? {
+                for (position, record) in group.records().filter(|(position, _)| *position >= from) {
+                    self.record(position, record)?;
+                }
+            }
+        }
+        self.end_slice();
+        self.state.meet();
+        self.state.group = Group::new(self.state.horizon.next());
+        Ok((self.state, self.stage))
+    }
+
+    fn record(&mut self, position: Position, record: Record<'_>) -> Result<(), StoreError> {
+        if position <= self.base {
+            // The checkpoint has no stage: its records are replayed onto the published state, which has not changed since it was opened.
+            self.stage_record(position, record)?;
+            if matches!(record.kind, RecordKind::Commit | RecordKind::OpenEpoch) {
+                self.state.changed = position; // unless it has: then the stage can't be installed
+            }
+            return Ok(());
+        }
+        if !self.slice.takes(&record) {
+            self.end_slice();
+        }
+        if record.kind == RecordKind::StageInstall {
+            let stage = self.stage.take().ok_or(NO_STAGE)?;
+            let roots = stage.prepare(&decode_install(record.body)?, &self.state.fragments).map_err(refused)?;
+            self.state.incoming = Some(roots);
+        }
+        self.state.apply(position, record, &mut self.slice)?;
+        self.stage_record(position, record)
+    }
+
+    /// What a stage record does to the stage; the published state has applied it.
+    fn stage_record(&mut self, position: Position, record: Record<'_>) -> Result<(), StoreError> {
+        match record.kind {
+            RecordKind::StageOpen => match OpenRecord::decode(record.body)? {
+                OpenRecord::Open { session, starts } => {
+                    self.stage = Some(Stage::new(session, &starts, &self.state.fragments).map_err(refused)?);
+                    self.state.fork = None;
+                    self.state.stage_since = Some(position);
+                    self.state.fork_generations = self.state.fragments.iter().map(Fragment::generation).collect();
+                }
+                OpenRecord::Resume { session } => self.stage.as_mut().ok_or(NO_STAGE)?.resume(session),
+            },
+            RecordKind::StageFrame => {
+                let (frame, drops) = decode_frame(record.body)?;
+                self.stage.as_mut().ok_or(NO_STAGE)?.apply(&frame, &drops).map_err(refused)?;
+            }
+            RecordKind::StageAbort => self.stage = None,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end_slice(&mut self) {
+        let next = Slice::new(self.state.horizon, self.state.routes.len());
+        let slice = std::mem::replace(&mut self.slice, next);
+        if slice.last > slice.before {
+            self.state.publish(slice);
+        }
+    }
+}
+
+fn initial_state(saved: Saved, ring_bytes: usize) -> State {
+    let horizon = saved.point.position;
+    let ranges: Vec<_> = saved.fragments.iter().map(|fragment| (fragment.id(), fragment.range().clone())).collect();
+    let heads: Vec<_> = saved.fragments.iter().map(Fragment::head).collect();
+    let count = ranges.len();
+    State {
+        routes: Routes::new(&ranges),
+        checkpointed: saved.fragments.iter().map(Fragment::generation).collect(),
+        fork_generations: vec![0; count],
+        fragments: saved.fragments,
+        horizon,
+        heads: Vec::new(),
+        epochs: Vec::new(),
+        overlay: Overlay::default(),
+        groups: VecDeque::new(),
+        group: Group::new(horizon.next()),
+        batch: Batch::default(),
+        stamp_ms: saved.node.stamp_ms,
+        role: saved.node.role,
+        ring: Ring::new(ring_bytes, horizon, heads),
+        marks: saved.marks,
+        checks: Checks::new(count),
+        drift: None,
+        replicated: Position::ZERO,
+        changed: Position::ZERO,
+        installed: Position::ZERO,
+        stage_since: saved.node.stage_since,
+        fork: None,
+        incoming: None,
+        baseline: None,
+        fault: None,
+    }
+}
+
+const NO_STAGE: StoreError =
+    StoreError::Record(limosa_core::DecodeError::Invalid { field: "stage", why: "a stage record without an open stage" });
+
+/// A record that this node wrote when it had taken it, and that it now refuses: one of journal and checkpoint is damaged.
+fn refused(error: StageError) -> StoreError {
+    match error {
+        StageError::Store(error) => error,
+        other => StoreError::Invalid { what: "a stage record of the journal", why: other.to_string() },
+    }
+}

@@ -1,0 +1,132 @@
+//! Making a checkpoint: what changed since the last one, with the journal position that it holds, in one transaction.
+
+use limosa_tree::Fragment;
+
+use crate::checkpoint::CheckpointWriter;
+use crate::error::StoreError;
+use crate::journal::{Point, Position};
+use crate::saved::{NodeFacts, put_facts};
+use crate::store::{Inner, Store};
+use crate::tail::Marks;
+
+/// What a checkpoint did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CheckpointReport {
+    /// The journal is held up to here.
+    pub position: Position,
+    /// Blocks written.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Blocks removed.
+    pub removed: u64,
+    /// Journal segments released.
+    pub segments_released: usize,
+}
+
+/// What is written: a clone of the roots at a group's end.
+struct Snapshot {
+    point: Point,
+    fragments: Vec<Fragment>,
+    checkpointed: Vec<u64>,
+    node: NodeFacts,
+    marks: Marks,
+}
+
+impl Store {
+    /// Writes a checkpoint and releases the journal below it, except what an open stage or tails may need. Blocks for as long as the disk
+    /// takes; commands, flushes and reads go on.
+    ///
+    /// # Errors
+    /// A full disk: the checkpoint before stays. A failing disk. A panic in redb poisons the store.
+    pub fn checkpoint(&self) -> Result<CheckpointReport, StoreError> {
+        let inner = &self.inner;
+        let mut last = inner.checkpoint_state();
+        let snapshot = inner.snapshot()?;
+        // The journal's bytes up to the snapshot reach the disk first: a checkpoint must never hold more than the journal does.
+        self.sync()?;
+        let written = inner.write_checkpoint(&snapshot);
+        let mut report = match written {
+            Err(error @ StoreError::Poisoned { .. }) => return inner.or_poison(Err(error)),
+            other => other?,
+        };
+        inner.covered(&snapshot);
+        last.covered_bytes = snapshot.marks.bytes();
+        inner.counters.checkpoints.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        // Only now: until the checkpoint is on the disk, the segments are the only copy.
+        report.segments_released = inner.release(snapshot.point.position)?;
+        Ok(report)
+    }
+}
+
+impl Inner {
+    fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        // The flusher's lock: no group is half applied, so the roots stand where a group ends and the hash chain is known.
+        let flusher = self.flusher();
+        let state = self.state();
+        state.check()?;
+        let point = flusher.journal.end();
+        assert_eq!(point.position, state.horizon, "between flushes the trees hold what the journal has");
+        let node = NodeFacts { stamp_ms: state.stamp_ms, stage_since: state.stage_since, role: state.role.clone() };
+        let (fragments, checkpointed) = (state.fragments.clone(), state.checkpointed.clone());
+        Ok(Snapshot { point, fragments, checkpointed, node, marks: state.marks.clone() })
+    }
+
+    fn write_checkpoint(&self, snapshot: &Snapshot) -> Result<CheckpointReport, StoreError> {
+        let mut writer = self.checkpoint_file.begin()?;
+        let position = snapshot.point.position;
+        let mut report = CheckpointReport { position, blocks: 0, bytes: 0, removed: 0, segments_released: 0 };
+        for (fragment, &since) in snapshot.fragments.iter().zip(&snapshot.checkpointed) {
+            write_fragment(&mut writer, fragment, since, &mut report)?;
+        }
+        put_facts(&mut writer, &snapshot.fragments, &snapshot.node, &snapshot.marks)?;
+        writer.commit(snapshot.point)?;
+        Ok(report)
+    }
+
+    /// Takes note of what the checkpoint has.
+    fn covered(&self, snapshot: &Snapshot) {
+        let mut state = self.state();
+        let swapped = state.installed > snapshot.point.position;
+        for (index, fragment) in snapshot.fragments.iter().enumerate() {
+            // Roots that were swapped in meanwhile count generations from their fork: what they changed is not in this checkpoint.
+            let forked = state.fork_generations[index];
+            let covered = if swapped { fragment.generation().min(forked) } else { fragment.generation() };
+            state.checkpointed[index] = covered;
+            state.fragments[index].forget_removed(covered);
+        }
+    }
+
+    fn release(&self, position: Position) -> Result<usize, StoreError> {
+        let below = {
+            let state = self.state();
+            let for_tails = state.marks.position_before(self.options.tail_bytes).next();
+            let for_stage = state.stage_since.unwrap_or(position.next());
+            position.next().min(for_tails).min(for_stage)
+        };
+        let released = self.flusher().journal.release(below)?;
+        let first = self.handle.first();
+        self.state().marks.release(first);
+        Ok(released)
+    }
+}
+
+fn write_fragment(
+    writer: &mut CheckpointWriter<'_>,
+    fragment: &Fragment,
+    since: u64,
+    report: &mut CheckpointReport,
+) -> Result<(), StoreError> {
+    // Removals first: a key that starts a block again is among the dirty ones.
+    for first_key in fragment.removed() {
+        writer.remove_block(fragment.id(), &first_key)?;
+        report.removed += 1;
+    }
+    for block in fragment.dirty_since(since) {
+        let bytes = block.encode();
+        writer.put_block(fragment.id(), &block.first_key, &block.summary.to_bytes(), &bytes)?;
+        report.blocks += 1;
+        report.bytes += bytes.len() as u64;
+    }
+    Ok(())
+}

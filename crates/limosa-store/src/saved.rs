@@ -1,0 +1,152 @@
+//! What a checkpoint holds beside blocks: the facts of each fragment, the role, the open stage, marks. Encoded here.
+//!
+//! ```text
+//! "fragments"  count | { id | range | head | floor | epoch rows | range deletes | { range | version } }
+//! "node"       stamp | stage since (0: none) | role
+//! "marks"      see crate::tail::Marks
+//! ```
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use limosa_core::commit::{put_range, read_range, read_u32};
+use limosa_core::fragment::hashed_ranges;
+use limosa_core::limits::{COMMIT_ENTRIES_MAX, COMMIT_PARTS_MAX};
+use limosa_core::varint::{self, Reader};
+use limosa_core::{DecodeError, FragmentId, RangeDelete};
+use limosa_tree::{BlockLoader, Fragment, FragmentMeta, Summary};
+
+use crate::checkpoint::{Checkpoint, CheckpointView, CheckpointWriter};
+use crate::codec::{put_epochs, put_version, read_epochs, read_version};
+use crate::error::StoreError;
+use crate::journal::{Point, Position};
+use crate::options::Options;
+use crate::tail::Marks;
+
+const FRAGMENTS: &str = "fragments";
+const NODE: &str = "node";
+const MARKS: &str = "marks";
+/// Longest role that a node may set, bytes.
+const ROLE_BYTES_MAX: usize = 1 << 20;
+
+/// Facts of the whole node in a checkpoint.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct NodeFacts {
+    pub(crate) stamp_ms: u64,
+    /// Journal position of the open stage's first record.
+    pub(crate) stage_since: Option<Position>,
+    pub(crate) role: Bytes,
+}
+
+/// What a start finds, before the journal's tail is replayed.
+pub(crate) struct Saved {
+    pub(crate) point: Point,
+    pub(crate) fragments: Vec<Fragment>,
+    pub(crate) node: NodeFacts,
+    pub(crate) marks: Marks,
+}
+
+impl Saved {
+    /// Out of the checkpoint, or as a new folder has it. No block is read.
+    pub(crate) fn load(checkpoint: &Checkpoint, options: &Options, loader: &Arc<dyn BlockLoader>) -> Result<Self, StoreError> {
+        let point = checkpoint.point()?;
+        let keys = Arc::new(options.keys.clone());
+        if point.position == Position::ZERO {
+            let ranges = hashed_ranges(options.fragments);
+            let fragments: Vec<Fragment> = ranges.into_iter().map(|(id, range)| Fragment::new(id, range, keys.clone())).collect();
+            let marks = Marks::new(Position::ZERO, fragments.iter().map(Fragment::head).collect());
+            return Ok(Self { point, fragments, node: NodeFacts::default(), marks });
+        }
+        let view = checkpoint.view()?;
+        let metas = decode_fragments(&needed(&view, FRAGMENTS)?)?;
+        let open = |meta: FragmentMeta| {
+            let blocks = view.summaries(meta.id)?.map(|row| {
+                let (first_key, summary) = row?;
+                Ok((Bytes::from(first_key), Summary::from_bytes(&summary)?))
+            });
+            let blocks = blocks.collect::<Result<Vec<_>, StoreError>>()?;
+            Ok(Fragment::open(meta, keys.clone(), blocks, loader.clone())?)
+        };
+        let fragments = metas.into_iter().map(open).collect::<Result<Vec<_>, StoreError>>()?;
+        let node = NodeFacts::decode(&needed(&view, NODE)?)?;
+        let marks = Marks::decode(&needed(&view, MARKS)?, fragments.len())?;
+        Ok(Self { point, fragments, node, marks })
+    }
+}
+
+/// Writes the facts of a checkpoint.
+pub(crate) fn put_facts(
+    writer: &mut CheckpointWriter<'_>,
+    fragments: &[Fragment],
+    node: &NodeFacts,
+    marks: &Marks,
+) -> Result<(), StoreError> {
+    writer.put_meta(FRAGMENTS, &encode_fragments(fragments))?;
+    writer.put_meta(NODE, &node.encode())?;
+    writer.put_meta(MARKS, &marks.encode())
+}
+
+fn needed(view: &CheckpointView, key: &'static str) -> Result<Vec<u8>, StoreError> {
+    let missing = DecodeError::Invalid { field: key, why: "the checkpoint does not have it" };
+    view.meta(key)?.ok_or(StoreError::Record(missing))
+}
+
+impl NodeFacts {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        varint::put(&mut out, self.stamp_ms);
+        varint::put(&mut out, self.stage_since.map_or(0, |position| position.0));
+        varint::put_bytes(&mut out, &self.role);
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let stamp_ms = reader.varint("node.stamp")?;
+        let stage_since = reader.varint("node.stage")?;
+        let role = Bytes::copy_from_slice(reader.bytes_max("node.role", ROLE_BYTES_MAX)?);
+        Ok(Self { stamp_ms, stage_since: (stage_since > 0).then_some(Position(stage_since)), role })
+    }
+}
+
+fn encode_fragments(fragments: &[Fragment]) -> Vec<u8> {
+    let mut out = Vec::new();
+    varint::put(&mut out, fragments.len() as u64);
+    for meta in fragments.iter().map(Fragment::meta) {
+        varint::put(&mut out, u64::from(meta.id.0));
+        put_range(&mut out, &meta.range);
+        put_version(&mut out, meta.head);
+        put_version(&mut out, meta.floor);
+        put_epochs(&mut out, &meta.epochs);
+        varint::put(&mut out, meta.range_deletes.len() as u64);
+        for delete in &meta.range_deletes {
+            put_range(&mut out, &delete.range);
+            put_version(&mut out, delete.version);
+        }
+    }
+    out
+}
+
+fn decode_fragments(bytes: &[u8]) -> Result<Vec<FragmentMeta>, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let count = reader.varint_max("fragments.count", COMMIT_PARTS_MAX)?;
+    let metas: Vec<FragmentMeta> = (0..count).map(|_| decode_fragment(&mut reader)).collect::<Result<_, _>>()?;
+    let touch = metas.windows(2).all(|pair| pair[0].range.end.as_ref() == Some(&pair[1].range.start) && pair[0].id < pair[1].id);
+    let whole = metas.first().is_some_and(|meta| meta.range.start.is_empty()) && metas.last().is_some_and(|meta| meta.range.end.is_none());
+    if !touch || !whole {
+        return Err(DecodeError::Invalid { field: "fragments", why: "they do not cover every key once" });
+    }
+    Ok(metas)
+}
+
+fn decode_fragment(reader: &mut Reader<'_>) -> Result<FragmentMeta, DecodeError> {
+    let id = FragmentId(read_u32(reader, "fragment.id")?);
+    let range = read_range(reader)?;
+    let head = read_version(reader)?;
+    let floor = read_version(reader)?;
+    let epochs = read_epochs(reader)?;
+    let count = reader.varint_max("fragment.range_deletes", COMMIT_ENTRIES_MAX)?;
+    let delete = |reader: &mut Reader<'_>| Ok(RangeDelete { range: read_range(reader)?, version: read_version(reader)? });
+    let range_deletes = (0..count).map(|_| delete(reader)).collect::<Result<_, DecodeError>>()?;
+    Ok(FragmentMeta { id, range, head, floor, epochs, range_deletes })
+}

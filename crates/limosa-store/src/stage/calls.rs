@@ -1,0 +1,122 @@
+//! The store's calls on a stage: each changes the stage, and writes the record from which recovery does the same.
+
+use limosa_core::Frame;
+
+use super::record::{encode_frame, encode_install};
+use super::{OpenRecord, SealedFacts, Stage, StageApplied, StageStart, StageState};
+use crate::cut::FragmentView;
+use crate::error::StoreError;
+use crate::journal::{Position, RecordKind};
+use crate::refusal::StageError;
+use crate::store::Store;
+
+impl Store {
+    /// The open stage, if there is one: also behind a restart.
+    pub fn stage(&self) -> Option<StageState> {
+        self.inner.stage().as_ref().map(Stage::state)
+    }
+
+    /// The forks of the open stage as they are now, for comparing; empty when none is open.
+    pub fn stage_fragments(&self) -> Vec<FragmentView> {
+        let forks = self.inner.stage().as_ref().map(Stage::fragments).unwrap_or_default();
+        self.views(forks)
+    }
+
+    /// Forks the published fragments that `starts` names. Durable when it returns. The rollback baseline of the last install is let go.
+    ///
+    /// # Errors
+    /// A stage is open, a fragment is unknown or its range another, or the store fails.
+    pub fn stage_open(&self, session: u64, starts: &[StageStart]) -> Result<(), StageError> {
+        let mut slot = self.inner.stage();
+        if let Some(stage) = &*slot {
+            return Err(StageError::AlreadyOpen { session: stage.session() });
+        }
+        // A stage of fragments that do not exist must not get into the journal: recovery could not follow.
+        drop(Stage::new(session, starts, &self.inner.state().fragments)?);
+        let record = OpenRecord::Open { session, starts: starts.to_vec() }.encode();
+        let position = self.append(RecordKind::StageOpen, &record)?;
+        self.settle(position)?;
+        let fork = self.inner.state().fork.take().expect("publishing the record made the fork");
+        *slot = Some(Stage::new(session, starts, &fork)?);
+        Ok(())
+    }
+
+    /// A new session goes on with the open stage; short ids are salted with it, and speak of the forks as they are now.
+    ///
+    /// # Errors
+    /// No stage is open, or the store fails.
+    pub fn stage_resume(&self, session: u64) -> Result<StageState, StageError> {
+        let mut slot = self.inner.stage();
+        let stage = slot.as_mut().ok_or(StageError::NotOpen)?;
+        if stage.session() != session {
+            self.append(RecordKind::StageOpen, &OpenRecord::Resume { session }.encode())?;
+            stage.resume(session);
+        }
+        Ok(stage.state())
+    }
+
+    /// Takes a frame: checks it against the map, applies it to the fork, verifies its digest, and appends its record. Durable, and to be
+    /// acknowledged, once the horizon has reached the position that it answers.
+    ///
+    /// # Errors
+    /// Stale, gap, digest: nothing has changed. Or the store fails.
+    pub fn stage_apply(&self, frame: &Frame, drops: &[u64]) -> Result<StageApplied, StageError> {
+        let mut slot = self.inner.stage();
+        let stage = slot.as_mut().ok_or(StageError::NotOpen)?;
+        // Before the fork changes: a fork that is ahead of the journal would be a promise that a crash breaks.
+        self.inner.state().check()?;
+        // Under the stage's own lock: reads of the served state go on. Records get into the journal in the order of the forks' changes.
+        let applied = stage.apply(frame, drops)?;
+        let position = self.append(RecordKind::StageFrame, &encode_frame(frame, drops))?;
+        Ok(StageApplied { position, applied })
+    }
+
+    /// Verifies every fragment of the stage against what the source sealed, and serves it from now on. Durable when it returns. What was
+    /// served before is kept as the rollback baseline until the next stage opens.
+    ///
+    /// # Errors
+    /// Something is incomplete, differs, or would replace a higher epoch: the stage stays as it is. Or the store fails.
+    pub fn stage_install(&self, sealed: &[SealedFacts]) -> Result<Position, StageError> {
+        let mut slot = self.inner.stage();
+        let stage = slot.as_ref().ok_or(StageError::NotOpen)?;
+        let position = {
+            let mut state = self.inner.state();
+            state.check_poisoned()?;
+            if state.incoming.is_some() {
+                Position(state.next_position().0 - 1) // an earlier call's record waits for room on the disk: at or before this
+            } else {
+                let since = state.stage_since.expect("an open stage has its record published");
+                if state.changed > since || state.heads.iter().zip(&state.fragments).any(|(head, f)| head.version != f.head()) {
+                    return Err(StageError::Moved);
+                }
+                let roots = stage.prepare(sealed, &state.fragments)?;
+                state.check()?;
+                state.incoming = Some(roots);
+                state.push(RecordKind::StageInstall, &encode_install(sealed))
+            }
+        };
+        // The record is on the disk before anything of the stage is served; publishing it swaps the roots.
+        self.settle(position)?;
+        *slot = None;
+        Ok(position)
+    }
+
+    /// Drops the open stage; nothing happens when there is none.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn stage_abort(&self) -> Result<(), StoreError> {
+        let mut slot = self.inner.stage();
+        if slot.is_some() {
+            self.append(RecordKind::StageAbort, &[])?;
+            *slot = None;
+        }
+        Ok(())
+    }
+
+    fn append(&self, kind: RecordKind, body: &[u8]) -> Result<Position, StoreError> {
+        let mut state = self.inner.state();
+        state.check()?;
+        Ok(state.push(kind, body))
+    }
+}

@@ -1,0 +1,79 @@
+//! The target's side of a transfer: a fork of the published fragments onto which frames are applied, swapped in when it is complete.
+//!
+//! ```text
+//! stage_open ──> stage_apply.. ──> stage_install       the served state stays readable, and promotable, until the swap
+//!      │  └── stage_resume: a new session goes on
+//!      └──> stage_abort
+//! ```
+//! Every step is a journal record, so a crash loses no frame that was acknowledged: the record holds the data and, by its place in the
+//! order, the interval map that results. `docs/decisions/0003-stage-is-a-fork.md` says why a fork.
+//!
+//! # Not here
+//! - Buffering of live commits that arrive meanwhile: the engine's.
+
+mod calls;
+mod fork;
+mod record;
+
+use limosa_core::{Digest, EpochTable, FragmentId, IntervalMap, KeyRange, Version};
+use limosa_tree::Applied;
+
+pub(crate) use fork::Stage;
+pub(crate) use record::{OpenRecord, decode_frame, decode_install};
+
+use crate::journal::Position;
+
+/// Where one fragment of a stage begins.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StageStart {
+    /// Which fragment.
+    pub fragment: FragmentId,
+    /// All of its keys.
+    pub range: KeyRange,
+    /// The newest version that both histories have; [`Version::ZERO`] when none is known.
+    pub common: Version,
+}
+
+/// What the source sealed, for one fragment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SealedFacts {
+    /// Which fragment.
+    pub id: FragmentId,
+    /// Version at the cut.
+    pub head: Version,
+    /// State digest at the cut.
+    pub state: Digest,
+    /// The floor that the target must keep, at least.
+    pub floor: Version,
+    /// The history, the target's from here on.
+    pub epochs: EpochTable,
+}
+
+/// An open stage, as a target tells it to a source.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StageState {
+    /// The session that goes on with it; short ids are salted with it.
+    pub session: u64,
+    /// Each fragment of the stage.
+    pub fragments: Vec<StagedFragment>,
+}
+
+/// One fragment of an open stage.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StagedFragment {
+    /// Which fragment.
+    pub id: FragmentId,
+    /// What both histories had in common when the stage was opened.
+    pub common: Version,
+    /// What each range stands at.
+    pub map: IntervalMap,
+}
+
+/// A frame was taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StageApplied {
+    /// Durable, and to be acknowledged, once the horizon is here.
+    pub position: Position,
+    /// What it changed.
+    pub applied: Applied,
+}

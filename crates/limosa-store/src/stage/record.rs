@@ -1,0 +1,215 @@
+//! The bytes of stage records in the journal: open, frame, install.
+//!
+//! ```text
+//! open:    1 | session (8) | fragments | { fragment | range | common }        resume: 2 | session (8)
+//! frame:   fragment | mode (1) | range | from | to | digest (16) | range deletes | { range | version }
+//!          | rows | { flags (1) | key bytes | value bytes | epoch | seq | kind (1) | expiry } | keys | values | drops | id (8)..
+//! install: fragments | { fragment | head | state (16) | floor | epoch rows | { epoch | first seq | opener (8) } }
+//! ```
+//! Numbers are varints, a version is epoch then seq. Row flags: live 1, expires 2; kind and expiry only where flagged.
+
+use bytes::Bytes;
+
+use limosa_core::columns::RowParts;
+use limosa_core::commit::{put_range, read_range, read_u32};
+use limosa_core::limits::{
+    COMMIT_ENTRIES_MAX, COMMIT_PARTS_MAX, ENTRY_VALUE_BYTES_MAX, FRAME_BYTES_MAX, FRAME_ENTRIES_MAX, STORED_KEY_BYTES_MAX,
+};
+use limosa_core::varint::{self, Reader};
+use limosa_core::{Columns, DecodeError, Digest, Expiry, FragmentId, Frame, KeyRange, Kind, Mode, RangeDelete};
+
+use super::{SealedFacts, StageStart};
+use crate::codec::{put_epochs, put_version, read_epochs, read_version};
+
+const OPEN: u8 = 1;
+const RESUME: u8 = 2;
+const LIVE: u8 = 1;
+const EXPIRES: u8 = 2;
+
+/// A record of kind `StageOpen`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum OpenRecord {
+    /// A stage begins.
+    Open {
+        session: u64,
+        starts: Vec<StageStart>,
+    },
+    /// A new session goes on with the stage: short ids are salted with it from here on.
+    Resume {
+        session: u64,
+    },
+}
+
+impl OpenRecord {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        match self {
+            Self::Resume { session } => {
+                out.push(RESUME);
+                out.extend_from_slice(&session.to_le_bytes());
+            }
+            Self::Open { session, starts } => {
+                out.push(OPEN);
+                out.extend_from_slice(&session.to_le_bytes());
+                varint::put(&mut out, starts.len() as u64);
+                for start in starts {
+                    varint::put(&mut out, u64::from(start.fragment.0));
+                    put_range(&mut out, &start.range);
+                    put_version(&mut out, start.common);
+                }
+            }
+        }
+        out
+    }
+
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(body);
+        let tag = reader.u8("stage_open.tag")?;
+        let session = u64::from_le_bytes(reader.array("stage_open.session")?);
+        match tag {
+            RESUME => Ok(Self::Resume { session }),
+            OPEN => {
+                let count = reader.varint_max("stage_open.fragments", COMMIT_PARTS_MAX)?;
+                let starts = (0..count).map(|_| read_start(&mut reader)).collect::<Result<_, _>>()?;
+                Ok(Self::Open { session, starts })
+            }
+            _ => Err(DecodeError::Invalid { field: "stage_open.tag", why: "neither open nor resume" }),
+        }
+    }
+}
+
+fn read_start(reader: &mut Reader<'_>) -> Result<StageStart, DecodeError> {
+    Ok(StageStart {
+        fragment: FragmentId(read_u32(reader, "stage_open.fragment")?),
+        range: read_range(reader)?,
+        common: read_version(reader)?,
+    })
+}
+
+/// The body of an install record.
+pub(crate) fn encode_install(sealed: &[SealedFacts]) -> Vec<u8> {
+    let mut out = Vec::new();
+    varint::put(&mut out, sealed.len() as u64);
+    for facts in sealed {
+        varint::put(&mut out, u64::from(facts.id.0));
+        put_version(&mut out, facts.head);
+        out.extend_from_slice(&facts.state.to_bytes());
+        put_version(&mut out, facts.floor);
+        put_epochs(&mut out, &facts.epochs);
+    }
+    out
+}
+
+/// The inverse of [`encode_install`].
+pub(crate) fn decode_install(body: &[u8]) -> Result<Vec<SealedFacts>, DecodeError> {
+    let mut reader = Reader::new(body);
+    let count = reader.varint_max("install.fragments", COMMIT_PARTS_MAX)?;
+    let facts = |reader: &mut Reader<'_>| {
+        Ok(SealedFacts {
+            id: FragmentId(read_u32(reader, "install.fragment")?),
+            head: read_version(reader)?,
+            state: Digest::from_bytes(reader.array("install.state")?),
+            floor: read_version(reader)?,
+            epochs: read_epochs(reader)?,
+        })
+    };
+    (0..count).map(|_| facts(&mut reader)).collect()
+}
+
+/// The body of a frame record.
+pub(crate) fn encode_frame(frame: &Frame, drops: &[u64]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(frame.entries.payload_bytes() + frame.entries.len() * 12 + 256);
+    varint::put(&mut out, u64::from(frame.fragment.0));
+    out.push(mode_code(frame.mode));
+    put_range(&mut out, &frame.range);
+    put_version(&mut out, frame.from);
+    put_version(&mut out, frame.to);
+    out.extend_from_slice(&frame.digest.to_bytes());
+    varint::put(&mut out, frame.range_deletes.len() as u64);
+    for delete in &frame.range_deletes {
+        put_range(&mut out, &delete.range);
+        put_version(&mut out, delete.version);
+    }
+    put_columns(&mut out, &frame.entries);
+    varint::put(&mut out, drops.len() as u64);
+    drops.iter().for_each(|id| out.extend_from_slice(&id.to_le_bytes()));
+    out
+}
+
+fn put_columns(out: &mut Vec<u8>, entries: &Columns) {
+    varint::put(out, entries.len() as u64);
+    for entry in entries.iter() {
+        let expires = entry.live.is_some_and(|live| live.expiry != Expiry::NEVER);
+        out.push(if entry.live.is_some() { LIVE } else { 0 } | if expires { EXPIRES } else { 0 });
+        varint::put(out, entry.key.len() as u64);
+        varint::put(out, entry.live.map_or(0, |live| live.value.len()) as u64);
+        put_version(out, entry.version);
+        if let Some(live) = entry.live {
+            out.push(live.kind.code());
+            if expires {
+                varint::put(out, live.expiry.millis());
+            }
+        }
+    }
+    varint::put(out, entries.iter().map(|entry| entry.key.len() as u64).sum());
+    entries.iter().for_each(|entry| out.extend_from_slice(entry.key));
+    varint::put_bytes(out, entries.value_bytes());
+}
+
+/// The inverse of [`encode_frame`].
+pub(crate) fn decode_frame(body: &[u8]) -> Result<(Frame, Vec<u64>), DecodeError> {
+    let mut reader = Reader::new(body);
+    let fragment = FragmentId(read_u32(&mut reader, "frame.fragment")?);
+    let mode = mode_of(reader.u8("frame.mode")?)?;
+    let range = read_range(&mut reader)?;
+    let from = read_version(&mut reader)?;
+    let to = read_version(&mut reader)?;
+    let digest = Digest::from_bytes(reader.array("frame.digest")?);
+    let deletes = reader.varint_max("frame.range_deletes", COMMIT_ENTRIES_MAX)?;
+    let range_deletes = (0..deletes).map(|_| read_delete(&mut reader)).collect::<Result<_, _>>()?;
+    let entries = read_columns(&mut reader)?;
+    let count = reader.varint_max("frame.drops", COMMIT_ENTRIES_MAX)?;
+    let drops = (0..count).map(|_| Ok(u64::from_le_bytes(reader.array("frame.drop")?))).collect::<Result<_, DecodeError>>()?;
+    Ok((Frame { fragment, mode, range, from, to, range_deletes, entries, digest }, drops))
+}
+
+fn read_delete(reader: &mut Reader<'_>) -> Result<RangeDelete, DecodeError> {
+    let range: KeyRange = read_range(reader)?;
+    Ok(RangeDelete { range, version: read_version(reader)? })
+}
+
+fn read_columns(reader: &mut Reader<'_>) -> Result<Columns, DecodeError> {
+    let count = reader.varint_max("frame.rows", FRAME_ENTRIES_MAX)?;
+    let rows: Vec<RowParts> = (0..count).map(|_| read_row(reader)).collect::<Result<_, _>>()?;
+    let keys = Bytes::copy_from_slice(reader.bytes_max("frame.keys", FRAME_BYTES_MAX)?);
+    let values = Bytes::copy_from_slice(reader.bytes_max("frame.values", FRAME_BYTES_MAX)?);
+    Columns::from_parts(keys, values, rows).ok_or(DecodeError::Invalid { field: "frame.rows", why: "lengths or order are wrong" })
+}
+
+fn read_row(reader: &mut Reader<'_>) -> Result<RowParts, DecodeError> {
+    let flags = reader.u8("row.flags")?;
+    let key_len = u32::try_from(reader.varint_max("row.key", STORED_KEY_BYTES_MAX as u64)?).expect("bounded above");
+    let value_len = u32::try_from(reader.varint_max("row.value", ENTRY_VALUE_BYTES_MAX as u64)?).expect("bounded above");
+    let version = read_version(reader)?;
+    let is_live = flags & LIVE != 0;
+    let kind = if is_live { Kind::from_code(reader.u8("row.kind")?) } else { Kind::STRING };
+    let expiry = if flags & EXPIRES == 0 { Expiry::NEVER } else { Expiry::from_millis(reader.varint("row.expiry")?) };
+    Ok(RowParts { key_len, value_len, version, expiry, kind, is_live })
+}
+
+const fn mode_code(mode: Mode) -> u8 {
+    match mode {
+        Mode::Advance => 0,
+        Mode::ReplaceKeys => 1,
+        Mode::ReplaceRange => 2,
+    }
+}
+
+fn mode_of(code: u8) -> Result<Mode, DecodeError> {
+    match code {
+        0 => Ok(Mode::Advance),
+        1 => Ok(Mode::ReplaceKeys),
+        2 => Ok(Mode::ReplaceRange),
+        _ => Err(DecodeError::Invalid { field: "frame.mode", why: "unknown" }),
+    }
+}

@@ -1,0 +1,175 @@
+//! What the store's lock protects: published trees, what is pending above them, and where the two meet.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use limosa_core::{Digest, EpochTable, FragmentFacts, FragmentId, LiveRef, Version};
+use limosa_tree::Fragment;
+
+use crate::apply::Checks;
+use crate::error::StoreError;
+use crate::fragments::Routes;
+use crate::journal::{Group, Position};
+use crate::overlay::Overlay;
+use crate::tail::{Marks, Ring};
+use crate::txn::Batch;
+
+/// Where a fragment's history stands, pending commits included.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Head {
+    /// Version given last.
+    pub(crate) version: Version,
+    /// The newest epoch opened; 0 before the first.
+    pub(crate) epoch: u32,
+}
+
+impl Head {
+    /// The version that the next commit gets.
+    pub(crate) fn next(self) -> Version {
+        Version::new(self.epoch, self.version.seq + 1)
+    }
+}
+
+/// Why the store refuses to write.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    /// For good: what the disk holds is not known any more.
+    Poisoned { why: String },
+    /// Until the disk has room: a group waits to be written.
+    DiskFull { op: &'static str, path: std::path::PathBuf },
+}
+
+impl Fault {
+    pub(crate) fn error(&self) -> StoreError {
+        match self.clone() {
+            Self::Poisoned { why } => StoreError::Poisoned { why },
+            Self::DiskFull { op, path } => StoreError::DiskFull { op, path },
+        }
+    }
+}
+
+/// A digest that this node's state should have had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Drift {
+    /// Which fragment.
+    pub fragment: FragmentId,
+    /// At which version.
+    pub version: Version,
+    /// This node's state digest there.
+    pub ours: Digest,
+    /// The owner's.
+    pub owners: Digest,
+}
+
+/// A digest to compare with at a version, or one that was computed: (fragment, version, state digest).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Check {
+    /// Which fragment.
+    pub fragment: FragmentId,
+    /// At which version.
+    pub version: Version,
+    /// State digest of the fragment's live entries there.
+    pub state: Digest,
+}
+
+/// Everything under the lock.
+///
+/// # Invariants
+/// - `fragments` hold exactly the records up to `horizon`.
+/// - `heads` is at or above the published heads; the difference is in `groups`, `group` or in flight, and in `overlay`.
+pub(crate) struct State {
+    pub(crate) routes: Routes,
+    pub(crate) fragments: Vec<Fragment>,
+    pub(crate) horizon: Position,
+    pub(crate) heads: Vec<Head>,
+    /// Each fragment's rows, pending ones included.
+    pub(crate) epochs: Vec<EpochTable>,
+    pub(crate) overlay: Overlay,
+    /// Full groups that wait for the next flush, before `group`.
+    pub(crate) groups: VecDeque<Group>,
+    pub(crate) group: Group,
+    pub(crate) batch: Batch,
+    /// The last commit's stamp: stamps never fall.
+    pub(crate) stamp_ms: u64,
+    pub(crate) role: Bytes,
+    pub(crate) ring: Ring,
+    pub(crate) marks: Marks,
+    pub(crate) checks: Checks,
+    pub(crate) drift: Option<Drift>,
+    /// Position of the last replicated commit: a local write must not be evaluated below it, for such commits are in no overlay.
+    pub(crate) replicated: Position,
+    /// Position of the last commit or epoch row that was published: a stage that was forked before it can't be installed.
+    pub(crate) changed: Position,
+    /// Position of the last install: what lies before it is another history.
+    pub(crate) installed: Position,
+    /// Journal position of the open stage's first record; the journal is kept from there.
+    pub(crate) stage_since: Option<Position>,
+    /// The fork that the last published `StageOpen` made, for whoever opened the stage.
+    pub(crate) fork: Option<Vec<Fragment>>,
+    /// The trees' generations when the stage was forked.
+    pub(crate) fork_generations: Vec<u64>,
+    /// The trees' generations that the checkpoint covers.
+    pub(crate) checkpointed: Vec<u64>,
+    /// Verified roots that the next published `StageInstall` swaps in.
+    pub(crate) incoming: Option<Vec<Fragment>>,
+    /// The roots before the last install: the rollback baseline, until the next stage opens.
+    pub(crate) baseline: Option<Vec<Fragment>>,
+    pub(crate) fault: Option<Fault>,
+}
+
+impl State {
+    /// Refuses when the store must not write.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        self.fault.as_ref().map_or(Ok(()), |fault| Err(fault.error()))
+    }
+
+    /// Refuses when what the store holds in memory can't be trusted to be what the disk holds.
+    pub(crate) fn check_poisoned(&self) -> Result<(), StoreError> {
+        match &self.fault {
+            Some(fault @ Fault::Poisoned { .. }) => Err(fault.error()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The first reason stands.
+    pub(crate) fn poison(&mut self, why: String) {
+        if !matches!(self.fault, Some(Fault::Poisoned { .. })) {
+            self.fault = Some(Fault::Poisoned { why });
+        }
+    }
+
+    /// Position that the next record gets.
+    pub(crate) fn next_position(&self) -> Position {
+        self.group.next()
+    }
+
+    /// Whether records wait for a flush. Those in flight do not count.
+    pub(crate) fn has_pending(&self) -> bool {
+        !self.groups.is_empty() || !self.group.is_empty()
+    }
+
+    /// What is visible of `key` at the head, with the pending position that says so.
+    #[inline]
+    pub(crate) fn find(&self, key: &[u8]) -> Result<(Position, Option<LiveRef<'_>>), StoreError> {
+        if let Some((position, live)) = self.pending(key) {
+            return Ok((position, live));
+        }
+        let entry = self.fragments[self.routes.of_key(key)].get(key)?;
+        Ok((Position::ZERO, entry.and_then(|entry| entry.live)))
+    }
+
+    /// The pending word on `key`, the open batch included.
+    #[inline]
+    pub(crate) fn pending(&self, key: &[u8]) -> Option<(Position, Option<LiveRef<'_>>)> {
+        let found = self.overlay.find(key);
+        if self.batch.deletes(key) && found.is_none_or(|found| found.position < self.next_position()) {
+            return Some((self.next_position(), None));
+        }
+        found.map(|found| (found.position, found.live.map(crate::overlay::PendingLive::as_ref)))
+    }
+
+    /// Facts of every published fragment.
+    pub(crate) fn facts(&self) -> Vec<FragmentFacts> {
+        self.fragments.iter().map(Fragment::facts).collect()
+    }
+}

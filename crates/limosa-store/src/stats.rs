@@ -1,0 +1,71 @@
+//! Figures of the store, for metrics, status and benchmarks.
+
+use std::sync::atomic::Ordering;
+
+use crate::journal::Position;
+use crate::store::Store;
+
+/// What the store holds and has done since it was opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct StoreStats {
+    /// Last published position.
+    pub horizon: Position,
+    /// Records that are not published yet.
+    pub pending_records: u64,
+    /// Their bytes, those in flight apart.
+    pub pending_bytes: u64,
+    /// Everything up to here survives a power cut.
+    pub flushed: Position,
+    /// Oldest journal position held.
+    pub journal_first: Position,
+    /// Record bytes that the journal has taken since it was made.
+    pub journal_bytes: u64,
+    /// Bytes of recent commits in memory.
+    pub ring_bytes: u64,
+    /// Live entries, elements included.
+    pub live: u64,
+    /// Live keys that users see.
+    pub top_level: u64,
+    /// Key and value bytes of the live entries.
+    pub live_bytes: u64,
+    /// Tombstones held.
+    pub tombstones: u64,
+    /// Cold blocks read from the checkpoint.
+    pub blocks_read: u64,
+    /// Entries that cuts have handed out.
+    pub entries_read: u64,
+    /// Checkpoints made.
+    pub checkpoints: u64,
+    /// Group commits.
+    pub flushes: u64,
+}
+
+impl Store {
+    /// The figures now.
+    pub fn stats(&self) -> StoreStats {
+        let flushed = self.inner.flusher().journal.flushed();
+        let counters = &self.inner.counters;
+        let state = self.inner.state();
+        let mut stats = StoreStats {
+            horizon: state.horizon,
+            pending_records: state.next_position().0 - 1 - state.horizon.0,
+            pending_bytes: state.groups.iter().chain([&state.group]).map(|group| group.body_bytes() as u64).sum(),
+            flushed,
+            journal_first: self.inner.handle.first(),
+            journal_bytes: state.marks.bytes(),
+            ring_bytes: state.ring.bytes() as u64,
+            blocks_read: counters.blocks_read.load(Ordering::Relaxed),
+            entries_read: counters.entries_read.load(Ordering::Relaxed),
+            checkpoints: counters.checkpoints.load(Ordering::Relaxed),
+            flushes: counters.flushes.load(Ordering::Relaxed),
+            ..StoreStats::default()
+        };
+        for total in state.fragments.iter().map(limosa_tree::Fragment::total) {
+            stats.live += total.live;
+            stats.top_level += total.top_level;
+            stats.live_bytes += total.live_bytes;
+            stats.tombstones += total.tombstones;
+        }
+        stats
+    }
+}

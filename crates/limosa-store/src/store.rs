@@ -1,0 +1,183 @@
+//! The store: published fragments of one node, what is pending above them, and the files behind them.
+//!
+//! | Family | Calls |
+//! |---|---|
+//! | commands | [`Store::begin`], then [`crate::Txn`] |
+//! | making it durable | [`Store::flush`], [`Store::sync`], [`Store::checkpoint`] |
+//! | looking at one published version | [`Store::cut`], [`Store::facts`] |
+//! | as an owner | [`Store::open_epoch`], [`Store::tail`], [`Store::expire_due`] |
+//! | as a standby | [`Store::replicate`], [`Store::stage_open`] and its kin |
+//!
+//! # Locks, in the order in which they may be taken
+//! checkpoint → stage → flusher → state. The state lock is never held over I/O, except for reading a cold block.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use limosa_core::FragmentFacts;
+use limosa_tree::{BlockLoader, LoadError};
+
+use crate::checkpoint::Checkpoint;
+use crate::error::StoreError;
+use crate::flush::Flusher;
+use crate::folder::Folder;
+use crate::journal::{JournalHandle, Point, Position, RecordKind};
+use crate::options::Options;
+use crate::refusal::load_failed;
+use crate::stage::Stage;
+use crate::state::{Drift, State};
+
+/// Counters that only grow; read by benchmarks and metrics.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) blocks_read: AtomicU64,
+    pub(crate) entries_read: AtomicU64,
+    pub(crate) checkpoints: AtomicU64,
+    pub(crate) flushes: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn read_entries(&self, count: u64) {
+        self.entries_read.fetch_add(count, Ordering::Relaxed);
+    }
+}
+
+/// Reads cold blocks out of the checkpoint.
+pub(crate) struct Loader {
+    pub(crate) checkpoint: Arc<Checkpoint>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+impl BlockLoader for Loader {
+    fn load(&self, fragment: limosa_core::FragmentId, first_key: &[u8]) -> Result<Vec<u8>, LoadError> {
+        self.counters.blocks_read.fetch_add(1, Ordering::Relaxed);
+        self.checkpoint.load_block(fragment, first_key).map_err(|error| load_failed(&error))
+    }
+}
+
+/// What the checkpoint's writer keeps from one to the next.
+#[derive(Debug)]
+pub(crate) struct CheckpointState {
+    /// Journal bytes up to the last checkpoint.
+    pub(crate) covered_bytes: u64,
+}
+
+pub(crate) struct Inner {
+    pub(crate) options: Options,
+    pub(crate) folder: Folder,
+    pub(crate) handle: JournalHandle,
+    pub(crate) checkpoint_file: Arc<Checkpoint>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) checkpoint: Mutex<CheckpointState>,
+    pub(crate) stage: Mutex<Option<Stage>>,
+    pub(crate) flusher: Mutex<Flusher>,
+    state: Mutex<State>,
+}
+
+/// A handle to one open store; clones share it. The folder is given back when the last one is dropped.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+const PANICKED: &str = "a panic while this lock was held leaves the store in an unknown state: stop";
+
+impl Inner {
+    #[expect(clippy::too_many_arguments, reason = "called once, by recovery, which has made each of them")]
+    pub(crate) fn new(
+        options: Options,
+        folder: Folder,
+        checkpoint_file: Arc<Checkpoint>,
+        counters: Arc<Counters>,
+        handle: JournalHandle,
+        flusher: Flusher,
+        state: State,
+        stage: Option<Stage>,
+    ) -> Self {
+        let checkpoint = Mutex::new(CheckpointState { covered_bytes: state.marks.bytes() });
+        let (stage, flusher, state) = (Mutex::new(stage), Mutex::new(flusher), Mutex::new(state));
+        Self { options, folder, handle, checkpoint_file, counters, checkpoint, stage, flusher, state }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect(PANICKED)
+    }
+
+    pub(crate) fn flusher(&self) -> MutexGuard<'_, Flusher> {
+        self.flusher.lock().expect(PANICKED)
+    }
+
+    pub(crate) fn stage(&self) -> MutexGuard<'_, Option<Stage>> {
+        self.stage.lock().expect(PANICKED)
+    }
+
+    pub(crate) fn checkpoint_state(&self) -> MutexGuard<'_, CheckpointState> {
+        self.checkpoint.lock().expect(PANICKED)
+    }
+}
+
+impl Store {
+    /// Random, made with the data folder: tells a node that lost its disk from the one it was.
+    pub fn incarnation(&self) -> u64 {
+        self.inner.folder.owner().incarnation
+    }
+
+    /// Where the journal's hash chain stands: for whoever witnesses it.
+    pub fn journal_end(&self) -> Point {
+        self.inner.flusher().journal.end()
+    }
+
+    /// The last published position.
+    pub fn horizon(&self) -> Position {
+        self.inner.state().horizon
+    }
+
+    /// Whether something waits for [`Store::flush`].
+    pub fn has_pending(&self) -> bool {
+        let state = self.inner.state();
+        state.has_pending() || !state.overlay.is_empty()
+    }
+
+    /// Facts of every fragment at the horizon.
+    pub fn facts(&self) -> Vec<FragmentFacts> {
+        self.inner.state().facts()
+    }
+
+    /// What [`Store::set_role`] was given last and is durable; empty before the first.
+    pub fn role(&self) -> Bytes {
+        self.inner.state().role.clone()
+    }
+
+    /// Remembers the node's role: opaque bytes, durable when this returns.
+    ///
+    /// # Errors
+    /// As [`Store::flush`].
+    pub fn set_role(&self, role: &[u8]) -> Result<Position, StoreError> {
+        let position = {
+            let mut state = self.inner.state();
+            state.check()?;
+            state.push(RecordKind::Role, role)
+        };
+        self.settle(position)?;
+        Ok(position)
+    }
+
+    /// The first fragment whose digest was not the owner's at a version that a live check named; `None` while all agree.
+    /// An installed stage clears it.
+    pub fn drift(&self) -> Option<Drift> {
+        self.inner.state().drift
+    }
+
+    /// Whether the journal has grown enough since the last checkpoint to make another worth it.
+    pub fn wants_checkpoint(&self) -> bool {
+        let bytes = self.inner.state().marks.bytes();
+        bytes - self.inner.checkpoint_state().covered_bytes >= self.inner.options.checkpoint_bytes
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Store({})", self.inner.options.dir.display())
+    }
+}

@@ -1,0 +1,304 @@
+//! A reader of commits in this node's order: it moves from the journal to the ring by itself, and says when neither reaches back.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use limosa_core::varint;
+use limosa_core::{Commit, EpochTable, FragmentId, Version};
+
+use super::COMMIT_BYTES_LIVE_MAX;
+use crate::codec::decode_rows;
+use crate::error::StoreError;
+use crate::journal::{Position, Reader, Record, RecordKind};
+use crate::state::Check;
+use crate::store::Store;
+
+/// Commits in order, as a live message carries them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Batch {
+    /// Rows that were opened before the commits of this batch, and behind those of the batches before.
+    pub epochs: Vec<(FragmentId, EpochTable)>,
+    /// Concatenated [`limosa_core::Commit`] bytes, each behind its varint length.
+    pub records: Bytes,
+    /// Position behind the last record.
+    pub upto: Position,
+    /// State digests at versions that the batch reaches, where they are known.
+    pub checks: Vec<Check>,
+}
+
+/// What a tail has next.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TailRead {
+    /// Commits.
+    Batch(Batch),
+    /// Nothing until the horizon moves on.
+    CaughtUp,
+    /// What follows is in neither ring nor journal, can't travel as commits, or another history was installed: take a delta.
+    Lost,
+}
+
+/// Something read from the journal and not handed out yet.
+#[derive(Debug)]
+enum Carried {
+    Commit(Position, Bytes),
+    Epochs(Position, Vec<(FragmentId, EpochTable)>),
+    Lost,
+}
+
+/// A place in the node's commit order. It holds no lock and no memory of the ring, so a slow one costs nobody anything.
+#[derive(Debug)]
+pub struct Tail {
+    store: Store,
+    upto: Position,
+    reader: Option<Reader>,
+    carried: VecDeque<Carried>,
+    skip: Option<Skip>,
+}
+
+/// What the reader has already: a tail may have to start a little before what is new.
+#[derive(Debug)]
+struct Skip {
+    since: Vec<(FragmentId, Version)>,
+    /// Behind this position everything is new.
+    until: Position,
+}
+
+impl Skip {
+    fn has(&self, fragment: FragmentId, version: Version) -> bool {
+        self.since.binary_search_by_key(&fragment, |(id, _)| *id).is_ok_and(|i| version <= self.since[i].1)
+    }
+
+    fn has_commit(&self, body: &[u8]) -> bool {
+        Commit::decode(&mut varint::Reader::new(body)).is_ok_and(|c| c.parts.iter().all(|part| self.has(part.fragment, part.version)))
+    }
+
+    /// The rows that the reader lacks.
+    fn new_rows(&self, rows: Vec<(FragmentId, EpochTable)>) -> Vec<(FragmentId, EpochTable)> {
+        rows.into_iter().filter(|(id, table)| !self.has(*id, Version::new(table.epoch(), 0))).collect()
+    }
+
+    /// The commits of a piece that the reader lacks.
+    fn new_commits(&self, commits: &Bytes) -> Bytes {
+        let mut out = Vec::new();
+        let mut reader = varint::Reader::new(commits);
+        while let Ok(body) = reader.bytes_max("record", COMMIT_BYTES_LIVE_MAX) {
+            if !self.has_commit(body) {
+                varint::put_bytes(&mut out, body);
+            }
+        }
+        out.into()
+    }
+}
+
+impl Store {
+    /// A tail of every commit newer than `since`.
+    /// `None` when the commits behind `since` are in neither ring nor journal.
+    pub fn tail(&self, since: &[(FragmentId, Version)]) -> Option<Tail> {
+        let state = self.inner.state();
+        let known: Option<Vec<(usize, Version)>> =
+            since.iter().map(|&(id, version)| Some((state.routes.of_id(id)?, version))).collect();
+        let known = known.filter(|known| known.iter().all(|&(index, version)| version <= state.fragments[index].head()))?;
+        let upto = state.ring.find(&known, &state.routes).or_else(|| {
+            let mark = state.marks.find(&known)?;
+            (mark.next() >= self.inner.handle.first()).then_some(mark)
+        })?;
+        let until = state.horizon;
+        drop(state);
+        let mut since = since.to_vec();
+        since.sort_unstable_by_key(|(id, _)| *id);
+        Some(Tail { skip: Some(Skip { since, until }), ..self.tail_from(upto) })
+    }
+
+    /// A tail behind `position`, as a cut or a seal names it.
+    pub fn tail_from(&self, position: Position) -> Tail {
+        Tail { store: self.clone(), upto: position, reader: None, carried: VecDeque::new(), skip: None }
+    }
+}
+
+impl Tail {
+    /// Position behind what was handed out.
+    pub fn upto(&self) -> Position {
+        self.upto
+    }
+
+    /// The next commits, about `max_bytes` of them, at least one.
+    ///
+    /// # Errors
+    /// The store is poisoned, or the journal can't be read.
+    pub fn next(&mut self, max_bytes: usize) -> Result<TailRead, StoreError> {
+        if self.carried.is_empty() {
+            if let Some(read) = self.from_ring(max_bytes)? {
+                self.reader = None;
+                return Ok(read);
+            }
+            if let Some(read) = self.read_journal(max_bytes)? {
+                return Ok(read);
+            }
+        }
+        Ok(self.from_carried(max_bytes))
+    }
+
+    /// `None` when the ring does not reach back to where this tail stands.
+    fn from_ring(&mut self, max_bytes: usize) -> Result<Option<TailRead>, StoreError> {
+        let state = self.store.inner.state();
+        state.check_poisoned()?;
+        if self.upto >= state.horizon {
+            return Ok(Some(TailRead::CaughtUp));
+        }
+        if self.upto < state.installed {
+            return Ok(Some(TailRead::Lost));
+        }
+        if self.upto < state.ring.start() {
+            return Ok(None);
+        }
+        let mut batch = Builder::new(self.upto);
+        for piece in state.ring.behind(self.upto) {
+            if batch.is_full(max_bytes, piece.commits.len()) || (!piece.epochs.is_empty() && batch.has_commits()) {
+                break;
+            }
+            let skip = self.skip.as_ref().filter(|skip| piece.last <= skip.until);
+            batch.epochs.extend(skip.map_or_else(|| piece.epochs.clone(), |skip| skip.new_rows(piece.epochs.clone())));
+            batch.checks.extend(piece.checks.iter().filter(|check| !skip.is_some_and(|skip| skip.has(check.fragment, check.version))));
+            batch.put_commits(&skip.map_or_else(|| piece.commits.clone(), |skip| skip.new_commits(&piece.commits)));
+            batch.upto = piece.last;
+        }
+        drop(state);
+        self.upto = batch.upto;
+        Ok(Some(batch.finish()))
+    }
+
+    /// Reads groups into `carried` until there is something to hand out; an answer when there can't be.
+    fn read_journal(&mut self, max_bytes: usize) -> Result<Option<TailRead>, StoreError> {
+        let mut reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => match self.store.inner.handle.reader(self.upto.next()) {
+                Ok(reader) => reader,
+                Err(StoreError::JournalReleased { .. }) => return Ok(Some(TailRead::Lost)),
+                Err(error) => return Err(error),
+            },
+        };
+        let mut bytes = 0;
+        while bytes < max_bytes {
+            match reader.next_group() {
+                Ok(Some(group)) => {
+                    let upto = self.upto;
+                    for (position, record) in group.records().filter(|(position, _)| *position > upto) {
+                        bytes += record.body.len();
+                        self.carry(position, record)?;
+                    }
+                    if self.carried.is_empty() {
+                        self.upto = self.upto.max(group.end().position); // nothing for tails in it
+                    }
+                }
+                Ok(None) => break,
+                Err(StoreError::JournalReleased { .. }) => {
+                    self.carried.push_back(Carried::Lost);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.reader = Some(reader);
+        Ok(self.carried.is_empty().then_some(TailRead::CaughtUp))
+    }
+
+    fn carry(&mut self, position: Position, record: Record<'_>) -> Result<(), StoreError> {
+        let skip = self.skip.as_ref().filter(|skip| position <= skip.until);
+        match record.kind {
+            RecordKind::Commit if skip.is_some_and(|skip| skip.has_commit(record.body)) => {}
+            RecordKind::Commit if record.body.len() <= COMMIT_BYTES_LIVE_MAX => {
+                self.carried.push_back(Carried::Commit(position, Bytes::copy_from_slice(record.body)));
+            }
+            RecordKind::Commit | RecordKind::StageInstall => self.carried.push_back(Carried::Lost),
+            RecordKind::OpenEpoch => {
+                let rows = decode_rows(record.body)?;
+                let rows = skip.map_or_else(|| rows.clone(), |skip| skip.new_rows(rows.clone()));
+                if !rows.is_empty() {
+                    self.carried.push_back(Carried::Epochs(position, rows));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn from_carried(&mut self, max_bytes: usize) -> TailRead {
+        let mut batch = Builder::new(self.upto);
+        while let Some(next) = self.carried.pop_front() {
+            match next {
+                Carried::Commit(position, body) if !batch.is_full(max_bytes, body.len()) => {
+                    batch.put_commit(&body);
+                    batch.upto = position;
+                }
+                Carried::Epochs(position, rows) if !batch.has_commits() => {
+                    batch.epochs.extend(rows);
+                    batch.upto = position;
+                }
+                Carried::Lost if batch.upto == self.upto => {
+                    self.carried.push_front(Carried::Lost);
+                    return TailRead::Lost;
+                }
+                later => {
+                    self.carried.push_front(later);
+                    break;
+                }
+            }
+        }
+        self.upto = batch.upto;
+        batch.finish()
+    }
+}
+
+/// A batch that grows.
+struct Builder {
+    epochs: Vec<(FragmentId, EpochTable)>,
+    commits: BytesMut,
+    single: Option<Bytes>,
+    upto: Position,
+    checks: Vec<Check>,
+}
+
+impl Builder {
+    fn new(upto: Position) -> Self {
+        Self { epochs: Vec::new(), commits: BytesMut::new(), single: None, upto, checks: Vec::new() }
+    }
+
+    fn bytes(&self) -> usize {
+        self.commits.len() + self.single.as_ref().map_or(0, Bytes::len)
+    }
+
+    fn has_commits(&self) -> bool {
+        self.bytes() > 0
+    }
+
+    fn is_full(&self, max_bytes: usize, next: usize) -> bool {
+        self.has_commits() && self.bytes() + next > max_bytes
+    }
+
+    /// The first piece is shared, not copied; most batches have one.
+    fn put_commits(&mut self, commits: &Bytes) {
+        if commits.is_empty() {
+            return;
+        }
+        if !self.has_commits() {
+            self.single = Some(commits.clone());
+            return;
+        }
+        if let Some(single) = self.single.take() {
+            self.commits.extend_from_slice(&single);
+        }
+        self.commits.extend_from_slice(commits);
+    }
+
+    fn put_commit(&mut self, body: &[u8]) {
+        let mut length = Vec::with_capacity(5);
+        varint::put(&mut length, body.len() as u64);
+        self.commits.extend_from_slice(&length);
+        self.commits.extend_from_slice(body);
+    }
+
+    fn finish(self) -> TailRead {
+        let records = self.single.unwrap_or_else(|| self.commits.freeze());
+        TailRead::Batch(Batch { epochs: self.epochs, records, upto: self.upto, checks: self.checks })
+    }
+}

@@ -1,0 +1,130 @@
+//! Signposts in the journal: what the heads were at some positions, so that a tail finds where to start without reading all of it.
+
+use limosa_core::Version;
+use limosa_core::varint::{self, Reader};
+use limosa_core::DecodeError;
+use limosa_tree::Fragment;
+
+use crate::codec::{put_version, read_version};
+use crate::journal::Position;
+
+/// Journal bytes between two marks.
+const SPACING_BYTES: u64 = 1 << 20;
+/// Most marks that a checkpoint may declare.
+const MARKS_MAX: u64 = 1 << 16;
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Mark {
+    position: Position,
+    /// Bytes of all records up to here, since this journal began.
+    bytes: u64,
+    heads: Vec<Version>,
+}
+
+/// Marks in ascending order; the first is the oldest place where a tail can start.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Marks {
+    marks: Vec<Mark>,
+    bytes: u64,
+}
+
+impl Marks {
+    pub(crate) fn new(position: Position, heads: Vec<Version>) -> Self {
+        Self { marks: vec![Mark { position, bytes: 0, heads }], bytes: 0 }
+    }
+
+    /// Forgets all: what lies before `position` is another history.
+    pub(crate) fn reset(&mut self, position: Position, heads: Vec<Version>) {
+        self.marks = vec![Mark { position, bytes: self.bytes, heads }];
+    }
+
+    /// Bytes of all records so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Takes note of records up to `position`.
+    pub(crate) fn advance(&mut self, position: Position, bytes: u64, fragments: &[Fragment]) {
+        self.bytes += bytes;
+        // with many fragments a mark is large itself: keep marks below a sixteenth of what they speak of
+        let spacing = SPACING_BYTES.max(fragments.len() as u64 * 16 * 16);
+        if self.marks.last().is_none_or(|last| self.bytes - last.bytes >= spacing) {
+            let heads = fragments.iter().map(Fragment::head).collect();
+            self.marks.push(Mark { position, bytes: self.bytes, heads });
+        }
+    }
+
+    /// The newest mark at which no fragment had passed `since`.
+    pub(crate) fn find(&self, since: &[(usize, Version)]) -> Option<Position> {
+        let passed = |mark: &Mark| since.iter().any(|&(index, version)| mark.heads[index] > version);
+        let reached = self.marks.partition_point(|mark| !passed(mark)); // heads only grow
+        reached.checked_sub(1).map(|i| self.marks[i].position)
+    }
+
+    /// The position behind which at least `bytes` of records lie.
+    pub(crate) fn position_before(&self, bytes: u64) -> Position {
+        let place = self.marks.partition_point(|mark| mark.bytes + bytes <= self.bytes);
+        place.checked_sub(1).map_or(Position::ZERO, |i| self.marks[i].position)
+    }
+
+    /// Forgets marks below the journal's first record.
+    pub(crate) fn release(&mut self, first: Position) {
+        let gone = self.marks.iter().take_while(|mark| mark.position.next() < first).count();
+        self.marks.drain(..gone.min(self.marks.len() - 1));
+    }
+
+    /// For the checkpoint.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        varint::put(&mut out, self.bytes);
+        varint::put(&mut out, self.marks.len() as u64);
+        for mark in &self.marks {
+            varint::put(&mut out, mark.position.0);
+            varint::put(&mut out, mark.bytes);
+            mark.heads.iter().for_each(|&head| put_version(&mut out, head));
+        }
+        out
+    }
+
+    /// The inverse of [`Marks::encode`].
+    pub(crate) fn decode(bytes: &[u8], fragments: usize) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let total = reader.varint("marks.bytes")?;
+        let count = reader.varint_max("marks.count", MARKS_MAX)?;
+        let mark = |reader: &mut Reader<'_>| {
+            Ok(Mark {
+                position: Position(reader.varint("marks.position")?),
+                bytes: reader.varint_max("marks.at", total)?,
+                heads: (0..fragments).map(|_| read_version(reader)).collect::<Result<_, DecodeError>>()?,
+            })
+        };
+        let marks: Vec<Mark> = (0..count).map(|_| mark(&mut reader)).collect::<Result<_, DecodeError>>()?;
+        if marks.is_empty() {
+            return Err(DecodeError::Invalid { field: "marks", why: "there are none" });
+        }
+        Ok(Self { marks, bytes: total })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tail_starts_at_the_newest_mark_that_no_fragment_had_passed() {
+        let v = |seq| Version::new(1, seq);
+        let mut marks = Marks::new(Position(0), vec![v(0), v(0)]);
+        for i in 1..=3u64 {
+            marks.marks.push(Mark { position: Position(i * 10), bytes: i * 100, heads: vec![v(i * 5), v(i * 4)] });
+        }
+        marks.bytes = 350;
+        assert_eq!(marks.find(&[(0, v(10)), (1, v(9))]), Some(Position(20)));
+        assert_eq!(marks.find(&[(0, v(10)), (1, v(7))]), Some(Position(10)));
+        assert_eq!(marks.find(&[(0, v(99)), (1, v(99))]), Some(Position(30)));
+        assert_eq!(marks.position_before(100), Position(20));
+        assert_eq!(marks.position_before(1000), Position::ZERO);
+        assert_eq!(Marks::decode(&marks.encode(), 2), Ok(marks.clone()));
+        marks.release(Position(15));
+        assert_eq!(marks.find(&[(0, v(1)), (1, v(1))]), None, "released");
+    }
+}

@@ -1,0 +1,107 @@
+//! Tier 1: the last commits in memory, bounded in bytes.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use limosa_core::{EpochTable, FragmentId, Version};
+
+use super::COMMIT_BYTES_LIVE_MAX;
+use crate::apply::Slice;
+use crate::fragments::Routes;
+use crate::journal::Position;
+use crate::state::Check;
+
+/// What a piece costs beside its records, about.
+const PIECE_BYTES: usize = 160;
+
+/// A slice of published records.
+#[derive(Clone, Debug)]
+pub(crate) struct Piece {
+    pub(crate) last: Position,
+    /// Commits, each behind its varint length.
+    pub(crate) commits: Bytes,
+    /// Told before the commits of the pieces behind; a piece has rows or commits, not both.
+    pub(crate) epochs: Vec<(FragmentId, EpochTable)>,
+    /// Each touched fragment behind the piece.
+    pub(crate) checks: Vec<Check>,
+}
+
+impl Piece {
+    fn cost(&self) -> usize {
+        PIECE_BYTES + self.commits.len() + (self.epochs.len() + self.checks.len()) * size_of::<Check>()
+    }
+}
+
+/// # Invariants
+/// - The pieces hold every record in `start..` up to the last piece's end, without a gap.
+/// - `base` are the heads at `start`.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    pieces: VecDeque<Piece>,
+    bytes: usize,
+    bytes_max: usize,
+    start: Position,
+    base: Vec<Version>,
+}
+
+impl Ring {
+    pub(crate) fn new(bytes_max: usize, start: Position, base: Vec<Version>) -> Self {
+        Self { pieces: VecDeque::new(), bytes: 0, bytes_max, start, base }
+    }
+
+    /// Forgets everything up to `start`: what follows is another history, or something before it can't be told.
+    pub(crate) fn reset(&mut self, start: Position, base: Vec<Version>) {
+        *self = Self::new(self.bytes_max, start, base);
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Last position that the ring does not hold.
+    pub(crate) fn start(&self) -> Position {
+        self.start
+    }
+
+    pub(crate) fn push(&mut self, slice: Slice, checks: Vec<Check>, routes: &Routes) {
+        let piece = Piece { last: slice.last, commits: slice.commits.into(), epochs: slice.epochs, checks };
+        self.bytes += piece.cost();
+        let too_long = piece.commits.len() > COMMIT_BYTES_LIVE_MAX;
+        self.pieces.push_back(piece);
+        while self.bytes > self.bytes_max || (too_long && !self.pieces.is_empty()) {
+            self.pop(routes);
+        }
+    }
+
+    fn pop(&mut self, routes: &Routes) {
+        let piece = self.pieces.pop_front().expect("bytes are held, so a piece is");
+        self.bytes -= piece.cost();
+        self.start = piece.last;
+        for check in &piece.checks {
+            self.base[routes.of_id(check.fragment).expect("it was published here")] = check.version;
+        }
+    }
+
+    /// Behind which position everything newer than `since` lies; `None` when some of it is no longer here.
+    pub(crate) fn find(&self, since: &[(usize, Version)], routes: &Routes) -> Option<Position> {
+        if since.iter().any(|&(index, version)| self.base[index] > version) {
+            return None;
+        }
+        let mut known = vec![None; self.base.len()];
+        since.iter().for_each(|&(index, version)| known[index] = Some(version));
+        let newer = |check: &Check| {
+            let index = routes.of_id(check.fragment).expect("it was published here");
+            known[index].is_some_and(|version| check.version > version)
+        };
+        // linear: versions grow piece by piece, but not every piece touches every fragment
+        let first_new = self.pieces.iter().position(|piece| piece.checks.iter().any(newer)).unwrap_or(self.pieces.len());
+        Some(first_new.checked_sub(1).map_or(self.start, |i| self.pieces[i].last))
+    }
+
+    /// The pieces behind `position`. The first may begin before it.
+    pub(crate) fn behind(&self, position: Position) -> impl Iterator<Item = &Piece> {
+        let first = self.pieces.partition_point(|piece| piece.last <= position);
+        self.pieces.range(first..)
+    }
+}

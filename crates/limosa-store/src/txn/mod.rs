@@ -1,0 +1,189 @@
+//! A transaction: reads and writes at the head, closed into atomic commits.
+//!
+//! It holds the store's lock, so that what it reads does not change before it writes. What it sees may not be durable yet:
+//! [`Txn::seen`] names the newest such position, and an answer waits until the horizon has reached it.
+
+mod batch;
+mod strings;
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, MutexGuard};
+
+use limosa_core::limits::{ENTRY_VALUE_BYTES_MAX, STORED_KEY_BYTES_MAX};
+use limosa_core::{KeyRange, LiveRef};
+
+pub(crate) use batch::Batch;
+pub use strings::{StringFacts, StringValue};
+
+use crate::error::StoreError;
+use crate::journal::Position;
+use crate::options::Clock;
+use crate::state::State;
+use crate::store::Store;
+
+/// Reads and writes at the head. Dropping it takes back what was not committed.
+pub struct Txn<'a> {
+    state: MutexGuard<'a, State>,
+    clock: &'a Clock,
+    seen: Position,
+}
+
+impl Store {
+    /// Starts a transaction; others wait until it is dropped.
+    pub fn begin(&self) -> Txn<'_> {
+        Txn { state: self.inner.state(), clock: &self.inner.options.clock, seen: Position::ZERO }
+    }
+}
+
+impl Txn<'_> {
+    /// The live value at the stored key `key`, deadlines not looked at.
+    ///
+    /// # Errors
+    /// The store is poisoned, or a block can't be had.
+    pub fn read(&mut self, key: &[u8]) -> Result<Option<LiveRef<'_>>, StoreError> {
+        self.state.check_poisoned()?;
+        let (position, live) = self.state.find(key)?;
+        self.seen = self.seen.max(position);
+        Ok(live)
+    }
+
+    /// Writes a live value; false when value, type and expiry are what is there already: no new version then.
+    ///
+    /// # Errors
+    /// Key, value or commit beyond their limits, no epoch opened, the store must not write, a block can't be had.
+    pub fn write(&mut self, key: &[u8], live: LiveRef<'_>) -> Result<bool, StoreError> {
+        limit("bytes of a stored key", key.len(), STORED_KEY_BYTES_MAX)?;
+        limit("bytes of an entry's value", live.value.len(), ENTRY_VALUE_BYTES_MAX)?;
+        let fragment = self.writable(key)?;
+        let (position, current) = self.state.find(key)?;
+        if current == Some(live) {
+            self.seen = self.seen.max(position);
+            return Ok(false);
+        }
+        self.state.put(fragment, key, Some(live))?;
+        Ok(true)
+    }
+
+    /// Writes a tombstone; false when nothing live is there.
+    ///
+    /// # Errors
+    /// As [`Txn::write`].
+    pub fn remove(&mut self, key: &[u8]) -> Result<bool, StoreError> {
+        let fragment = self.writable(key)?;
+        let (position, current) = self.state.find(key)?;
+        if current.is_none() {
+            self.seen = self.seen.max(position);
+            return Ok(false);
+        }
+        self.state.put(fragment, key, None)?;
+        Ok(true)
+    }
+
+    /// Deletes everything in `range`, with one range delete on each fragment that has something live there; false when none has.
+    ///
+    /// # Errors
+    /// As [`Txn::write`].
+    pub fn remove_range(&mut self, range: &KeyRange) -> Result<bool, StoreError> {
+        let mut removed = false;
+        for index in self.state.routes.touched(range) {
+            let Some(own) = self.state.fragments[index].range().intersect(range) else { continue };
+            let mut any = false;
+            self.scan(&own, |_, _| {
+                any = true;
+                ControlFlow::Break(())
+            })?;
+            if any {
+                self.writable(&own.start)?;
+                self.state.put_range_delete(index, own)?;
+                removed = true;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Calls `f` for each live entry of `range` at the head, in key order, until it breaks.
+    ///
+    /// # Errors
+    /// The store is poisoned, or a block can't be had.
+    pub fn scan(&mut self, range: &KeyRange, mut f: impl FnMut(&[u8], LiveRef<'_>) -> ControlFlow<()>) -> Result<(), StoreError> {
+        self.state.check_poisoned()?;
+        let state = &*self.state;
+        self.seen = self.seen.max(state.overlay.newest_delete(range).unwrap_or_default());
+        let mut seen = self.seen;
+        let pending = state.overlay.keys(range);
+        let mut pending = pending.iter().peekable();
+        let mut flow = ControlFlow::Continue(());
+        let mut show_pending = |key: &Arc<[u8]>, f: &mut dyn FnMut(&[u8], LiveRef<'_>) -> ControlFlow<()>| {
+            let (position, live) = state.pending(key).expect("it has an entry in the overlay");
+            seen = seen.max(position);
+            live.map_or(ControlFlow::Continue(()), |live| f(key, live))
+        };
+        for index in state.routes.touched(range) {
+            let scanned = state.fragments[index].scan(range, |entry| {
+                while let Some(key) = pending.next_if(|key| &key[..] < entry.key) {
+                    show_pending(key, &mut f)?;
+                }
+                if let Some(key) = pending.next_if(|key| &key[..] == entry.key) {
+                    return show_pending(key, &mut f);
+                }
+                // no entry of its own above it: only a range delete can hide it
+                let hidden = state.pending(entry.key).is_some();
+                entry.live.filter(|_| !hidden).map_or(ControlFlow::Continue(()), |live| f(entry.key, live))
+            });
+            flow = scanned?;
+            if flow.is_break() {
+                break;
+            }
+        }
+        if flow.is_continue() {
+            let _ = pending.try_for_each(|key| show_pending(key, &mut f));
+        }
+        self.seen = seen;
+        Ok(())
+    }
+
+    /// Closes the batch: everything written since the last commit becomes one, atomic. `None` when nothing was.
+    pub fn commit(&mut self) -> Option<Position> {
+        let position = self.state.commit_batch((self.clock)())?;
+        self.seen = self.seen.max(position);
+        Some(position)
+    }
+
+    /// Takes back everything written since the last commit.
+    pub fn abort(&mut self) {
+        self.state.abort_batch();
+    }
+
+    /// The newest pending position whose effect this transaction has read or written: an answer waits until the horizon is there.
+    pub fn seen(&self) -> Position {
+        self.seen
+    }
+
+    /// The fragment of `key`, when it may be written.
+    fn writable(&self, key: &[u8]) -> Result<usize, StoreError> {
+        self.state.check()?;
+        let index = self.state.routes.of_key(key);
+        if self.state.heads[index].epoch == 0 {
+            return Err(StoreError::Invalid { what: "a write", why: "no epoch is open: this node owns nothing".into() });
+        }
+        if self.state.replicated > self.state.horizon {
+            return Err(StoreError::Invalid { what: "a write", why: "commits of an owner are pending: flush before this node becomes owner".into() });
+        }
+        Ok(index)
+    }
+}
+
+impl Drop for Txn<'_> {
+    fn drop(&mut self) {
+        if !self.state.batch.is_empty() {
+            self.state.abort_batch();
+        }
+    }
+}
+
+fn limit(what: &'static str, value: usize, max: usize) -> Result<(), StoreError> {
+    if value > max {
+        return Err(StoreError::Limit { what, value: value as u64, max: max as u64 });
+    }
+    Ok(())
+}

@@ -124,6 +124,8 @@ impl MemoryDisk {
         };
         let mut names = world.durable.clone();
         world.pending.iter().filter(|_| keeps()).for_each(|change| change.clone().apply(&mut names));
+        let whole = names.clone();
+        names.retain(|path, _| path.ancestors().skip(1).all(|above| is_root(above) || whole.contains_key(above)));
         let files = world.files.iter().map(|file| file.survivor(&mut keeps)).collect();
         let world = World { files, durable: names.clone(), names, ..World::default() };
         Self { world: Arc::new(Mutex::new(world)) }
@@ -151,6 +153,11 @@ impl MemoryDisk {
     fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().expect("nothing panics while holding the world")
     }
+}
+
+/// A folder that is always there.
+fn is_root(dir: &Path) -> bool {
+    dir.parent().is_none()
 }
 
 /// A small generator of coin tosses (splitmix64): the disk must not depend on a source of randomness.
@@ -205,6 +212,13 @@ impl World {
         }
     }
 
+    /// The folder of `path`, which must be there.
+    fn in_folder(&self, path: &Path) -> io::Result<()> {
+        let dir = path.parent().unwrap_or(path);
+        let is_there = is_root(dir) || self.names.get(dir) == Some(&Node::Dir);
+        if is_there { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
     fn change(&mut self, set: Option<(PathBuf, Node)>, removed: Option<PathBuf>) {
         let path = set.as_ref().map(|(path, _)| path).or(removed.as_ref()).expect("a change names something");
         let change = NameChange { dir: path.parent().unwrap_or(Path::new("")).to_path_buf(), set, removed };
@@ -242,7 +256,7 @@ impl World {
 impl Disk for MemoryDisk {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         let mut world = self.world();
-        let missing: Vec<_> = dir.ancestors().filter(|dir| !dir.as_os_str().is_empty() && !world.names.contains_key(*dir)).collect();
+        let missing: Vec<_> = dir.ancestors().filter(|dir| !is_root(dir) && !world.names.contains_key(*dir)).collect();
         world.up()?;
         for dir in missing.into_iter().rev() {
             world.whole_effect()?;
@@ -257,6 +271,7 @@ impl Disk for MemoryDisk {
             (Ok(_), Open::CreateNew) => return Err(io::ErrorKind::AlreadyExists.into()),
             (Ok(file), _) => file,
             (Err(error), Open::Create | Open::CreateNew) if error.kind() == io::ErrorKind::NotFound => {
+                world.in_folder(path)?;
                 world.whole_effect()?;
                 world.files.push(Content::default());
                 let file = world.files.len() - 1;
@@ -277,6 +292,7 @@ impl Disk for MemoryDisk {
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let world = self.world();
         world.up()?;
+        world.in_folder(&dir.join("file"))?;
         let inside = world.names.keys().filter(|path| path.parent() == Some(dir));
         Ok(inside.filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect())
     }

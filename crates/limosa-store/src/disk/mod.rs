@@ -9,6 +9,8 @@
 mod content;
 mod memory;
 mod real;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Debug;
 use std::io;

@@ -43,10 +43,7 @@ impl Group {
     /// # Errors
     /// The group would pass [`BODY_BYTES_MAX`]: write it first. Nothing was appended.
     pub fn push(&mut self, kind: RecordKind, body: &[u8]) -> Result<Position, StoreError> {
-        let bytes = self.body_bytes() + varint::len(body.len() as u64 + 1) + 1 + body.len();
-        if bytes > BODY_BYTES_MAX {
-            return Err(StoreError::Limit { what: "bytes of a commit group", value: bytes as u64, max: BODY_BYTES_MAX as u64 });
-        }
+        check_room(self.body_bytes(), body.len())?;
         record::put(&mut self.bytes, kind, body);
         let position = self.next();
         self.count += 1;
@@ -104,6 +101,15 @@ impl Group {
         self.bytes[..HEADER_BYTES].copy_from_slice(&header.encode(salt));
         (&self.bytes, header.end())
     }
+}
+
+/// Whether a record with a body of `more` bytes may join a group of `held` bytes.
+pub(crate) fn check_room(held: usize, more: usize) -> Result<(), StoreError> {
+    let bytes = held.saturating_add(more).saturating_add(varint::len(more as u64 + 1) + 1);
+    if bytes > BODY_BYTES_MAX {
+        return Err(StoreError::Limit { what: "bytes of a commit group", value: bytes as u64, max: BODY_BYTES_MAX as u64 });
+    }
+    Ok(())
 }
 
 /// What the checksums of one segment's groups start from: nobody who can only choose values can write bytes that look like a group.

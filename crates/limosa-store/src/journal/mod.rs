@@ -29,6 +29,8 @@ mod record;
 mod recover;
 mod segment;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod window;
 mod writer;
 
@@ -36,6 +38,7 @@ pub use chain::{Chain, Point};
 pub use group::{BODY_BYTES_MAX, Group, GroupView};
 pub use position::Position;
 pub use reader::{JournalHandle, Reader};
+pub(crate) use segment::hex;
 pub use record::{Record, RecordKind};
 pub use writer::{FlushDone, FlushJob, Journal, JournalOptions, Recovered, TornTail};
 

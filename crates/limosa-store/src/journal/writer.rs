@@ -292,6 +292,11 @@ impl Journal {
         JournalHandle { shared: Arc::clone(&self.shared) }
     }
 
+    #[cfg(test)]
+    pub(super) fn shared_marks(&self) -> usize {
+        self.shared.table().segments.iter().map(|segment| segment.marks.len()).sum()
+    }
+
     /// Deletes the segments whose records are all below `below`; the last segment stays. Answers how many went. The checkpoint must hold
     /// them.
     ///

@@ -31,7 +31,8 @@ pub struct Context {
 pub struct Encoded {
     /// Header and envelope.
     pub head: Bytes,
-    /// What follows; values that were not compressed are shared with the message.
+    /// What follows; values that were not compressed are shared with the message. Behind very long records, the rest of them, with
+    /// headers of their own.
     pub columns: Vec<Bytes>,
 }
 
@@ -69,7 +70,17 @@ pub fn encode(message: &Message, context: &Context) -> Result<Encoded, WireError
 /// As [`encode`].
 pub fn encode_with(message: &Message, context: &Context, compression: Compression) -> Result<Encoded, WireError> {
     limit("a trace context", context.traceparent.as_ref().map_or(0, String::len), TEXT_BYTES_MAX)?;
-    let (body, columns) = convert::parts(message, compression)?;
+    let mut pieces = Vec::new();
+    for (body, columns) in convert::parts(message, compression)? {
+        pieces.push(seal(body, &columns, context)?);
+        pieces.extend(columns);
+    }
+    let head = pieces.remove(0);
+    Ok(Encoded { head, columns: pieces })
+}
+
+/// Header and envelope of one message on the wire.
+fn seal(body: pb::envelope::Body, columns: &[Bytes], context: &Context) -> Result<Bytes, WireError> {
     let columns_bytes: usize = columns.iter().map(Bytes::len).sum();
     let envelope = pb::Envelope {
         stream: context.stream,
@@ -82,8 +93,7 @@ pub fn encode_with(message: &Message, context: &Context, compression: Compressio
     limit("an envelope", envelope_bytes, ENVELOPE_BYTES_MAX)?;
     let head_bytes = HEADER_BYTES + varint::len(envelope_bytes as u64) + envelope_bytes;
     limit("a message", head_bytes + columns_bytes, MESSAGE_BYTES_MAX)?;
-    let head = head(&envelope, envelope_bytes, head_bytes, &columns);
-    Ok(Encoded { head, columns })
+    Ok(head(&envelope, envelope_bytes, head_bytes, columns))
 }
 
 fn head(envelope: &pb::Envelope, envelope_bytes: usize, head_bytes: usize, columns: &[Bytes]) -> Bytes {
@@ -106,8 +116,17 @@ fn head(envelope: &pb::Envelope, envelope_bytes: usize, head_bytes: usize, colum
 ///
 /// # Errors
 /// See [`WireError`]. Nothing is allocated for what a message declares before the declaration was checked.
-#[allow(clippy::needless_pass_by_value)] // the message is used up: its columns live on as slices of it
+/// Records so long that they were cut are several messages: [`crate::Decoder`] joins them, this refuses all but the last.
 pub fn decode(message: Bytes) -> Result<(Message, Context), WireError> {
+    match decode_piece(message)? {
+        (message, context, false) => Ok((message, context)),
+        _ => Err(WireError::invalid("live.more", "a piece of records that were cut")),
+    }
+}
+
+/// As [`decode`]; also whether the message is a piece that goes on in the next.
+#[allow(clippy::needless_pass_by_value)] // the message is used up: its columns live on as slices of it
+pub(crate) fn decode_piece(message: Bytes) -> Result<(Message, Context, bool), WireError> {
     let behind_format = verify(&message)?;
     let mut reader = Reader::new(behind_format);
     let envelope_bytes = reader.varint("envelope.length")?;
@@ -140,12 +159,13 @@ fn verify(message: &[u8]) -> Result<&[u8], WireError> {
     Ok(reader.rest())
 }
 
-fn open(envelope: pb::Envelope, columns: Bytes) -> Result<(Message, Context), WireError> {
+fn open(envelope: pb::Envelope, columns: Bytes) -> Result<(Message, Context, bool), WireError> {
     if envelope.columns_bytes as usize != columns.len() {
         return Err(WireError::invalid("envelope.columns_bytes", "not the bytes that follow"));
     }
     limit("a trace context", envelope.traceparent.as_ref().map_or(0, String::len), TEXT_BYTES_MAX)?;
     let context = Context { stream: envelope.stream, deadline_ms: envelope.deadline_ms, traceparent: envelope.traceparent };
-    let message = convert::message(envelope.body.ok_or(WireError::UnknownMessage)?, columns)?;
-    Ok((message, context))
+    let body = envelope.body.ok_or(WireError::UnknownMessage)?;
+    let goes_on = convert::goes_on(&body);
+    Ok((convert::message(body, columns)?, context, goes_on))
 }

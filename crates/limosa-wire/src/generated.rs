@@ -382,6 +382,9 @@ pub struct Live {
     pub epochs: ::prost::alloc::vec::Vec<LiveEpochs>,
     #[prost(message, repeated, tag = "4")]
     pub checks: ::prost::alloc::vec::Vec<LiveCheck>,
+    /// The records go on in the connection's next message, a Live too. The other fields count in the last one only.
+    #[prost(bool, tag = "5")]
+    pub more: bool,
 }
 /// Rows that a fragment opened since the last message.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

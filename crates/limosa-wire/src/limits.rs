@@ -1,11 +1,13 @@
 //! Limits of messages that only the wire knows; those that it shares with the store are in [`limosa_core::limits`].
 
-use limosa_core::limits::{COMMIT_PARTS_MAX, FRAME_BYTES_MAX, FRAME_ENTRIES_MAX, INTERVALS_MAX, LIVE_BATCH_BYTES, MESSAGE_BYTES_MAX};
+use limosa_core::limits::{
+    COMMIT_BYTES_MAX, COMMIT_PARTS_MAX, FRAME_BYTES_MAX, FRAME_ENTRIES_MAX, INTERVALS_MAX, LIVE_BATCH_BYTES, MESSAGE_BYTES_MAX,
+};
 
 /// Most bytes of an envelope.
 pub const ENVELOPE_BYTES_MAX: usize = 4 << 20;
 /// Most fields of an envelope's message, counted before its reader allocates for them: fragments, plan items, range deletes.
-pub const ITEMS_MAX: u64 = 32 << 10;
+pub const ITEMS_MAX: u64 = 68 << 10;
 /// Most interval starts in one message, all fragments together.
 pub const STARTS_MAX: u64 = 128 << 10;
 /// Most bytes of a key list with its shared prefixes written out.
@@ -14,8 +16,10 @@ pub const KEY_LIST_BYTES_MAX: usize = 4 << 20;
 pub const LAYOUT_ENTRY_BYTES_MAX: usize = 36;
 /// Most bytes of a frame's layout, decompressed.
 pub const LAYOUT_BYTES_MAX: usize = FRAME_BYTES_MAX + LAYOUT_ENTRY_BYTES_MAX * (1 << 17);
-/// Most bytes of records in one message of the live stream, decompressed.
-pub const LIVE_RECORDS_BYTES_MAX: usize = 4 << 20;
+/// Most bytes of records in one message of the live stream, decompressed. More records are cut.
+pub const LIVE_RECORDS_BYTES_MAX: usize = 1 << 20;
+/// Most bytes of records that were cut, joined again: one batch, which may end with one commit too many.
+pub const LIVE_JOINED_BYTES_MAX: usize = COMMIT_BYTES_MAX + LIVE_BATCH_BYTES + 64;
 /// Longest name of a node, bytes.
 pub const NODE_NAME_BYTES_MAX: usize = 255;
 /// Longest text for people and longest trace context, bytes.

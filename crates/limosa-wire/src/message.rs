@@ -282,10 +282,10 @@ pub struct Ready {
 /// Commits in the source's order, as journal records.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Live {
-    /// Position behind the last record that ends in this message. Records start behind the previous message's (or the seal's) position.
+    /// Position behind the last record. Records start behind the previous message's (or the seal's) position.
     pub upto: u64,
-    /// Concatenated [`limosa_core::Commit`] bytes, each behind its varint length. The records of a session are one stream of bytes:
-    /// a record may go on in the next message, so that a large commit fits.
+    /// Concatenated [`limosa_core::Commit`] bytes, each behind its varint length. Longer ones than one message takes are sent in
+    /// several, which [`crate::encode`] and [`crate::Decoder`] cut and join: here they are always whole.
     pub records: Bytes,
     /// Rows opened since the last message: (fragment, rows behind those that the target has).
     pub epochs: Vec<(FragmentId, EpochTable)>,

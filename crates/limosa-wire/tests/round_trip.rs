@@ -242,10 +242,52 @@ fn values_that_do_not_shrink_are_never_copied() {
     assert!(span.contains(&message.frame.entries.value_bytes().as_ptr()), "read where they lie");
 }
 
+fn long_records(bytes: usize) -> Message {
+    let records: Vec<u8> = (0..bytes).map(|i| (i % 251) as u8).collect();
+    let checks = vec![(FragmentId(3), Version::new(1, 2), Digest(4))];
+    Message::Live(Live { upto: 9, records: records.into(), epochs: vec![], checks })
+}
+
+#[test]
+fn records_longer_than_a_message_are_cut_and_joined() {
+    const MIB: usize = 1 << 20;
+    for (bytes, compression) in [(MIB, Compression::Never), (MIB + 1, Compression::Never), (9 * MIB + 77, Compression::WhereItShrinks)] {
+        let message = long_records(bytes);
+        let encoded = encode_with(&message, &Context::default(), compression).expect("within limits");
+        let mut decoder = Decoder::default();
+        let mut heard = Vec::new();
+        for piece in encoded.to_bytes().chunks(100_000) {
+            decoder.push(piece);
+            while let Some((message, _, length)) = decoder.next().expect("valid") {
+                assert_eq!(length, encoded.len());
+                heard.push(message);
+            }
+        }
+        assert!(heard == [message], "{bytes} bytes");
+        assert_eq!(decoder.finish(), Ok(()));
+    }
+}
+
+#[test]
+fn records_that_do_not_go_on_are_a_typed_error() {
+    let encoded = encode(&long_records(3 << 20), &Context::default()).expect("within limits").to_bytes();
+    let first = limosa_wire::message_length(*encoded.first_chunk().expect("a header")).expect("valid");
+    assert!(first < encoded.len());
+    assert_eq!(decode(encoded.slice(..first)).expect_err("a piece").code(), "wire.malformed");
+    let mut decoder = Decoder::default();
+    decoder.push(&encoded[..first]);
+    assert_eq!(decoder.next(), Ok(None));
+    assert!(decoder.finish().is_err(), "the connection may not end here");
+    decoder.push(&encode(&Message::Ping, &Context::default()).expect("small").to_bytes());
+    assert_eq!(decoder.next().expect_err("not a live message").code(), "wire.malformed");
+}
+
 #[test]
 fn what_a_peer_would_refuse_is_not_sent() {
-    let live = Live { upto: 1, records: vec![0; (4 << 20) + 1].into(), epochs: vec![], checks: vec![] };
-    let error = encode(&Message::Live(live), &Context::default()).expect_err("too large");
+    let plan = Plan {
+        items: vec![PlanItem { fragment: FragmentId(0), method: Method::Copy, entries: 0, bytes: 0, reason: String::new() }; 70_000],
+    };
+    let error = encode(&Message::Plan(plan), &Context::default()).expect_err("too large");
     assert_eq!(error.code(), "wire.too_large");
     let symbols = Symbols { level: Level::Blocks, first: 0, total: 1, symbols: vec![0; 5 << 20].into() };
     assert!(encode(&Message::Symbols(symbols), &Context::default()).is_err());

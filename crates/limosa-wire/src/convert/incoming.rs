@@ -18,6 +18,11 @@ use crate::message::{
 use crate::negotiate::MAGIC;
 use crate::section;
 
+/// Whether the records of a live message go on in the next one.
+pub(crate) fn goes_on(body: &Body) -> bool {
+    matches!(body, Body::Live(live) if live.more)
+}
+
 /// The message of an envelope and the columns behind it.
 pub(crate) fn message(body: Body, mut columns: Bytes) -> Result<Message, WireError> {
     let message = match body {

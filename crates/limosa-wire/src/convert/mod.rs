@@ -7,5 +7,5 @@ mod key_list;
 mod outgoing;
 mod shared;
 
-pub(crate) use incoming::message;
+pub(crate) use incoming::{goes_on, message};
 pub(crate) use outgoing::parts;

@@ -10,22 +10,32 @@ use super::shared::{digest_out, epochs_out, map_out, range_delete_out, range_out
 use crate::error::{WireError, limit};
 use crate::generated::{self as pb, envelope::Body};
 use crate::layout;
-use crate::limits::{ITEMS_MAX, LIVE_RECORDS_BYTES_MAX, NODE_NAME_BYTES_MAX};
+use crate::limits::{ITEMS_MAX, LIVE_JOINED_BYTES_MAX, LIVE_RECORDS_BYTES_MAX, NODE_NAME_BYTES_MAX};
 use crate::message::{
-    Differ, FrameMessage, Have, HaveFragment, Hello, Level, Live, Message, Method, Offer, OfferedFragment, Refusal, Seal,
+    Differ, FrameMessage, Have, HaveFragment, Hello, Level, Live, Message, Method, Offer, OfferedFragment, Plan, PlanItem, Refusal, Seal,
 };
 use crate::negotiate::MAGIC;
 use crate::section::{self, Compression};
 
-/// The envelope's message, and the columns that go behind it.
-pub(crate) fn parts(message: &Message, compression: Compression) -> Result<(Body, Vec<Bytes>), WireError> {
-    let body = match message {
-        Message::Frame(message) => return frame(message, compression),
-        Message::Live(live) => return live_records(live, compression),
+/// An envelope's message, and the columns that go behind it.
+pub(crate) type Parts = (Body, Vec<Bytes>);
+
+/// What goes into one or, for records of any length, several messages on the wire.
+pub(crate) fn parts(message: &Message, compression: Compression) -> Result<Vec<Parts>, WireError> {
+    match message {
+        Message::Live(live) => live_out(live, compression),
+        Message::Frame(message) => Ok(vec![frame(message, compression)?]),
+        other => Ok(vec![(envelope_only(other)?, Vec::new())]),
+    }
+}
+
+fn envelope_only(message: &Message) -> Result<Body, WireError> {
+    Ok(match message {
+        Message::Frame(_) | Message::Live(_) => unreachable!("they have columns"),
         Message::Hello(hello) => Body::Hello(hello_out(hello)?),
         Message::Offer(offer) => Body::Offer(offer_out(offer)?),
         Message::Have(have) => Body::Have(have_out(have)?),
-        Message::Plan(plan) => Body::Plan(pb::Plan { items: plan.items.iter().map(plan_item).collect() }),
+        Message::Plan(plan) => Body::Plan(plan_out(plan)?),
         Message::Ack(ack) => {
             Body::Ack(pb::Ack { frames: ack.frames, frame_bytes: ack.frame_bytes, live: ack.live, live_bytes: ack.live_bytes })
         }
@@ -48,8 +58,7 @@ pub(crate) fn parts(message: &Message, compression: Compression) -> Result<(Body
             Body::Close(pb::Close { code: text_out(&close.code), detail: text_out(&close.detail), retry: close.retry })
         }
         Message::Ping => Body::Ping(pb::Ping {}),
-    };
-    Ok((body, Vec::new()))
+    })
 }
 
 fn hello_out(hello: &Hello) -> Result<pb::Hello, WireError> {
@@ -110,7 +119,12 @@ fn have_fragment(fragment: &HaveFragment) -> Result<pb::HaveFragment, WireError>
     })
 }
 
-fn plan_item(item: &crate::message::PlanItem) -> pb::PlanItem {
+fn plan_out(plan: &Plan) -> Result<pb::Plan, WireError> {
+    items("a plan", plan.items.len())?;
+    Ok(pb::Plan { items: plan.items.iter().map(plan_item).collect() })
+}
+
+fn plan_item(item: &PlanItem) -> pb::PlanItem {
     let method = match item.method {
         Method::Nothing => pb::Method::Nothing,
         Method::Tail => pb::Method::Tail,
@@ -127,7 +141,7 @@ fn plan_item(item: &crate::message::PlanItem) -> pb::PlanItem {
     }
 }
 
-fn frame(message: &FrameMessage, compression: Compression) -> Result<(Body, Vec<Bytes>), WireError> {
+fn frame(message: &FrameMessage, compression: Compression) -> Result<Parts, WireError> {
     let frame = &message.frame;
     check_frame(frame)?;
     let mode = match frame.mode {
@@ -166,18 +180,30 @@ fn check_frame(frame: &Frame) -> Result<(), WireError> {
     Ok(())
 }
 
-fn live_records(live: &Live, compression: Compression) -> Result<(Body, Vec<Bytes>), WireError> {
-    limit("a live message", live.records.len(), LIVE_RECORDS_BYTES_MAX)?;
+/// All pieces of the records but the last are messages of their own that say `more`.
+fn live_out(live: &Live, compression: Compression) -> Result<Vec<Parts>, WireError> {
+    limit("a live message", live.records.len(), LIVE_JOINED_BYTES_MAX)?;
+    let mut rest = live.records.clone();
+    let mut out = Vec::new();
+    while rest.len() > LIVE_RECORDS_BYTES_MAX {
+        let (records, bytes) = section::pack(rest.split_to(LIVE_RECORDS_BYTES_MAX), compression);
+        out.push((Body::Live(pb::Live { records: Some(records), more: true, ..pb::Live::default() }), vec![bytes]));
+    }
+    out.push(live_last(live, rest, compression)?);
+    Ok(out)
+}
+
+fn live_last(live: &Live, records: Bytes, compression: Compression) -> Result<Parts, WireError> {
     items("a live message's lists", live.epochs.len() + live.checks.len())?;
-    let (records, bytes) = section::pack(live.records.clone(), compression);
+    let (records, bytes) = section::pack(records, compression);
     let epochs = live.epochs.iter().map(|(id, rows)| Ok(pb::LiveEpochs { fragment: id.0, rows: epochs_out(rows)? }));
     let checks = live.checks.iter().map(|(id, version, state)| pb::LiveCheck {
         fragment: id.0,
         version: version_out(*version),
         state: digest_out(*state),
     });
-    let body =
-        pb::Live { upto: live.upto, records: Some(records), epochs: epochs.collect::<Result<_, WireError>>()?, checks: checks.collect() };
+    let epochs = epochs.collect::<Result<_, WireError>>()?;
+    let body = pb::Live { upto: live.upto, records: Some(records), epochs, checks: checks.collect(), more: false };
     Ok((Body::Live(body), vec![bytes]))
 }
 

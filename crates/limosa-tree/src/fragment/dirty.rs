@@ -1,6 +1,6 @@
 //! What a checkpoint must write: blocks that changed since its last generation, and names of blocks that are no more.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use limosa_core::KeyRange;
@@ -16,14 +16,15 @@ pub struct DirtyBlock {
     pub first_key: Bytes,
     /// Its summary.
     pub summary: Summary,
-    block: Arc<Block>,
+    cell: Arc<OnceLock<Block>>,
     source: Arc<Source>,
 }
 
 impl DirtyBlock {
     /// The block's bytes for the checkpoint.
     pub fn encode(&self) -> Vec<u8> {
-        self.block.encode(&self.source.keys, BlockName { fragment: self.source.fragment, first_key: &self.first_key })
+        let block = self.cell.get().expect("a block that changed stays in memory until it is written");
+        block.encode(&self.source.keys, BlockName { fragment: self.source.fragment, first_key: &self.first_key })
     }
 }
 
@@ -45,9 +46,8 @@ impl Fragment {
             match step {
                 Step::Subtree { summary, .. } if summary.modified <= generation => return Ok(Next::Skip),
                 Step::Leaf(visit) if visit.leaf.summary.modified > generation => {
-                    let block = visit.leaf.if_resident().expect("a block that changed stays in memory until it is written").clone();
                     let first_key = Bytes::copy_from_slice(&visit.leaf.first_key);
-                    out.push(DirtyBlock { first_key, summary: visit.leaf.summary, block, source: self.source.clone() });
+                    out.push(DirtyBlock { first_key, summary: visit.leaf.summary, cell: visit.leaf.cell(), source: self.source.clone() });
                 }
                 Step::Subtree { .. } | Step::Leaf(_) => {}
             }
@@ -86,7 +86,8 @@ impl Fragment {
         self.tree.make_cold(checkpointed)
     }
 
-    /// From now on cold blocks come from `loader`: for a fragment that was made here and has been checkpointed since.
+    /// From now on cold blocks of this fragment come from `loader`, which reads the checkpoint that was just written. Clones made before
+    /// go on with the loader that they have: one that must keep reading the state that they were made of.
     pub fn set_loader(&mut self, loader: Arc<dyn super::BlockLoader>) {
         Arc::make_mut(&mut self.source).loader = Some(loader);
     }

@@ -5,7 +5,8 @@ use limosa_core::{EpochTable, FragmentId, KeyRange, RangeDelete, Version};
 
 use crate::error::LoadError;
 
-/// Reads blocks of a checkpoint; a fragment asks for each cold block at most once per snapshot family.
+/// Reads blocks of one checkpoint, and goes on reading that state when later checkpoints replace it (redb: one read transaction).
+/// [`Fragment::set_loader`](crate::Fragment::set_loader) moves a fragment on to the next checkpoint; snapshots keep theirs.
 pub trait BlockLoader: Send + Sync {
     /// The encoded block of `fragment` whose summary is filed under `first_key`.
     fn load(&self, fragment: FragmentId, first_key: &[u8]) -> Result<Vec<u8>, LoadError>;

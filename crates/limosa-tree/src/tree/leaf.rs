@@ -28,8 +28,8 @@ pub(crate) struct Source {
 pub(crate) struct Leaf {
     pub(crate) first_key: Key,
     pub(crate) summary: Summary,
-    /// Empty: the block is cold.
-    block: OnceLock<Arc<Block>>,
+    /// Empty: the block is cold. Clones share the cell, so that what one of them loads serves all, also after one of them has moved on.
+    block: Arc<OnceLock<Block>>,
 }
 
 impl Labelled for Leaf {
@@ -44,38 +44,47 @@ impl Labelled for Leaf {
 impl Leaf {
     /// A leaf whose block is in memory.
     pub(crate) fn resident(first_key: Key, summary: Summary, block: Block) -> Self {
-        Self { first_key, summary, block: OnceLock::from(Arc::new(block)) }
+        Self { first_key, summary, block: Arc::new(OnceLock::from(block)) }
     }
 
     /// A leaf whose block is loaded when it is needed.
     pub(crate) fn cold(first_key: Key, summary: Summary) -> Self {
-        Self { first_key, summary, block: OnceLock::new() }
+        Self { first_key, summary, block: Arc::default() }
     }
 
     /// The block, if it is in memory.
-    pub(crate) fn if_resident(&self) -> Option<&Arc<Block>> {
+    pub(crate) fn if_resident(&self) -> Option<&Block> {
         self.block.get()
     }
 
+    /// Holds on to the block's place in memory.
+    pub(crate) fn cell(&self) -> Arc<OnceLock<Block>> {
+        self.block.clone()
+    }
+
     /// The block, loaded and verified if it was cold.
-    pub(crate) fn block(&self, source: &Source) -> Result<&Arc<Block>, TreeError> {
+    pub(crate) fn block(&self, source: &Source) -> Result<&Block, TreeError> {
         if let Some(block) = self.block.get() {
             return Ok(block);
         }
-        let block = Arc::new(self.load(source)?);
+        let block = self.load(source)?;
         Ok(self.block.get_or_init(|| block)) // another reader may have been faster: its block is as good
     }
 
-    /// The block for changing: copied first if a snapshot shares it.
+    /// The block for changing, and the summary to be kept in step: copied first if a snapshot shares it.
     pub(crate) fn block_mut(&mut self, source: &Source) -> Result<(&mut Summary, &mut Block), TreeError> {
-        self.block(source)?;
-        let block = self.block.get_mut().expect("loaded above");
-        Ok((&mut self.summary, Arc::make_mut(block)))
+        self.block(source)?; // into the shared cell: a snapshot may have to read it after the checkpoint moved on
+        let block = Arc::make_mut(&mut self.block).get_mut().expect("loaded above");
+        Ok((&mut self.summary, block))
     }
 
-    /// Drops the block from memory; it must be in the checkpoint.
+    /// Drops the block from memory; it must be in the checkpoint. False when it was cold.
     pub(crate) fn make_cold(&mut self) -> bool {
-        self.block.take().is_some()
+        let was_resident = self.block.get().is_some();
+        if was_resident {
+            self.block = Arc::default(); // snapshots keep the old cell
+        }
+        was_resident
     }
 
     fn load(&self, source: &Source) -> Result<Block, TreeError> {

@@ -179,7 +179,7 @@ pub struct PlanItem {
 /// A frame and what belongs to the session.
 #[derive(Clone, PartialEq, Debug)]
 pub struct FrameMessage {
-    /// Counts the frames of a session from 1.
+    /// Counts the frames since the offer from 1.
     pub number: u64,
     /// Entries of the target to remove before the frame is applied, by short id: those that reconciling found too much.
     pub drops: Vec<u64>,
@@ -187,16 +187,16 @@ pub struct FrameMessage {
     pub frame: Frame,
 }
 
-/// What the target's journal has.
+/// What the target's journal has, in running totals since the last [`Offer`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Ack {
-    /// Frames of this session, counted from 1, that are durable.
+    /// Number of the last frame that is durable.
     pub frames: u64,
-    /// Bytes of those frames on the wire since the session began: credits given back.
+    /// Cost of the durable frames: credits given back. What a message costs is in `docs/contract.md`.
     pub frame_bytes: u64,
     /// Position of the live stream that is durable: the `upto` of the last durable [`Live`].
     pub live: u64,
-    /// Bytes of live messages that are durable since the session began.
+    /// Cost of the durable live messages.
     pub live_bytes: u64,
 }
 
@@ -214,11 +214,11 @@ pub enum Level {
 pub struct Symbols {
     /// What they describe.
     pub level: Level,
-    /// Index of the first symbol.
+    /// Index of the first symbol; `u64::MAX`: these are plain ids.
     pub first: u64,
     /// How many things the sender has in all.
     pub total: u64,
-    /// Encoded symbols ([`limosa_core::iblt`]).
+    /// Encoded symbols ([`limosa_core::iblt`]), or ids of 8 bytes each, little-endian.
     pub symbols: Bytes,
 }
 

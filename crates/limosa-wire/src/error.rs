@@ -29,6 +29,12 @@ pub enum WireError {
         /// Lowest and highest of the peer's.
         theirs: (u32, u32),
     },
+    /// The peer lacks features without which a transfer can't be finished in every case.
+    #[error("the peer lacks required features, bits {missing:#x}")]
+    MissingFeature {
+        /// Bits of [`crate::features`].
+        missing: u64,
+    },
     /// A layout of messages that this program does not know: the peer is newer and ignored the negotiation.
     #[error("message format {format} is unknown; this program reads format {}", crate::header::FORMAT)]
     UnknownFormat {
@@ -62,6 +68,7 @@ impl WireError {
             Self::Damaged { .. } => "wire.damaged",
             Self::NotLimosa { .. } => "wire.not_limosa",
             Self::NoCommonVersion { .. } => "wire.no_common_version",
+            Self::MissingFeature { .. } => "wire.missing_feature",
             Self::UnknownFormat { .. } => "wire.unknown_format",
             Self::UnknownMessage => "wire.unknown_message",
             Self::Malformed(_) => "wire.malformed",

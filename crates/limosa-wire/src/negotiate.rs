@@ -17,13 +17,13 @@ pub mod features {
     pub const RECONCILE: u64 = 1 << 1;
     /// The live stream behind Ready.
     pub const LIVE: u64 = 1 << 2;
-    /// Frames that drop entries by short id.
+    /// Frames that drop entries by short id. Room: this program does not speak it.
     pub const DROPS: u64 = 1 << 3;
 
     /// All that this program understands.
-    pub const ALL: u64 = ZSTD | RECONCILE | LIVE | DROPS;
+    pub const ALL: u64 = ZSTD | RECONCILE | LIVE;
     /// What a peer must understand: without these a transfer can't be finished in every case.
-    pub const REQUIRED: u64 = RECONCILE | LIVE | DROPS;
+    pub const REQUIRED: u64 = RECONCILE | LIVE;
 }
 
 /// The highest version that both ends speak.
@@ -41,10 +41,8 @@ pub fn negotiate(ours: (u32, u32), theirs: (u32, u32)) -> Result<u32, WireError>
 /// # Errors
 /// The peer lacks one of [`features::REQUIRED`].
 pub fn common_features(ours: u64, theirs: u64) -> Result<u64, WireError> {
-    if theirs & features::REQUIRED != features::REQUIRED {
-        return Err(WireError::invalid("features", "the peer lacks a required feature"));
-    }
-    Ok(ours & theirs)
+    let missing = features::REQUIRED & !theirs;
+    if missing == 0 { Ok(ours & theirs) } else { Err(WireError::MissingFeature { missing }) }
 }
 
 #[cfg(test)]
@@ -69,6 +67,7 @@ mod tests {
     #[test]
     fn a_feature_that_the_peer_does_not_know_is_not_used() {
         assert_eq!(common_features(features::ALL, features::REQUIRED | 1 << 40), Ok(features::REQUIRED));
-        assert!(common_features(features::ALL, features::ZSTD).is_err());
+        let missing = WireError::MissingFeature { missing: features::LIVE };
+        assert_eq!(common_features(features::ALL, features::RECONCILE | features::ZSTD), Err(missing));
     }
 }

@@ -3,8 +3,10 @@
 //! | Question | Module |
 //! |---|---|
 //! | Who is this node, and who may talk to it? | [`pki`] |
+//! | What does a node do all day? | [`driver`] |
 //! | How do messages get to a peer and back? | [`transport`] |
 
+pub mod driver;
 pub mod error;
 pub mod pki;
 pub mod transport;

@@ -53,12 +53,7 @@ pub enum Job {
         salt: u64,
     },
     /// Check, apply and journal a frame. Answer: [`Event::Staged`] or [`Event::Refused`]. Frames behind a refused one are refused too.
-    Apply {
-        /// The state.
-        frame: Frame,
-        /// Removed first; ascending, inside the frame's range.
-        drop_keys: Vec<Bytes>,
-    },
+    Apply(Frame),
     /// Verify every fragment against the seal, make the stage what readers see, durably. Answer: [`Event::Installed`] or [`Event::Refused`].
     Install(Vec<SealedFragment>),
     /// Append commits of the live stream. Answer: [`Event::Replicated`] or [`Event::Refused`].

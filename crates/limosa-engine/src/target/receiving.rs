@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use limosa_core::{FragmentId, KeyRange, Mode};
+use limosa_core::columns::ColumnsBuilder;
+use limosa_core::{EntryRef, FragmentId, Frame, KeyRange, Mode, Version};
 use limosa_wire::{Ack, FrameMessage, Live, Message, Ready, Seal};
 
 use super::{Job, Phase, Target};
@@ -88,8 +89,9 @@ impl Target {
         self.receiving.frame_bytes += cost;
         self.receiving.entries += message.frame.entries.len() as u64;
         self.receiving.asked.push_back(Taken::Frame { number: expected, bytes: self.receiving.frame_bytes });
-        let drop_keys = self.take_drop_keys(message.frame.fragment, &message.frame.range);
-        self.job(Job::Apply { frame: message.frame, drop_keys });
+        let surplus = self.take_drop_keys(message.frame.fragment, &message.frame.range);
+        let frame = if surplus.is_empty() { message.frame } else { with_absent(message.frame, &surplus)? };
+        self.job(Job::Apply(frame));
         Ok(())
     }
 
@@ -110,7 +112,7 @@ impl Target {
             return Err(SessionError::Malformed { message: "Seal", why: "other fragments than were offered" });
         }
         for sealed in &mut seal.fragments {
-            let own = self.facts.get(&sealed.id).map_or(limosa_core::Version::ZERO, |facts| facts.floor);
+            let own = self.facts.get(&sealed.id).map_or(Version::ZERO, |facts| facts.floor);
             // By comparing, no deletion behind the seal was learnt; by delta and copy, all that the source still knew.
             sealed.floor = if self.compared.contains(&sealed.id) { sealed.head } else { sealed.floor.max(own) };
         }
@@ -141,4 +143,24 @@ impl Target {
             self.send(Message::Ack(ack));
         }
     }
+}
+
+/// The frame with a row "absent" for each surplus key that it does not list: what comparing found too much goes with the frame of its range.
+fn with_absent(mut frame: Frame, surplus: &[Bytes]) -> Result<Frame, SessionError> {
+    if frame.mode != Mode::ReplaceKeys {
+        return Err(SessionError::Malformed { message: "Frame", why: "a mode that removes nothing, for a range that was compared" });
+    }
+    let mut rows = ColumnsBuilder::with_capacity(frame.entries.payload_bytes());
+    let mut surplus = surplus.iter().peekable();
+    let absent = |key| EntryRef { key, version: Version::ZERO, live: None };
+    for entry in frame.entries.iter() {
+        while let Some(key) = surplus.next_if(|key| &key[..] < entry.key) {
+            rows.push(absent(key));
+        }
+        surplus.next_if(|key| &key[..] == entry.key);
+        rows.push(entry);
+    }
+    surplus.for_each(|key| rows.push(absent(key)));
+    frame.entries = rows.finish();
+    Ok(frame)
 }

@@ -373,7 +373,7 @@ impl Node {
             }
             Job::Blocks { ranges, salt } => Event::Blocks(blocks(&self.now.fragments, &ranges, salt)),
             Job::Entries { ranges, salt } => Event::Entries(entries(&self.now.fragments, &ranges, salt)),
-            Job::Apply { frame, drop_keys } => self.stage_frame(&frame, &drop_keys),
+            Job::Apply(frame) => self.stage_frame(&frame),
             Job::Install(sealed) => self.install(&sealed),
             Job::Replicate { records, epochs, checks } => self.replicate(&records, &epochs, &checks),
         })
@@ -394,7 +394,7 @@ impl Node {
         keys
     }
 
-    fn stage_frame(&mut self, frame: &Frame, drop_keys: &[Bytes]) -> target::Event {
+    fn stage_frame(&mut self, frame: &Frame) -> target::Event {
         let refused = |why, detail: String| target::Event::Refused { fragment: frame.fragment, range: frame.range.clone(), why, detail };
         let Some(stage) = &mut self.now.stage else { return refused(Refusal::Gap, "no stage".into()) };
         let map = stage.maps.get_mut(&frame.fragment).expect("a fragment of the offer");
@@ -407,7 +407,7 @@ impl Node {
             return refused(if stale { Refusal::Stale } else { Refusal::Gap }, format!("{low}..{high} for {}..{}", frame.from, frame.to));
         }
         let fork = stage.fork.get_mut(&frame.fragment).expect("a fragment of the offer");
-        if let Err(error) = fork.apply_frame(frame, drop_keys) {
+        if let Err(error) = fork.apply_frame(frame, &[]) {
             return refused(Refusal::Mismatch, error.to_string());
         }
         map.set(&frame.range, frame.to);

@@ -21,7 +21,10 @@ impl<J: Send + 'static, A: Send + 'static> JobThread<J, A> {
                 carry_out(job, &answer);
             }
         };
-        thread::Builder::new().name(name.to_owned()).spawn(run).expect("the operating system gives a thread for each of a bounded number of peers");
+        thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(run)
+            .expect("the operating system gives a thread for each of a bounded number of peers");
         Self { jobs, answers }
     }
 

@@ -1,7 +1,7 @@
 //! Carries out a source's jobs: snapshots, extraction, comparison lists, and the tail of commits.
 
-use limosa_core::{Commit, FragmentId, KeyRange};
 use limosa_core::varint::Reader;
+use limosa_core::{Commit, FragmentId, KeyRange};
 use limosa_engine::plan::Estimate;
 use limosa_engine::source::{BlockRef, EntryId, Event, Extract, Job, TailRead};
 use limosa_store::{Cut, FragmentView, Store, StoreError, Tail};
@@ -41,10 +41,15 @@ impl SourceJobs {
                 self.store.open_epoch(above)?;
                 Event::EpochOpened
             }
-            Job::Estimate(ranges) => Event::Estimated(ranges.iter().map(|(id, range, since)| {
-                let changes = self.view(*id).changed(range, *since);
-                Estimate { entries: changes.entries, bytes: changes.bytes }
-            }).collect()),
+            Job::Estimate(ranges) => Event::Estimated(
+                ranges
+                    .iter()
+                    .map(|(id, range, since)| {
+                        let changes = self.view(*id).changed(range, *since);
+                        Estimate { entries: changes.entries, bytes: changes.bytes }
+                    })
+                    .collect(),
+            ),
             Job::Blocks { ranges, salt } => Event::Blocks(blocks(self.cut(), &ranges, salt)?),
             Job::Entries { ranges, salt } => Event::Entries(entries(self.cut(), &ranges, salt)?),
             Job::Extract(extract) => self.extract(&extract)?,

@@ -1,0 +1,29 @@
+//! Joins engine, store and sockets into a running node. Everything that decides is in the engine; everything that lasts is in the store.
+//!
+//! | Task or thread | Does |
+//! |---|---|
+//! | accept task | takes peers, a session task for each |
+//! | follower task | while this node is a standby: dials its owner, a session at a time |
+//! | session task | messages and answers into a machine, its actions out |
+//! | reader and writer task of a connection | TLS, encoding and decoding |
+//! | job thread of a session | extraction or staging; on a target another one flushes behind it |
+//! | pulse thread, checkpoint thread | flush, sync, expiry; checkpoints |
+
+mod follower;
+mod jobs;
+mod link;
+mod node;
+mod pulse;
+mod registry;
+mod role;
+mod session_end;
+mod source_jobs;
+mod source_session;
+mod target_jobs;
+mod target_session;
+mod transfer_log;
+
+pub use node::{Node, NodeOptions, RoleError};
+pub use registry::{PeerRole, PeerStatus, Registry, TransferRecord};
+pub use role::Role;
+pub use session_end::SessionEnd;

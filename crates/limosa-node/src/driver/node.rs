@@ -1,0 +1,244 @@
+//! A running node: its role, its peer port, its sessions, and the pulse that flushes, syncs, expires and checkpoints.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use limosa_store::{Durability, Store, StoreError};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+use super::follower;
+use super::registry::Registry;
+use super::role::Role;
+use super::session_end::SessionEnd;
+use super::source_session::SourceSession;
+use crate::transport::{Connection, Tls};
+
+/// What a node must be told.
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// Its name, as in its certificate.
+    pub node: String,
+    /// The space keys' id.
+    pub space_keys: u64,
+    /// When a commit counts as published.
+    pub durability: Durability,
+    /// Most bytes on their way to a target before its journal has them.
+    pub credit_window: u64,
+    /// Where to log each entry sent, for audits.
+    pub transfer_log: Option<PathBuf>,
+}
+
+/// What the tasks of a node share.
+pub(super) struct Shared {
+    pub(super) store: Store,
+    pub(super) tls: Tls,
+    pub(super) options: NodeOptions,
+    pub(super) registry: Arc<Registry>,
+    pub(super) role: watch::Sender<Role>,
+    pub(super) published: watch::Sender<u64>,
+    pub(super) reset: watch::Sender<u64>,
+    ready: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn cluster(&self) -> [u8; 16] {
+        self.tls.identity().cluster.0
+    }
+
+    pub(super) fn random(&self) -> Result<u64, SessionEnd> {
+        let mut bytes = [0; 8];
+        getrandom::fill(&mut bytes).map_err(|error| SessionEnd::Randomness(error.to_string()))?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    pub(super) fn set_ready(&self) {
+        self.ready.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A running node. Cloning gives another handle.
+#[derive(Clone)]
+pub struct Node {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Node {
+    /// Takes up the role that the store remembers, or that `standby_of` names; an owner opens a new epoch before it takes writes.
+    /// Blocks on the disk.
+    ///
+    /// # Errors
+    /// The store fails; the folder was promoted and `standby_of` is given.
+    pub fn open(store: Store, tls: Tls, options: NodeOptions, standby_of: Option<String>) -> Result<Self, RoleError> {
+        let role = Role::at_start(&store.role(), standby_of)?;
+        if store.role() != role.encode() {
+            store.set_role(&role.encode())?;
+        }
+        if role.is_owner() {
+            // A restart is a failover to itself: what was streamed and lost with the last epoch is never given again.
+            store.open_epoch(0)?;
+        }
+        let shared = Shared {
+            published: watch::Sender::new(store.horizon().0),
+            ready: AtomicBool::new(role.is_owner()),
+            store,
+            tls,
+            options,
+            registry: Arc::default(),
+            role: watch::Sender::new(role),
+            reset: watch::Sender::new(0),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Serves peers on `listener` and follows an owner while this node is a standby, until the returned future is dropped.
+    pub async fn run(&self, listener: TcpListener) {
+        let pulse = super::pulse::spawn(&self.shared);
+        tokio::join!(accept(self.shared.clone(), listener), follower::run(self.shared.clone()));
+        drop(pulse);
+    }
+
+    /// Turns a standby into an owner under a new epoch, which is returned. An owner stays what it is and opens no epoch.
+    /// Blocks on the disk.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn promote(&self) -> Result<u32, StoreError> {
+        let store = &self.shared.store;
+        if self.role().is_owner() {
+            return Ok(store.facts().iter().map(|facts| facts.epochs.epoch()).max().unwrap_or(0));
+        }
+        // Order: no more commits of the old owner; then the epoch, durably; then the role, durably; only then are writes taken.
+        self.shared.role.send_replace(Role::Promoting);
+        store.flush()?;
+        store.stage_abort()?;
+        let epoch = store.open_epoch(0)?;
+        store.set_role(&Role::Promoted.encode())?;
+        self.shared.registry.forget_owners();
+        self.shared.role.send_replace(Role::Promoted);
+        self.shared.set_ready();
+        Ok(epoch)
+    }
+
+    /// Makes the node a standby of the owner at `address`. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn follow(&self, address: &str) -> Result<(), StoreError> {
+        let role = Role::Standby { of: address.to_owned() };
+        {
+            // Under the store's lock: a write that was being evaluated is in the journal before the role changes, none is evaluated behind it.
+            let _writers = self.shared.store.begin();
+            self.shared.ready.store(false, Ordering::Relaxed);
+            self.shared.registry.forget_owners();
+            self.shared.role.send_replace(role.clone());
+        }
+        self.shared.store.flush()?;
+        self.shared.store.set_role(&role.encode())?;
+        Ok(())
+    }
+
+    /// Drops every peer connection; they are made again. Returns how many there were.
+    pub fn reset_peers(&self) -> usize {
+        let connected = self.shared.registry.peers().iter().filter(|peer| peer.connected).count();
+        self.shared.reset.send_modify(|count| *count += 1);
+        connected
+    }
+
+    /// What the node is to its state.
+    pub fn role(&self) -> Role {
+        self.shared.role.borrow().clone()
+    }
+
+    /// Whether it can do its work: an owner at once, a standby once it agreed with its owner.
+    pub fn is_ready(&self) -> bool {
+        self.shared.ready.load(Ordering::Relaxed)
+    }
+
+    /// The sessions with peers.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.shared.registry
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    /// Who it is, and whom it believes.
+    pub fn tls(&self) -> &Tls {
+        &self.shared.tls
+    }
+
+    /// What it was told.
+    pub fn options(&self) -> &NodeOptions {
+        &self.shared.options
+    }
+
+    /// Commits up to `position` were published: streams may send them.
+    pub fn published(&self, position: u64) {
+        self.shared.published.send_if_modified(|known| {
+            let is_new = position > *known;
+            *known = position.max(*known);
+            is_new
+        });
+    }
+}
+
+/// Milliseconds since the Unix epoch, by the machine's clock.
+pub(super) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub use super::role::RoleError;
+
+/// Accepts peers, a bounded number at a time.
+async fn accept(shared: Arc<Shared>, listener: TcpListener) {
+    let places = Arc::new(Semaphore::new(limosa_core::limits::PEERS_MAX));
+    loop {
+        let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a peer connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await; // out of descriptors: some connection must end first
+                continue;
+            }
+        };
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            let end = serve_peer(shared, stream, address.to_string()).await;
+            tracing::info!(%address, code = end.code(), "peer session ended: {end}");
+            drop(place);
+        });
+    }
+}
+
+async fn serve_peer(shared: Arc<Shared>, stream: tokio::net::TcpStream, address: String) -> SessionEnd {
+    let connection = match Connection::accept(stream, &shared.tls).await {
+        Ok(connection) => connection,
+        Err(error) => return error.into(),
+    };
+    let is_owner = shared.role.borrow().is_owner();
+    if !is_owner {
+        return refuse(connection).await;
+    }
+    match SourceSession::new(shared, connection, address) {
+        Ok(session) => session.run().await,
+        Err(end) => end,
+    }
+}
+
+async fn refuse(connection: Connection) -> SessionEnd {
+    let end = SessionEnd::NotOwner;
+    let (mut sender, _receiver) = connection.split();
+    if let Some(close) = end.to_close()
+        && let Ok(_) = sender.queue(&limosa_wire::Message::Close(close))
+    {
+        sender.close().await;
+    }
+    end
+}

@@ -1,0 +1,93 @@
+//! The node's background thread: flushes what nobody else did, syncs once a second, lets keys expire, checkpoints.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use limosa_store::{Durability, Store, StoreError};
+
+use super::node::{Shared, now_ms};
+
+/// How often the thread looks.
+const BEAT: Duration = Duration::from_millis(100);
+/// How often written but un-flushed commits are flushed to the disk, with interval durability: as Redis' `everysec`.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// Most keys that expire in one beat: writers wait for them.
+const EXPIRE_MAX: usize = 500;
+
+/// Runs until it is dropped.
+pub(super) struct Pulse {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            thread.thread().unpark();
+            let _ = thread.join(); // a panic in it has been printed, and poisons the store's locks
+        }
+    }
+}
+
+/// Starts the threads: one for the beat, one for checkpoints, which take long.
+pub(super) fn spawn(shared: &Arc<Shared>) -> Pulse {
+    let stop = Arc::new(AtomicBool::new(false));
+    let start = |name: &str, run: fn(&Weak<Shared>, &AtomicBool)| {
+        let (shared, stop) = (Arc::downgrade(shared), stop.clone());
+        thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || run(&shared, &stop))
+            .expect("the operating system gives a node its threads")
+    };
+    let threads = vec![start("limosa-pulse", beat), start("limosa-checkpoint", checkpoints)];
+    Pulse { stop, threads }
+}
+
+fn beat(shared: &Weak<Shared>, stop: &AtomicBool) {
+    let mut synced = Instant::now();
+    while !stop.load(Ordering::Relaxed) {
+        let Some(shared) = shared.upgrade() else { return };
+        if let Err(error) = once(&shared, &mut synced) {
+            tracing::error!(code = error.code(), "{error}");
+        }
+        drop(shared);
+        thread::park_timeout(BEAT);
+    }
+}
+
+fn once(shared: &Shared, synced: &mut Instant) -> Result<(), StoreError> {
+    let store: &Store = &shared.store;
+    if shared.role.borrow().is_owner() {
+        store.expire_due(now_ms(), EXPIRE_MAX)?;
+    }
+    if store.has_pending() {
+        let position = store.flush()?;
+        shared.published.send_if_modified(|known| {
+            let is_new = position.0 > *known;
+            *known = position.0.max(*known);
+            is_new
+        });
+    }
+    if shared.options.durability == Durability::Interval && synced.elapsed() >= SYNC_EVERY {
+        *synced = Instant::now();
+        store.sync()?;
+    }
+    Ok(())
+}
+
+fn checkpoints(shared: &Weak<Shared>, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        let Some(shared) = shared.upgrade() else { return };
+        if shared.store.wants_checkpoint() {
+            match shared.store.checkpoint() {
+                Ok(_) => tracing::debug!("checkpoint written"),
+                Err(error) => tracing::error!(code = error.code(), "no checkpoint: {error}"),
+            }
+        }
+        drop(shared);
+        thread::park_timeout(BEAT);
+    }
+}

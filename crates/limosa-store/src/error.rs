@@ -108,7 +108,9 @@ pub enum StoreError {
         to: Position,
     },
     /// A block that a summary names is damaged or gone.
-    #[error("the block of {fragment} that starts at {first_key:02x?} is corrupt: {why}; restore the folder from a backup, or empty it and let a standby send its state")]
+    #[error(
+        "the block of {fragment} that starts at {first_key:02x?} is corrupt: {why}; restore the folder from a backup, or empty it and let a standby send its state"
+    )]
     CorruptBlock {
         /// Its fragment.
         fragment: FragmentId,

@@ -91,7 +91,8 @@ impl CheckpointView {
             });
             is_done = !matches!(&row, Ok(Some(_))); // behind an error redb's iterator promises nothing
             Some(row.transpose()?.and_then(|(key, summary)| {
-                let summary = summary.ok_or_else(|| self.guard.damaged(format!("the checksum of a summary of {fragment} does not match")))?;
+                let summary =
+                    summary.ok_or_else(|| self.guard.damaged(format!("the checksum of a summary of {fragment} does not match")))?;
                 Ok((key[low.len()..].to_vec(), summary))
             }))
         };
@@ -124,9 +125,8 @@ enum Read {
 fn read(guard: &Guard, table: &Table, key: &[u8]) -> Result<Read, StoreError> {
     guard.call("read", || {
         let stored = table.get(key)?;
-        Ok(stored.map_or(Read::Absent, |stored| {
-            value::open(key, stored.value()).map_or(Read::Damaged, |value| Read::Value(value.to_vec()))
-        }))
+        Ok(stored
+            .map_or(Read::Absent, |stored| value::open(key, stored.value()).map_or(Read::Damaged, |value| Read::Value(value.to_vec()))))
     })
 }
 

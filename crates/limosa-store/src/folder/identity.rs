@@ -18,7 +18,8 @@ use std::path::Path;
 use crate::error::StoreError;
 use crate::journal::hex;
 
-const HEADING: &str = "# Written once, when this folder was made. A copy of it belongs to every backup of the folder; editing it gains nothing.\n";
+const HEADING: &str =
+    "# Written once, when this folder was made. A copy of it belongs to every backup of the folder; editing it gains nothing.\n";
 const MAGIC: &str = "limosa-data-folder";
 const FORMAT_VERSION: u64 = 1;
 const FEATURES_KNOWN: u64 = 0;

@@ -155,6 +155,8 @@ fn create(disk: &dyn Disk, dir: &Path, identity: &Identity, space_keys: u64) -> 
     for sub in [journal(dir), quarantine(dir)] {
         disk.create_dir(&sub).map_err(|error| StoreError::io("create", &sub, error))?;
     }
+    // The layout's names before the identity file's: an identity file promises that the rest is there.
+    disk.flush_dir(dir).map_err(|error| StoreError::io("flush", dir, error))?;
     flush_ancestors(disk, dir)?;
     let file = IdentityFile { cluster: identity.cluster, node: identity.node.clone(), incarnation: draw_incarnation()?, space_keys };
     write_identity(disk, dir, &file)?;
@@ -186,7 +188,7 @@ fn write_identity(disk: &dyn Disk, dir: &Path, identity: &IdentityFile) -> Resul
     // The text before the name: a crash between the two would leave an empty identity file otherwise.
     file.flush_all().map_err(at("flush", &new))?;
     disk.rename(&new, &path).map_err(at("rename", &path))?;
-    // The names (identity, journal, quarantine) before any data: a journal without an identity file is refused.
+    // The identity's name before any data: a journal without an identity file is refused.
     disk.flush_dir(dir).map_err(at("flush", dir))
 }
 

@@ -239,7 +239,11 @@ pub(crate) fn check_body(body: &[u8], count: u32) -> Result<(), RecordError> {
     for _ in 0..count {
         record::read(&mut reader)?;
     }
-    if reader.is_empty() { Ok(()) } else { Err(limosa_core::DecodeError::Invalid { field: "group", why: "more records than counted" }.into()) }
+    if reader.is_empty() {
+        Ok(())
+    } else {
+        Err(limosa_core::DecodeError::Invalid { field: "group", why: "more records than counted" }.into())
+    }
 }
 
 fn records(first: Position, body: &[u8]) -> impl Iterator<Item = (Position, Record<'_>)> {

@@ -38,8 +38,8 @@ pub use chain::{Chain, Point};
 pub use group::{BODY_BYTES_MAX, Group, GroupView};
 pub use position::Position;
 pub use reader::{JournalHandle, Reader};
-pub(crate) use segment::hex;
 pub use record::{Record, RecordKind};
+pub(crate) use segment::hex;
 pub use writer::{FlushDone, FlushJob, Journal, JournalOptions, Recovered, TornTail};
 
 /// Whose journal it is.

@@ -30,7 +30,8 @@ impl JournalHandle {
         let segment = segment.ok_or(StoreError::JournalReleased { from, first })?;
         let start = segment.start_for(from);
         let window = open_segment(&self.shared, &segment, first)?;
-        let mut reader = Reader { shared: Arc::clone(&self.shared), window, segment: segment.first, offset: start.offset, before: start.before };
+        let mut reader =
+            Reader { shared: Arc::clone(&self.shared), window, segment: segment.first, offset: start.offset, before: start.before };
         reader.skip_below(from.min(published.next()))?;
         Ok(reader)
     }
@@ -123,7 +124,8 @@ impl Reader {
             return Ok(Next::Here { limit: holding.end });
         }
         // The segment ends before the next one starts: it was not read when the journal was opened, and has been cut since it was written.
-        let to = table.segments.iter().find(|segment| segment.first > next).map_or(table.published, |segment| Position(segment.first.0 - 1));
+        let to =
+            table.segments.iter().find(|segment| segment.first > next).map_or(table.published, |segment| Position(segment.first.0 - 1));
         Err(StoreError::JournalMissing { dir: self.shared.dir.clone(), from: next, to })
     }
 

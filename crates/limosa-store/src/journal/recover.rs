@@ -116,9 +116,7 @@ impl Judge<'_> {
             Err(HeaderFault::Newer { what, found, known }) => {
                 Err(StoreError::FormatNewer { path: path.clone(), what, found: *found, known: *known })
             }
-            Err(HeaderFault::Damaged(why)) => {
-                Err(StoreError::JournalDamaged { path: path.clone(), offset: 0, why: (*why).to_owned() })
-            }
+            Err(HeaderFault::Damaged(why)) => Err(StoreError::JournalDamaged { path: path.clone(), offset: 0, why: (*why).to_owned() }),
         }
     }
 

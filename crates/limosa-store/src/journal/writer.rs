@@ -349,12 +349,7 @@ fn create_segment(disk: &dyn Disk, dir: &Path, header: SegmentHeader) -> Result<
     })
 }
 
-fn make_segment(
-    disk: &dyn Disk,
-    dir: &Path,
-    path: &Path,
-    header: SegmentHeader,
-) -> Result<Arc<dyn DiskFile>, (&'static str, io::Error)> {
+fn make_segment(disk: &dyn Disk, dir: &Path, path: &Path, header: SegmentHeader) -> Result<Arc<dyn DiskFile>, (&'static str, io::Error)> {
     let file = disk.open(path, Open::Create).map_err(|error| ("create", error))?;
     file.set_bytes(0).map_err(|error| ("cut", error))?; // what a torn creation left
     file.write_at(0, &header.encode()).map_err(|error| ("write", error))?;

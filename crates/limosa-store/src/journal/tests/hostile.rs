@@ -32,14 +32,8 @@ fn any_header() -> impl Strategy<Value = GroupHeader> {
 #[test]
 fn a_length_above_the_limit_is_refused_before_anything_is_allocated() {
     let salt = Salt(1);
-    let header = GroupHeader {
-        body_bytes: u32::MAX,
-        body_crc: 0,
-        first: Position(1),
-        count: 1,
-        flushed: Position::ZERO,
-        chain: Chain([0; 16]),
-    };
+    let header =
+        GroupHeader { body_bytes: u32::MAX, body_crc: 0, first: Position(1), count: 1, flushed: Position::ZERO, chain: Chain([0; 16]) };
     assert_eq!(GroupHeader::decode(&header.encode(salt), salt), Err("the group's length is above its limit"));
 }
 

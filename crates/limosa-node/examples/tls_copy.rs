@@ -118,7 +118,11 @@ async fn send(address: &str, options: &Options, tls: &Tls) -> Result<u64, AnyErr
         return send_bytes(TcpStream::connect(address).await?, options.bytes).await;
     }
     let connection = Connection::connect(address, tls).await?;
-    if options.messages { send_messages(connection, options.bytes).await } else { send_bytes(connection.into_stream(), options.bytes).await }
+    if options.messages {
+        send_messages(connection, options.bytes).await
+    } else {
+        send_bytes(connection.into_stream(), options.bytes).await
+    }
 }
 
 async fn send_bytes(mut stream: impl AsyncWrite + Unpin, bytes: u64) -> Result<u64, AnyError> {

@@ -41,7 +41,8 @@ fn of_alert(alert: AlertDescription) -> PeerError {
 
 fn of_certificate(why: &CertificateError) -> PeerError {
     match why {
-        CertificateError::UnknownIssuer => PeerError::OtherAuthority,
+        // A bad signature is what another CA with the same name shows: one that was made anew for the same cluster.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => PeerError::OtherAuthority,
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => PeerError::Expired { detail: "it has ended" },
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => PeerError::Expired { detail: "it has not begun" },
         CertificateError::Other(other) => match other.0.downcast_ref::<NotOurs>() {

@@ -66,4 +66,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
         self.last_byte = Instant::now();
         Ok(())
     }
+
+    #[cfg(test)]
+    pub(crate) fn buffer_capacity(&mut self) -> usize {
+        self.decoder.buffer().capacity()
+    }
 }

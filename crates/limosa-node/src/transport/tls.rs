@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use rustls::client::Resumption;
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::server::NoServerSessionStorage;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig};
@@ -35,13 +35,16 @@ pub struct Tls {
 impl Tls {
     /// Speaks as the holder of `credentials`, with the nodes of its cluster.
     pub fn new(credentials: &Credentials) -> Self {
-        let pair = Arc::new(LivePair::new(credentials.clone()));
+        Self::trusting(credentials, Arc::new(LivePair::new(credentials.clone())))
+    }
+
+    fn trusting(own: &Credentials, pair: Arc<LivePair>) -> Self {
         Self {
-            identity: credentials.identity().clone(),
-            peer_server: server(credentials, &pair, PEER_PROTOCOL, true),
-            peer_client: client(credentials, &pair, PEER_PROTOCOL),
-            control_server: server(credentials, &pair, CONTROL_PROTOCOL, false),
-            control_client: client(credentials, &pair, CONTROL_PROTOCOL),
+            identity: own.identity().clone(),
+            peer_server: server(own, &pair, PEER_PROTOCOL, true),
+            peer_client: client(own, pair.clone(), PEER_PROTOCOL),
+            control_server: server(own, &pair, CONTROL_PROTOCOL, false),
+            control_client: client(own, pair.clone(), CONTROL_PROTOCOL),
             pair,
         }
     }
@@ -104,14 +107,41 @@ fn server(own: &Credentials, pair: &Arc<LivePair>, protocol: &[u8], mandatory: b
     TlsAcceptor::from(Arc::new(config))
 }
 
-fn client(own: &Credentials, pair: &Arc<LivePair>, protocol: &[u8]) -> TlsConnector {
+fn client(own: &Credentials, shown: Arc<dyn ResolvesClientCert>, protocol: &[u8]) -> TlsConnector {
     let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13]);
     let builder = builder.expect("the provider has suites of TLS 1.3");
     // "Dangerous" is rustls' word for any verifier but its own; ours verifies with rustls' machinery, then more.
     let verified = builder.dangerous().with_custom_certificate_verifier(Arc::new(ServerVerifier::new(own)));
-    let mut config = verified.with_client_cert_resolver(pair.clone());
+    let mut config = verified.with_client_cert_resolver(shown);
     config.alpn_protocols = vec![protocol.to_vec()];
     config.resumption = Resumption::disabled();
     config.enable_sni = false; // one identity per port, and it is no host name
     TlsConnector::from(Arc::new(config))
+}
+
+/// Ends that no node of ours would be, for tests of refusals.
+#[cfg(test)]
+impl Tls {
+    /// Trusts as `trust` does and shows another certificate.
+    pub(crate) fn showing(trust: &Credentials, shown: &Credentials) -> Self {
+        Self::trusting(trust, Arc::new(LivePair::new(shown.clone())))
+    }
+
+    /// As a client, shows no certificate.
+    pub(crate) fn without_certificate(mut self) -> Self {
+        #[derive(Debug)]
+        struct Nothing;
+        impl ResolvesClientCert for Nothing {
+            fn resolve(&self, _: &[&[u8]], _: &[rustls::SignatureScheme]) -> Option<Arc<rustls::sign::CertifiedKey>> {
+                None
+            }
+            fn has_certs(&self) -> bool {
+                false
+            }
+        }
+        let own = self.pair.current();
+        self.peer_client = client(&own, Arc::new(Nothing), PEER_PROTOCOL);
+        self.control_client = client(&own, Arc::new(Nothing), CONTROL_PROTOCOL);
+        self
+    }
 }

@@ -16,6 +16,7 @@ mod node;
 mod pulse;
 mod registry;
 mod role;
+mod scrub;
 mod session_end;
 mod source_jobs;
 mod source_session;
@@ -23,7 +24,9 @@ mod target_jobs;
 mod target_session;
 mod transfer_log;
 
+pub use limosa_wire::{Method, PlanItem};
 pub use node::{Node, NodeOptions, RoleError};
 pub use registry::{PeerRole, PeerStatus, Registry, TransferRecord};
 pub use role::Role;
+pub use scrub::{ScrubError, ScrubReport};
 pub use session_end::SessionEnd;

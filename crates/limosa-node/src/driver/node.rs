@@ -1,10 +1,12 @@
 //! A running node: its role, its peer port, its sessions, and the pulse that flushes, syncs, expires and checkpoints.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use limosa_core::{FragmentId, SpaceKeys, Version};
 use limosa_store::{Durability, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -21,8 +23,8 @@ use crate::transport::{Connection, Tls};
 pub struct NodeOptions {
     /// Its name, as in its certificate.
     pub node: String,
-    /// The space keys' id.
-    pub space_keys: u64,
+    /// The space's secret keys.
+    pub space_keys: SpaceKeys,
     /// When a commit counts as published.
     pub durability: Durability,
     /// Most bytes on their way to a target before its journal has them.
@@ -41,6 +43,9 @@ pub(super) struct Shared {
     pub(super) published: watch::Sender<u64>,
     pub(super) reset: watch::Sender<u64>,
     ready: AtomicBool,
+    pub(super) scrubbed: Mutex<Option<Instant>>,
+    /// Heads at the last sync; with commit durability every published head is durable.
+    pub(super) durable: Mutex<BTreeMap<FragmentId, Version>>,
 }
 
 impl Shared {
@@ -89,6 +94,8 @@ impl Node {
             registry: Arc::default(),
             role: watch::Sender::new(role),
             reset: watch::Sender::new(0),
+            scrubbed: Mutex::new(None),
+            durable: Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -155,6 +162,15 @@ impl Node {
     /// Whether it can do its work: an owner at once, a standby once it agreed with its owner.
     pub fn is_ready(&self) -> bool {
         self.shared.ready.load(Ordering::Relaxed)
+    }
+
+    /// The newest version of each fragment that survives a power cut; zero before the first flush since the start.
+    pub fn durable_heads(&self) -> BTreeMap<FragmentId, Version> {
+        let stats = self.shared.store.stats();
+        if self.shared.options.durability == Durability::Commit || stats.flushed >= stats.horizon {
+            return super::pulse::heads(&self.shared.store);
+        }
+        self.shared.durable.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The sessions with peers.

@@ -1,10 +1,12 @@
 //! The node's background thread: flushes what nobody else did, syncs once a second, lets keys expire, checkpoints.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use limosa_core::{FragmentId, Version};
 use limosa_store::{Durability, Store, StoreError};
 
 use super::node::{Shared, now_ms};
@@ -73,9 +75,16 @@ fn once(shared: &Shared, synced: &mut Instant) -> Result<(), StoreError> {
     }
     if shared.options.durability == Durability::Interval && synced.elapsed() >= SYNC_EVERY {
         *synced = Instant::now();
+        let heads = heads(store);
         store.sync()?;
+        *shared.durable.lock().unwrap_or_else(PoisonError::into_inner) = heads;
     }
     Ok(())
+}
+
+/// Where each fragment stands.
+pub(super) fn heads(store: &Store) -> BTreeMap<FragmentId, Version> {
+    store.facts().into_iter().map(|facts| (facts.id, facts.head)).collect()
 }
 
 fn checkpoints(shared: &Weak<Shared>, stop: &AtomicBool) {

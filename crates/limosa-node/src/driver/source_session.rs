@@ -65,7 +65,7 @@ impl SourceSession {
         peer.connected(&name, session, connection.counters());
         let source = Source::new(Config {
             cluster: shared.cluster(),
-            space_keys: shared.options.space_keys,
+            space_keys: shared.options.space_keys.id(),
             peer: name,
             session,
             credit_window: shared.options.credit_window,

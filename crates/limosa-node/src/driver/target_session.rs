@@ -42,7 +42,7 @@ impl TargetSession {
             cluster: shared.cluster(),
             node: shared.options.node.clone(),
             incarnation: shared.store.incarnation(),
-            space_keys: shared.options.space_keys,
+            space_keys: shared.options.space_keys.id(),
             wire_versions: WIRE_VERSIONS,
             features: features::ALL,
             credit_window: shared.options.credit_window,

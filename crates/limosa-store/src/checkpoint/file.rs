@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 use limosa_core::FragmentId;
 use redb::Database;
@@ -78,8 +78,7 @@ impl Checkpoint {
     /// # Errors
     /// The checkpoint is poisoned.
     pub fn view(&self) -> Result<Arc<CheckpointView>, StoreError> {
-        let open = self.open.read().expect("nothing panics while holding it");
-        open.view.clone().ok_or_else(|| self.closed())
+        self.opened().view.clone().ok_or_else(|| self.closed())
     }
 
     /// Bytes of one block, from the last commit. As [`CheckpointView::load_block`].
@@ -96,7 +95,7 @@ impl Checkpoint {
     /// The checkpoint is poisoned, or the disk fails.
     pub fn begin(&self) -> Result<CheckpointWriter<'_>, StoreError> {
         let txn = {
-            let open = self.open.read().expect("nothing panics while holding it");
+            let open = self.opened();
             let db = open.db.as_ref().ok_or_else(|| self.closed())?;
             self.guard.call("write", || writer::begin(db))?
         };
@@ -115,6 +114,10 @@ impl Checkpoint {
 
     pub(super) fn guard(&self) -> &Guard {
         &self.guard
+    }
+
+    fn opened(&self) -> RwLockReadGuard<'_, Opened> {
+        self.open.read().expect("nothing panics while holding it")
     }
 
     /// Shows the last commit to readers.

@@ -30,5 +30,5 @@ mod view;
 mod writer;
 
 pub use file::{Checkpoint, CheckpointOptions};
-pub use view::CheckpointView;
+pub use view::{CheckpointView, SummaryRow};
 pub use writer::CheckpointWriter;

@@ -1,4 +1,5 @@
 //! Claims about the checkpoint.
+#![allow(clippy::cast_possible_truncation, reason = "bytes made from numbers")]
 
 use std::io::ErrorKind;
 

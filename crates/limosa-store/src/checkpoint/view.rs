@@ -20,6 +20,9 @@ pub struct CheckpointView {
     tables: Option<Tables>,
 }
 
+/// First key of a block, and its summary's bytes.
+pub type SummaryRow = (Vec<u8>, Vec<u8>);
+
 struct Tables {
     blocks: Table,
     summaries: Table,
@@ -70,10 +73,7 @@ impl CheckpointView {
     ///
     /// # Errors
     /// A failing disk; each row can be damaged by itself.
-    pub fn summaries(
-        &self,
-        fragment: FragmentId,
-    ) -> Result<impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + use<'_>, StoreError> {
+    pub fn summaries(&self, fragment: FragmentId) -> Result<impl Iterator<Item = Result<SummaryRow, StoreError>> + use<'_>, StoreError> {
         let (low, high) = value::fragment_bounds(fragment);
         let table = &self.tables().summaries;
         let mut rows = self.guard.call("read", || match &high {

@@ -3,8 +3,13 @@
 //! Everything that the store writes, redb's file included, goes through [`Disk`]. An *effect* is a call that changes what a disk
 //! holds or promises: create, write, set length, flush, rename, remove, flush of a folder.
 //!
+//! # Errors
+//! Every call answers the operating system's error; the store says what was tried on which file (`StoreError::Io`).
+//!
 //! # Not here
 //! - What is assumed of a real disk: `docs/format.md`, last section.
+
+#![allow(clippy::missing_errors_doc, reason = "said once, above")]
 
 mod content;
 mod memory;

@@ -13,6 +13,7 @@
 //! ```
 //! Lines of `name = value`, in this order; the checksum is the CRC-32 of everything before its line.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use crate::error::StoreError;
@@ -46,7 +47,7 @@ impl IdentityFile {
              incarnation = \"{incarnation:016x}\"\nspace_keys = \"{space_keys:016x}\"\n"
         );
         let checksum = crc32fast::hash(text.as_bytes());
-        text.push_str(&format!("checksum = \"{checksum:08x}\"\n"));
+        writeln!(text, "checksum = \"{checksum:08x}\"").expect("a String takes everything");
         text
     }
 

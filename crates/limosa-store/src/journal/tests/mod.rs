@@ -1,4 +1,5 @@
 //! Claims about the journal, most of them on a disk that crashes.
+#![allow(clippy::cast_possible_truncation, reason = "bytes made from numbers")]
 
 mod bits;
 mod crash;

@@ -33,6 +33,7 @@ mod cut;
 mod expiry;
 mod flush;
 mod fragments;
+mod loader;
 mod options;
 mod overlay;
 mod parts;

@@ -12,13 +12,14 @@ use crate::flush::Flusher;
 use crate::folder::Folder;
 use crate::fragments::Routes;
 use crate::journal::{Group, Journal, JournalOptions, Position, Record, RecordKind};
+use crate::loader::Loader;
 use crate::options::Options;
 use crate::overlay::Overlay;
 use crate::refusal::StageError;
 use crate::saved::Saved;
 use crate::stage::{OpenRecord, Stage, decode_frame, decode_install};
 use crate::state::State;
-use crate::store::{Counters, Inner, Loader, Store};
+use crate::store::{Counters, Inner, Store};
 use crate::tail::Ring;
 use crate::txn::Batch;
 
@@ -33,7 +34,7 @@ impl Store {
         let folder = Folder::open(&*disk, &options.dir, &options.identity, options.keys.id())?;
         let (owner, counters) = (folder.owner(), Arc::new(Counters::default()));
         let checkpoint = Arc::new(Checkpoint::open(disk.clone(), &folder.checkpoint(), owner, CheckpointOptions::default())?);
-        let loader: Arc<dyn BlockLoader> = Arc::new(Loader { checkpoint: checkpoint.clone(), counters: counters.clone() });
+        let loader = Loader::of_last_commit(&checkpoint, &counters)?;
         let saved = Saved::load(&checkpoint, &options, &loader)?;
         let journal_options = JournalOptions { segment_bytes: options.segment_bytes };
         let (journal, recovered) = Journal::open(disk, &folder.journal(), owner, journal_options, saved.point)?;
@@ -41,7 +42,7 @@ impl Store {
             tracing::warn!(path = %torn.path.display(), offset = torn.offset, bytes = torn.bytes, why = %torn.why, "cut a torn write off the journal");
         }
         let handle = journal.handle();
-        let replay = Replay::new(saved, options.ring_bytes);
+        let replay = Replay::new(saved, options.ring_bytes, Loader::current(&checkpoint, &counters));
         let (state, stage) = replay.run(&journal)?;
         assert_eq!(state.horizon, recovered.end.position, "every record that the journal has was replayed");
         let inner = Inner::new(options, folder, checkpoint, counters, handle, Flusher::new(journal), state, stage);
@@ -59,9 +60,9 @@ struct Replay {
 }
 
 impl Replay {
-    fn new(saved: Saved, ring_bytes: usize) -> Self {
+    fn new(saved: Saved, ring_bytes: usize, unpinned: Arc<dyn BlockLoader>) -> Self {
         let base = saved.point.position;
-        let state = initial_state(saved, ring_bytes);
+        let state = initial_state(saved, ring_bytes, unpinned);
         let slice = Slice::new(base, state.routes.len());
         Self { state, stage: None, base, slice }
     }
@@ -134,7 +135,7 @@ impl Replay {
     }
 }
 
-fn initial_state(saved: Saved, ring_bytes: usize) -> State {
+fn initial_state(saved: Saved, ring_bytes: usize, unpinned: Arc<dyn BlockLoader>) -> State {
     let horizon = saved.point.position;
     let ranges: Vec<_> = saved.fragments.iter().map(|fragment| (fragment.id(), fragment.range().clone())).collect();
     let heads: Vec<_> = saved.fragments.iter().map(Fragment::head).collect();
@@ -164,6 +165,7 @@ fn initial_state(saved: Saved, ring_bytes: usize) -> State {
         fork: None,
         incoming: None,
         baseline: None,
+        unpinned,
         fault: None,
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use limosa_core::{DecodeError, Digest, FragmentId, KeyRange, Retry, Version};
-use limosa_tree::{FrameError, LoadError, PartError, TreeError};
+use limosa_tree::{FrameError, PartError, TreeError};
 use thiserror::Error;
 
 use crate::error::StoreError;
@@ -216,9 +216,4 @@ pub(crate) fn part_refused(error: PartError) -> StoreError {
         PartError::Tree(error) => error.into(),
         other => StoreError::Invalid { what: "a commit of the journal", why: other.to_string() },
     }
-}
-
-/// What the tree is told when a block can't be had.
-pub(crate) fn load_failed(error: &StoreError) -> LoadError {
-    LoadError::Failed { why: error.to_string() }
 }

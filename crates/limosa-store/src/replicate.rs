@@ -71,7 +71,8 @@ impl State {
     fn push_own_epoch(&mut self, above: u32, opener: u64) -> Result<(u32, Position), StoreError> {
         let held = self.heads.iter().map(|head| head.epoch.max(head.version.epoch)).max().unwrap_or(0);
         let newest = held.max(above);
-        let epoch = newest.checked_add(1).ok_or(StoreError::Limit { what: "epoch", value: u64::from(newest) + 1, max: u64::from(u32::MAX) })?;
+        let epoch =
+            newest.checked_add(1).ok_or(StoreError::Limit { what: "epoch", value: u64::from(newest) + 1, max: u64::from(u32::MAX) })?;
         let row = |index: usize| {
             let row = EpochRow { epoch, first_seq: self.heads[index].version.seq + 1, opener };
             (self.routes.id(index), EpochTable::from_rows(vec![row]).expect("one row is in order"))
@@ -174,7 +175,8 @@ impl State {
     /// A peer's commit must not get into the journal when the tree would refuse it: recovery could not follow.
     fn check_keys(&self, index: usize, part: &Part<'_>) -> Result<(), ReplicateError> {
         let range = self.fragments[index].range();
-        let inside = part.entries.iter().all(|entry| range.contains(entry.key)) && part.range_deletes.iter().all(|d| range.covers(&d.range));
+        let inside =
+            part.entries.iter().all(|entry| range.contains(entry.key)) && part.range_deletes.iter().all(|d| range.covers(&d.range));
         if inside {
             return Ok(());
         }

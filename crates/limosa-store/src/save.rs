@@ -1,10 +1,13 @@
 //! Making a checkpoint: what changed since the last one, with the journal position that it holds, in one transaction.
 
-use limosa_tree::Fragment;
+use std::sync::Arc;
+
+use limosa_tree::{BlockLoader, Fragment};
 
 use crate::checkpoint::CheckpointWriter;
 use crate::error::StoreError;
 use crate::journal::{Point, Position};
+use crate::loader::Loader;
 use crate::saved::{NodeFacts, put_facts};
 use crate::store::{Inner, Store};
 use crate::tail::Marks;
@@ -50,7 +53,8 @@ impl Store {
             Err(error @ StoreError::Poisoned { .. }) => return inner.or_poison(Err(error)),
             other => other?,
         };
-        inner.covered(&snapshot);
+        let loader = Loader::of_last_commit(&inner.checkpoint_file, &inner.counters)?;
+        inner.covered(&snapshot, &loader);
         last.covered_bytes = snapshot.marks.bytes();
         inner.counters.checkpoints.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         // Only now: until the checkpoint is on the disk, the segments are the only copy.
@@ -85,7 +89,7 @@ impl Inner {
     }
 
     /// Takes note of what the checkpoint has.
-    fn covered(&self, snapshot: &Snapshot) {
+    fn covered(&self, snapshot: &Snapshot, loader: &Arc<dyn BlockLoader>) {
         let mut state = self.state();
         let swapped = state.installed > snapshot.point.position;
         for (index, fragment) in snapshot.fragments.iter().enumerate() {
@@ -94,6 +98,7 @@ impl Inner {
             let covered = if swapped { fragment.generation().min(forked) } else { fragment.generation() };
             state.checkpointed[index] = covered;
             state.fragments[index].forget_removed(covered);
+            state.fragments[index].set_loader(loader.clone());
         }
     }
 

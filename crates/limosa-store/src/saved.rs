@@ -54,7 +54,7 @@ impl Saved {
         if point.position == Position::ZERO {
             let ranges = hashed_ranges(options.fragments);
             let fragments: Vec<Fragment> = ranges.into_iter().map(|(id, range)| Fragment::new(id, range, keys.clone())).collect();
-            let marks = Marks::new(Position::ZERO, fragments.iter().map(Fragment::head).collect());
+            let marks = Marks::new(Position::ZERO, fragments.iter().map(Fragment::head).collect(), options.tail_bytes);
             return Ok(Self { point, fragments, node: NodeFacts::default(), marks });
         }
         let view = checkpoint.view()?;
@@ -69,7 +69,7 @@ impl Saved {
         };
         let fragments = metas.into_iter().map(open).collect::<Result<Vec<_>, StoreError>>()?;
         let node = NodeFacts::decode(&needed(&view, NODE)?)?;
-        let marks = Marks::decode(&needed(&view, MARKS)?, fragments.len())?;
+        let marks = Marks::decode(&needed(&view, MARKS)?, fragments.len(), options.tail_bytes)?;
         Ok(Self { point, fragments, node, marks })
     }
 }

@@ -1,10 +1,11 @@
 //! What the store's lock protects: published trees, what is pending above them, and where the two meet.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use limosa_core::{Digest, EpochTable, FragmentFacts, FragmentId, LiveRef, Version};
-use limosa_tree::Fragment;
+use limosa_tree::{BlockLoader, Fragment};
 
 use crate::apply::Checks;
 use crate::error::StoreError;
@@ -114,6 +115,8 @@ pub(crate) struct State {
     pub(crate) incoming: Option<Vec<Fragment>>,
     /// The roots before the last install: the rollback baseline, until the next stage opens.
     pub(crate) baseline: Option<Vec<Fragment>>,
+    /// For the baseline's cold blocks.
+    pub(crate) unpinned: Arc<dyn BlockLoader>,
     pub(crate) fault: Option<Fault>,
 }
 

@@ -16,7 +16,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use limosa_core::FragmentFacts;
-use limosa_tree::{BlockLoader, LoadError};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::StoreError;
@@ -24,7 +23,6 @@ use crate::flush::Flusher;
 use crate::folder::Folder;
 use crate::journal::{JournalHandle, Point, Position, RecordKind};
 use crate::options::Options;
-use crate::refusal::load_failed;
 use crate::stage::Stage;
 use crate::state::{Drift, State};
 
@@ -40,19 +38,6 @@ pub(crate) struct Counters {
 impl Counters {
     pub(crate) fn read_entries(&self, count: u64) {
         self.entries_read.fetch_add(count, Ordering::Relaxed);
-    }
-}
-
-/// Reads cold blocks out of the checkpoint.
-pub(crate) struct Loader {
-    pub(crate) checkpoint: Arc<Checkpoint>,
-    pub(crate) counters: Arc<Counters>,
-}
-
-impl BlockLoader for Loader {
-    fn load(&self, fragment: limosa_core::FragmentId, first_key: &[u8]) -> Result<Vec<u8>, LoadError> {
-        self.counters.blocks_read.fetch_add(1, Ordering::Relaxed);
-        self.checkpoint.load_block(fragment, first_key).map_err(|error| load_failed(&error))
     }
 }
 

@@ -30,14 +30,9 @@ const EXPIRES: u8 = 2;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum OpenRecord {
     /// A stage begins.
-    Open {
-        session: u64,
-        starts: Vec<StageStart>,
-    },
+    Open { session: u64, starts: Vec<StageStart> },
     /// A new session goes on with the stage: short ids are salted with it from here on.
-    Resume {
-        session: u64,
-    },
+    Resume { session: u64 },
 }
 
 impl OpenRecord {

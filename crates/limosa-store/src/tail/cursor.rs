@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use limosa_core::varint;
 use limosa_core::{Commit, EpochTable, FragmentId, Version};
+use limosa_tree::Fragment;
 
 use super::COMMIT_BYTES_LIVE_MAX;
 use crate::codec::decode_rows;
@@ -24,6 +25,22 @@ pub struct Batch {
     pub upto: Position,
     /// State digests at versions that the batch reaches, where they are known.
     pub checks: Vec<Check>,
+}
+
+impl Batch {
+    /// Tells `rows` first, and those of them that the batch has itself only once.
+    fn lead_with(&mut self, rows: Vec<(FragmentId, EpochTable)>) {
+        if rows.is_empty() {
+            return;
+        }
+        let told = |id: &FragmentId, row| rows.iter().any(|(other, table)| other == id && table.rows().contains(row));
+        let untold = self.epochs.iter().filter_map(|(id, table)| {
+            let rest: Vec<_> = table.rows().iter().filter(|row| !told(id, row)).copied().collect();
+            (!rest.is_empty()).then(|| (*id, EpochTable::from_rows(rest).expect("a part of a table in order")))
+        });
+        let untold: Vec<_> = untold.collect();
+        self.epochs = rows.into_iter().chain(untold).collect();
+    }
 }
 
 /// What a tail has next.
@@ -53,6 +70,8 @@ pub struct Tail {
     reader: Option<Reader>,
     carried: VecDeque<Carried>,
     skip: Option<Skip>,
+    /// Rows that directly follow what the reader has: told with the first batch.
+    rows: Vec<(FragmentId, EpochTable)>,
 }
 
 /// What the reader has already: a tail may have to start a little before what is new.
@@ -95,24 +114,31 @@ impl Store {
     /// `None` when the commits behind `since` are in neither ring nor journal.
     pub fn tail(&self, since: &[(FragmentId, Version)]) -> Option<Tail> {
         let state = self.inner.state();
-        let known: Option<Vec<(usize, Version)>> =
-            since.iter().map(|&(id, version)| Some((state.routes.of_id(id)?, version))).collect();
+        let known: Option<Vec<(usize, Version)>> = since.iter().map(|&(id, version)| Some((state.routes.of_id(id)?, version))).collect();
         let known = known.filter(|known| known.iter().all(|&(index, version)| version <= state.fragments[index].head()))?;
         let upto = state.ring.find(&known, &state.routes).or_else(|| {
             let mark = state.marks.find(&known)?;
             (mark.next() >= self.inner.handle.first()).then_some(mark)
         })?;
         let until = state.horizon;
+        let rows = known.iter().filter_map(|&(index, version)| rows_behind(&state.fragments[index], version)).collect();
         drop(state);
         let mut since = since.to_vec();
         since.sort_unstable_by_key(|(id, _)| *id);
-        Some(Tail { skip: Some(Skip { since, until }), ..self.tail_from(upto) })
+        Some(Tail { skip: Some(Skip { since, until }), rows, ..self.tail_from(upto) })
     }
 
     /// A tail behind `position`, as a cut or a seal names it.
     pub fn tail_from(&self, position: Position) -> Tail {
-        Tail { store: self.clone(), upto: position, reader: None, carried: VecDeque::new(), skip: None }
+        Tail { store: self.clone(), upto: position, reader: None, carried: VecDeque::new(), skip: None, rows: Vec::new() }
     }
+}
+
+/// Rows that were opened directly behind `since`: where nothing was written in between, no commit is near to lead a tail to them.
+fn rows_behind(fragment: &Fragment, since: Version) -> Option<(FragmentId, EpochTable)> {
+    let behind = fragment.epochs().rows().iter().filter(|row| row.epoch > since.epoch && row.first_seq == since.seq + 1);
+    let table = EpochTable::from_rows(behind.copied().collect()).expect("a part of a table in order");
+    (!table.rows().is_empty()).then(|| (fragment.id(), table))
 }
 
 impl Tail {
@@ -121,11 +147,28 @@ impl Tail {
         self.upto
     }
 
+    /// Bytes of commits that are ahead, about: 0 when none is.
+    pub fn bytes_behind(&self) -> u64 {
+        let state = self.store.inner.state();
+        if self.upto >= state.ring.start() {
+            return state.ring.behind(self.upto).map(|piece| piece.commits.len() as u64).sum();
+        }
+        state.marks.bytes_behind(self.upto).max(1)
+    }
+
     /// The next commits, about `max_bytes` of them, at least one.
     ///
     /// # Errors
     /// The store is poisoned, or the journal can't be read.
     pub fn next(&mut self, max_bytes: usize) -> Result<TailRead, StoreError> {
+        let mut read = self.read(max_bytes)?;
+        if let TailRead::Batch(batch) = &mut read {
+            batch.lead_with(std::mem::take(&mut self.rows));
+        }
+        Ok(read)
+    }
+
+    fn read(&mut self, max_bytes: usize) -> Result<TailRead, StoreError> {
         if self.carried.is_empty() {
             if let Some(read) = self.from_ring(max_bytes)? {
                 self.reader = None;

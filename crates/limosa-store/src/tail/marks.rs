@@ -1,15 +1,15 @@
 //! Signposts in the journal: what the heads were at some positions, so that a tail finds where to start without reading all of it.
 
+use limosa_core::DecodeError;
 use limosa_core::Version;
 use limosa_core::varint::{self, Reader};
-use limosa_core::DecodeError;
 use limosa_tree::Fragment;
 
 use crate::codec::{put_version, read_version};
 use crate::journal::Position;
 
-/// Journal bytes between two marks.
-const SPACING_BYTES: u64 = 1 << 20;
+/// Most journal bytes between two marks.
+const SPACING_BYTES_MAX: u64 = 1 << 20;
 /// Most marks that a checkpoint may declare.
 const MARKS_MAX: u64 = 1 << 16;
 
@@ -26,11 +26,19 @@ struct Mark {
 pub(crate) struct Marks {
     marks: Vec<Mark>,
     bytes: u64,
+    spacing_bytes: u64,
+}
+
+/// Bytes between two marks, when `tail_bytes` of journal are kept for tails of so many fragments.
+fn spacing(tail_bytes: u64, fragments: usize) -> u64 {
+    // with many fragments a mark is large itself: marks stay below a sixteenth of what they speak of
+    (tail_bytes / 16).min(SPACING_BYTES_MAX).max(fragments as u64 * 16 * 16)
 }
 
 impl Marks {
-    pub(crate) fn new(position: Position, heads: Vec<Version>) -> Self {
-        Self { marks: vec![Mark { position, bytes: 0, heads }], bytes: 0 }
+    pub(crate) fn new(position: Position, heads: Vec<Version>, tail_bytes: u64) -> Self {
+        let spacing_bytes = spacing(tail_bytes, heads.len());
+        Self { marks: vec![Mark { position, bytes: 0, heads }], bytes: 0, spacing_bytes }
     }
 
     /// Forgets all: what lies before `position` is another history.
@@ -46,9 +54,7 @@ impl Marks {
     /// Takes note of records up to `position`.
     pub(crate) fn advance(&mut self, position: Position, bytes: u64, fragments: &[Fragment]) {
         self.bytes += bytes;
-        // with many fragments a mark is large itself: keep marks below a sixteenth of what they speak of
-        let spacing = SPACING_BYTES.max(fragments.len() as u64 * 16 * 16);
-        if self.marks.last().is_none_or(|last| self.bytes - last.bytes >= spacing) {
+        if self.marks.last().is_none_or(|last| self.bytes - last.bytes >= self.spacing_bytes) {
             let heads = fragments.iter().map(Fragment::head).collect();
             self.marks.push(Mark { position, bytes: self.bytes, heads });
         }
@@ -59,6 +65,12 @@ impl Marks {
         let passed = |mark: &Mark| since.iter().any(|&(index, version)| mark.heads[index] > version);
         let reached = self.marks.partition_point(|mark| !passed(mark)); // heads only grow
         reached.checked_sub(1).map(|i| self.marks[i].position)
+    }
+
+    /// Bytes of records behind `position`, at most a mark's distance too many.
+    pub(crate) fn bytes_behind(&self, position: Position) -> u64 {
+        let place = self.marks.partition_point(|mark| mark.position <= position);
+        self.bytes - place.checked_sub(1).map_or(0, |i| self.marks[i].bytes)
     }
 
     /// The position behind which at least `bytes` of records lie.
@@ -87,7 +99,7 @@ impl Marks {
     }
 
     /// The inverse of [`Marks::encode`].
-    pub(crate) fn decode(bytes: &[u8], fragments: usize) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(bytes: &[u8], fragments: usize, tail_bytes: u64) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let total = reader.varint("marks.bytes")?;
         let count = reader.varint_max("marks.count", MARKS_MAX)?;
@@ -102,7 +114,7 @@ impl Marks {
         if marks.is_empty() {
             return Err(DecodeError::Invalid { field: "marks", why: "there are none" });
         }
-        Ok(Self { marks, bytes: total })
+        Ok(Self { marks, bytes: total, spacing_bytes: spacing(tail_bytes, fragments) })
     }
 }
 
@@ -113,7 +125,7 @@ mod tests {
     #[test]
     fn a_tail_starts_at_the_newest_mark_that_no_fragment_had_passed() {
         let v = |seq| Version::new(1, seq);
-        let mut marks = Marks::new(Position(0), vec![v(0), v(0)]);
+        let mut marks = Marks::new(Position(0), vec![v(0), v(0)], 100);
         for i in 1..=3u64 {
             marks.marks.push(Mark { position: Position(i * 10), bytes: i * 100, heads: vec![v(i * 5), v(i * 4)] });
         }
@@ -123,7 +135,7 @@ mod tests {
         assert_eq!(marks.find(&[(0, v(99)), (1, v(99))]), Some(Position(30)));
         assert_eq!(marks.position_before(100), Position(20));
         assert_eq!(marks.position_before(1000), Position::ZERO);
-        assert_eq!(Marks::decode(&marks.encode(), 2), Ok(marks.clone()));
+        assert_eq!(Marks::decode(&marks.encode(), 2, 100), Ok(marks.clone()));
         marks.release(Position(15));
         assert_eq!(marks.find(&[(0, v(1)), (1, v(1))]), None, "released");
     }

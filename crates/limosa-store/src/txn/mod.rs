@@ -167,7 +167,10 @@ impl Txn<'_> {
             return Err(StoreError::Invalid { what: "a write", why: "no epoch is open: this node owns nothing".into() });
         }
         if self.state.replicated > self.state.horizon {
-            return Err(StoreError::Invalid { what: "a write", why: "commits of an owner are pending: flush before this node becomes owner".into() });
+            return Err(StoreError::Invalid {
+                what: "a write",
+                why: "commits of an owner are pending: flush before this node becomes owner".into(),
+            });
         }
         Ok(index)
     }

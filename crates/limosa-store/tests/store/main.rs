@@ -1,0 +1,9 @@
+//! The store from outside: claims of its documentation, over a disk in memory that crashes and fills up.
+
+mod commits;
+mod common;
+mod crash;
+mod large;
+mod model;
+mod stage;
+mod stream;

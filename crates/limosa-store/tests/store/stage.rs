@@ -1,0 +1,323 @@
+//! Stages: what a target takes, what survives a crash, what is refused, and what the repair does to a diverged tail.
+
+use limosa_core::{Expiry, Frame, KeyRange, Mode, Version};
+use limosa_store::disk::{Fault, MemoryDisk};
+use limosa_store::{Extract, StageError, Store, StoreError};
+
+use crate::common::*;
+
+/// Frames of about `bytes` that bring everything from nothing to `source`'s head.
+fn copy_frames(source: &Store, bytes: usize) -> Vec<Frame> {
+    let cut = source.cut();
+    let mut frames = Vec::new();
+    for view in cut.fragments() {
+        let mut range = view.facts().range;
+        loop {
+            let (frame, next) = view.delta(&range, Version::ZERO, Extract::Changes, bytes).expect("readable");
+            frames.push(frame);
+            let Some(next) = next else { break };
+            range.start = next;
+        }
+    }
+    frames
+}
+
+fn filled(disk: &MemoryDisk, node: &str, keys: usize) -> Store {
+    let store = owner(disk, node);
+    let mut dice = Dice(3);
+    for i in 0..keys {
+        set(&store, &format!("k{i}"), dice.bytes(50));
+    }
+    store.flush().expect("works");
+    store
+}
+
+#[test]
+fn an_empty_target_becomes_the_source_and_serves_its_old_state_until_then() {
+    let (source, disk) = (filled(&MemoryDisk::new(), "a", 500), MemoryDisk::new());
+    let target = open(&disk, "b");
+    target.stage_open(7, &starts(&source, &target)).expect("none is open");
+    for frame in copy_frames(&source, 3_000) {
+        let applied = target.stage_apply(&frame, &[]).expect("fits");
+        assert!(target.flush().expect("works") >= applied.position);
+        assert!(published(&target).is_empty());
+    }
+    target.stage_install(&sealed(&source)).expect("complete");
+    assert!(facts_equal(&source, &target));
+    assert_eq!(published(&source), published(&target));
+    assert!(target.stage().is_none());
+    // behind a power cut, and behind a checkpoint
+    drop(target);
+    let disk = power_cut(&disk);
+    let target = open(&disk, "b");
+    assert!(facts_equal(&source, &target));
+    target.checkpoint().expect("works");
+    drop(target);
+    let target = open(&power_cut(&disk), "b");
+    assert!(facts_equal(&source, &target));
+    assert_eq!(published(&source), published(&target));
+    // and the stream goes on from there
+    let mut tail = source.tail_from(source.cut().position());
+    set(&source, "new", "one");
+    source.flush().expect("works");
+    assert!(stream(&mut tail, &target));
+    assert!(facts_equal(&source, &target));
+}
+
+#[test]
+fn a_stage_that_a_crash_cut_goes_on_with_the_map_that_was_durable() {
+    let (source, disk) = (filled(&MemoryDisk::new(), "a", 400), MemoryDisk::new());
+    let frames = copy_frames(&source, 2_000);
+    let target = open(&disk, "b");
+    target.stage_open(7, &starts(&source, &target)).expect("none is open");
+    let half = frames.len() / 2;
+    for frame in &frames[..half] {
+        target.stage_apply(frame, &[]).expect("fits");
+    }
+    target.flush().expect("works");
+    let durable = target.stage().expect("open");
+    target.stage_apply(&frames[half], &[]).expect("fits"); // and is lost
+    target.checkpoint().expect("does not hold the stage, and keeps its journal");
+    drop(target);
+    let disk = power_cut(&disk);
+    let target = open(&disk, "b");
+    // the checkpoint flushed the journal, but the last frame had not been written into it
+    assert_eq!(target.stage().expect("still open"), durable);
+    assert!(matches!(target.stage_apply(&frames[0], &[]), Err(StageError::Stale { .. })));
+    assert_eq!(target.stage_resume(8).expect("open").session, 8);
+    for frame in &frames[half..] {
+        target.stage_apply(frame, &[]).expect("fits");
+    }
+    target.flush().expect("works");
+    drop(target);
+    let target = open(&power_cut(&disk), "b");
+    assert_eq!(target.stage().expect("still open").session, 8);
+    target.stage_install(&sealed(&source)).expect("complete");
+    assert!(facts_equal(&source, &target));
+}
+
+#[test]
+fn a_crash_at_every_effect_of_a_transfer_leaves_the_old_state_or_the_new_one() {
+    let source = filled(&MemoryDisk::new(), "a", 60);
+    let frames = copy_frames(&source, 1_000);
+    let run = |disk: &MemoryDisk| -> Result<(), StageError> {
+        let target = Store::open(options(disk, "b"))?;
+        target.stage_open(7, &starts(&source, &target))?;
+        for (i, frame) in frames.iter().enumerate() {
+            target.stage_apply(frame, &[])?;
+            target.flush()?;
+            if i == 5 {
+                target.checkpoint()?;
+            }
+        }
+        target.stage_install(&sealed(&source)).map(drop)
+    };
+    let calm = MemoryDisk::new();
+    run(&calm).expect("works");
+    for effect in 0..calm.effects() {
+        let disk = MemoryDisk::new();
+        disk.fault_at(effect, Fault::Crash { done: 11 });
+        let installed = run(&disk).is_ok();
+        let target = open(&power_cut(&disk), "b");
+        let count = published(&target).len();
+        assert!(count == 60 || (count == 0 && !installed), "effect {effect}: {count}");
+        let staged = target.stage().is_some();
+        assert!(!(staged && count == 60), "effect {effect}: a stage behind its install");
+        if count == 0 {
+            if !staged {
+                target.stage_open(8, &starts(&source, &target)).expect("none is open");
+            }
+            for frame in &frames {
+                match target.stage_apply(frame, &[]) {
+                    Ok(_) | Err(StageError::Stale { .. }) => {}
+                    Err(error) => panic!("effect {effect}: {error}"),
+                }
+            }
+            target.stage_install(&sealed(&source)).expect("complete");
+        }
+        assert!(facts_equal(&source, &target), "effect {effect}");
+    }
+}
+
+#[test]
+fn frames_out_of_place_are_refused_and_change_nothing() {
+    let source = filled(&MemoryDisk::new(), "a", 100);
+    let target = open(&MemoryDisk::new(), "b");
+    let frames = copy_frames(&source, 1_000);
+    assert!(matches!(target.stage_apply(&frames[0], &[]), Err(StageError::NotOpen)));
+    target.stage_open(7, &starts(&source, &target)).expect("none is open");
+    assert!(matches!(target.stage_open(7, &[]), Err(StageError::AlreadyOpen { session: 7 })));
+    let mut early = frames[0].clone();
+    early.from = Version::new(1, 3);
+    assert!(matches!(target.stage_apply(&early, &[]), Err(StageError::Gap { .. })));
+    let mut wrong = frames[0].clone();
+    wrong.digest.0 ^= 1;
+    assert_eq!(target.stage_apply(&wrong, &[]).map_err(|e| e.code()), Err("tree.frame_digest"));
+    assert!(matches!(target.stage_install(&sealed(&source)), Err(StageError::Incomplete { .. })));
+    frames.iter().for_each(|frame| drop(target.stage_apply(frame, &[]).expect("fits")));
+    assert!(matches!(target.stage_apply(&frames[0], &[]), Err(StageError::Stale { .. })));
+    let mut other = sealed(&source);
+    other[1].state.0 ^= 1;
+    assert!(matches!(target.stage_install(&other), Err(StageError::Digest { .. })));
+    target.stage_abort().expect("works");
+    assert!(matches!(target.stage_install(&sealed(&source)), Err(StageError::NotOpen)));
+    transfer(&source, &target);
+    assert!(facts_equal(&source, &target));
+}
+
+#[test]
+fn a_key_created_in_a_diverged_tail_is_gone_after_the_repair() {
+    let (source_disk, target_disk) = (MemoryDisk::new(), MemoryDisk::new());
+    let source = filled(&source_disk, "a", 100);
+    let target = open(&target_disk, "b");
+    transfer(&source, &target);
+    // the target is promoted and written to; the source goes on, unaware
+    target.open_epoch(1).expect("works");
+    set(&target, "only in the tail", "x");
+    set(&target, "k3", "tail");
+    del(&target, "k4");
+    target.flush().expect("works");
+    set(&source, "k5", "source");
+    source.flush().expect("works");
+    // the source's history must end above the target's before it may replace it
+    assert!(matches!(try_transfer(&source, &target), Err(StageError::Epoch { held: 2, sealed: 1, .. })));
+    target.stage_abort().expect("works");
+    source.open_epoch(2).expect("works");
+    set(&source, "k6", "source");
+    source.flush().expect("works");
+    let own = own_key_entries(&target);
+    assert_eq!(own, 3);
+    transfer(&source, &target);
+    assert!(facts_equal(&source, &target));
+    assert_eq!(get(&target, "only in the tail"), None);
+    assert_eq!(published(&source), published(&target));
+    drop(target);
+    let target = open(&power_cut(&target_disk), "b");
+    assert!(facts_equal(&source, &target));
+    assert_eq!(get(&target, "only in the tail"), None);
+}
+
+fn own_key_entries(target: &Store) -> usize {
+    (0..4).map(|index| own_keys(target, index, Version::new(1, u64::MAX)).len()).sum()
+}
+
+fn try_transfer(source: &Store, target: &Store) -> Result<(), StageError> {
+    let starts = starts(source, target);
+    target.stage_open(1, &starts)?;
+    let cut = source.cut();
+    for (index, start) in starts.iter().enumerate() {
+        let own = own_keys(target, index, start.common);
+        let what = Extract::ReplaceKeys(&own);
+        let (frame, _) = cut.fragments()[index].delta(&start.range, start.common, what, usize::MAX)?;
+        if cut.fragments()[index].head() != start.common || !own.is_empty() {
+            target.stage_apply(&frame, &[])?;
+        }
+    }
+    target.stage_install(&sealed(source)).map(drop)
+}
+
+#[test]
+fn entries_that_reconciling_found_too_much_are_dropped_by_their_short_ids() {
+    let disk = MemoryDisk::new();
+    let source = filled(&MemoryDisk::new(), "a", 100);
+    let target = owner(&disk, "b");
+    for i in 0..100 {
+        set(&target, &format!("k{i}"), "foreign");
+        set(&target, &format!("foreign{i}"), "x");
+    }
+    target.flush().expect("works");
+    source.open_epoch(5).expect("works");
+    target.stage_open(77, &starts(&source, &target)).expect("none is open");
+    let forks = target.stage_fragments();
+    for (view, fork) in source.cut().fragments().iter().zip(&forks) {
+        let range = view.facts().range;
+        let theirs: std::collections::HashSet<u64> =
+            view.entry_ids(&[range.clone()], 77).expect("readable").into_iter().map(|(id, _)| id).collect();
+        let ours = fork.entry_ids(&[range.clone()], 77).expect("readable");
+        let drops: Vec<u64> = ours.into_iter().map(|(id, _)| id).filter(|id| !theirs.contains(id)).collect();
+        let (frame, _) = view.delta(&range, Version::ZERO, Extract::Changes, usize::MAX).expect("readable");
+        let frame = Frame { mode: Mode::ReplaceKeys, ..frame };
+        assert!(!drops.is_empty());
+        target.stage_apply(&frame, &drops).expect("exactly the source's then");
+    }
+    target.flush().expect("works");
+    drop(target);
+    let target = open(&power_cut(&disk), "b");
+    target.stage_install(&sealed(&source)).expect("replayed drops resolve to the same keys");
+    assert!(facts_equal(&source, &target));
+    assert_eq!(published(&source), published(&target));
+}
+
+#[test]
+fn late_frames_after_tombstones_were_collected_are_refused() {
+    let source = filled(&MemoryDisk::new(), "a", 50);
+    let target = open(&MemoryDisk::new(), "b");
+    let late = copy_frames(&source, usize::MAX);
+    transfer(&source, &target);
+    let since = versions(&source);
+    (0..50).for_each(|i| drop(del(&source, &format!("k{i}"))));
+    source.flush().expect("works");
+    transfer(&source, &target);
+    for store in [&source, &target] {
+        assert_eq!(store.collect_tombstones(&versions(store)).ok(), Some(50));
+        assert_eq!(store.stats().tombstones, 0);
+    }
+    assert!(source.facts().iter().zip(&since).all(|(facts, (_, since))| facts.floor > *since), "a peer there must reconcile");
+    target.stage_open(9, &starts(&source, &target)).expect("none is open");
+    for frame in &late {
+        assert!(matches!(target.stage_apply(frame, &[]), Err(StageError::Stale { .. })), "a deleted key never comes back");
+    }
+    assert!(published(&target).is_empty());
+}
+
+#[test]
+fn a_stage_of_a_state_that_moved_on_is_not_installed() {
+    let source = filled(&MemoryDisk::new(), "a", 50);
+    let target = open(&MemoryDisk::new(), "b");
+    target.stage_open(1, &starts(&source, &target)).expect("none is open");
+    copy_frames(&source, usize::MAX).iter().for_each(|frame| drop(target.stage_apply(frame, &[]).expect("fits")));
+    target.open_epoch(0).expect("works");
+    set(&target, "acknowledged here", "x");
+    target.flush().expect("works");
+    assert!(matches!(target.stage_install(&sealed(&source)), Err(StageError::Moved)));
+    assert_eq!(get(&target, "acknowledged here").as_deref(), Some(&b"x"[..]));
+}
+
+#[test]
+fn what_lost_is_set_aside_readable_before_it_is_replaced() {
+    let disk = MemoryDisk::new();
+    let store = owner(&disk, "a");
+    let mut txn = store.begin();
+    txn.set(b"text", b"va\"lue", Expiry::at(5)).expect("writable");
+    txn.set(&[0xFF, 0xFE], &[0, 159], Expiry::NEVER).expect("writable");
+    txn.commit();
+    drop(txn);
+    store.flush().expect("works");
+    let cut = store.cut();
+    let mut rows = Vec::new();
+    cut.scan(&KeyRange::ALL, |entry| {
+        rows.push((entry.key.to_vec(), entry.version, entry.live.map(|l| (l.kind, l.expiry, l.value.to_vec()))));
+        std::ops::ControlFlow::Continue(())
+    })
+    .map(drop)
+    .expect("readable");
+    let entries = rows.iter().map(|(key, version, live)| limosa_core::EntryRef {
+        key,
+        version: *version,
+        live: live.as_ref().map(|(kind, expiry, value)| limosa_core::LiveRef { kind: *kind, expiry: *expiry, value }),
+    });
+    let path = store.quarantine("local", entries).expect("works");
+    let text = String::from_utf8(power_cut(&disk).read(&path).expect("on the disk")).expect("text");
+    assert_eq!(text.lines().count(), 2);
+    assert!(
+        text.contains(r#""key":"text","value":"va\"lue","kind":"string","expiry_ms":5,"version":"1.1","promised":"local","deleted":false"#),
+        "{text}"
+    );
+    assert!(text.contains(r#""key_base64":"//4=""#), "{text}");
+}
+
+#[test]
+fn errors_of_a_stage_have_codes_and_say_what_to_do() {
+    assert_eq!(StageError::Moved.code(), "stage.moved");
+    assert_eq!(StageError::from(StoreError::Poisoned { why: String::new() }).code(), "store.poisoned");
+}

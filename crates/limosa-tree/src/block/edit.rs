@@ -45,6 +45,9 @@ impl Block {
         if new != old {
             self.bytes.copy_within(offset + old..len, offset + new);
             self.bytes.truncate(len + new - old);
+            if self.bytes.capacity() - self.bytes.len() > 64 + self.bytes.len() / 8 {
+                self.bytes.shrink_to_fit(); // values that became shorter, or moved out of line, give their room back
+            }
         }
     }
 
@@ -100,6 +103,6 @@ fn grow_slots(slots: &mut Vec<Slot>) {
 /// Room for `more` bytes.
 fn grow_bytes(bytes: &mut Vec<u8>, more: usize) {
     if bytes.capacity() - bytes.len() < more {
-        bytes.reserve_exact(more + (bytes.len() + more) / 16);
+        bytes.reserve_exact(more + (bytes.len() + more) / 32);
     }
 }

@@ -7,7 +7,7 @@
 //!                                                                                                    | else: index into large (4)
 //! large   values of more than 256 bytes, shared between copies of the block
 //! ```
-//! An overwrite moves the bytes behind it: there is no garbage, and buffers grow by a sixteenth instead of doubling, because memory
+//! An overwrite moves the bytes behind it: there is no garbage, and buffers grow by a few percent instead of doubling, because memory
 //! beside key and value is what bounds how much state a node holds. A block has 64 entries on average, so little is moved.
 
 mod build;
@@ -167,3 +167,6 @@ pub(crate) fn uncount_entry(sum: &mut Summary, entry: &EntryRef<'_>, content: Di
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

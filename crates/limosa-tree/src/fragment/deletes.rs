@@ -107,3 +107,41 @@ impl RangeDeletes {
 fn delete(start: &Bytes, end: Option<&Bytes>, version: Version) -> RangeDelete {
     RangeDelete { range: KeyRange { start: start.clone(), end: end.cloned() }, version }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn range(start: u8, end: u8) -> KeyRange {
+        KeyRange::new(vec![start], (end < 60).then(|| vec![end].into()))
+    }
+
+    proptest! {
+        #[test]
+        fn range_deletes_equal_an_array_of_versions(inserts in proptest::collection::vec((0u8..50, 1u8..30, 0u64..9), 0..30)) {
+            let (mut deletes, mut model) = (RangeDeletes::default(), [0u64; 60]);
+            for (start, len, seq) in inserts {
+                let end = (start + len).min(60);
+                let covered = range(start, end);
+                if seq == 0 {
+                    deletes.carve(&covered);
+                    model[usize::from(start)..usize::from(end)].fill(0);
+                    continue;
+                }
+                deletes.insert(&RangeDelete { range: covered, version: Version::new(0, seq) });
+                model[usize::from(start)..usize::from(end)].iter_mut().for_each(|held| *held = seq.max(*held));
+            }
+            for (key, seq) in (0u8..).zip(model) {
+                prop_assert_eq!(deletes.version_at(&[key]), Version::new(0, seq), "at {}", key);
+            }
+            let all: Vec<_> = deletes.iter().collect();
+            prop_assert!(all.windows(2).all(|pair| pair[0].range.end.as_ref().is_some_and(|end| *end <= pair[1].range.start)));
+            let within: Vec<_> = deletes.within(&range(10, 20)).collect();
+            for key in 10u8..20 {
+                let at = within.iter().find(|delete| delete.range.contains(&[key])).map_or(0, |delete| delete.version.seq);
+                prop_assert_eq!(at, model[usize::from(key)]);
+            }
+        }
+    }
+}

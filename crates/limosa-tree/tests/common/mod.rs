@@ -184,7 +184,7 @@ pub fn frames(source: &Fragment, since: Version, what: Extract<'_>, max_bytes: u
 #[derive(Default)]
 pub struct Checkpoint {
     pub blocks: BTreeMap<Bytes, (Vec<u8>, Vec<u8>)>,
-    generation: u64,
+    pub generation: u64,
 }
 
 impl Checkpoint {

@@ -18,6 +18,10 @@ fn main() {
         let order = |i: u64| &keys[(i.wrapping_mul(1_000_003) % entries) as usize];
         let payload = value_bytes + keys[0].len();
 
+        let space = SpaceKeys::derive(&[1; 32], "default");
+        let hash =
+            |i: u64| space.content(order(i), LiveRef { kind: Kind::STRING, expiry: Expiry::NEVER, value: &[7; 1024][..value_bytes] });
+        measure("content digest alone", entries, payload, || (0..entries).for_each(|i| _ = black_box(hash(i))));
         measure("put, new keys", entries, payload, || (0..entries).for_each(|i| put(&mut fragment, order(i), value_bytes)));
         measure("put, overwrite", entries, payload, || (0..entries).for_each(|i| put(&mut fragment, order(i), value_bytes)));
         let common = fragment.head();
@@ -25,7 +29,7 @@ fn main() {
         let some = entries / 20;
         measure("put, snapshot held", some, payload, || (0..some).for_each(|i| put(&mut fragment, order(i), value_bytes)));
         measure("get", entries, payload, || {
-            (0..entries).for_each(|i| drop(black_box(fragment.get(order(i)).expect("all in memory"))));
+            (0..entries).for_each(|i| _ = black_box(fragment.get(order(i)).expect("all in memory")));
         });
         let live = fragment.total().live;
         measure("scan", live, payload, || {

@@ -53,7 +53,7 @@ impl Block {
     fn entry_end(&self, offset: usize) -> usize {
         let flags = self.bytes[offset];
         let mut at = offset + 1;
-        let key_len = super::entry::varint(&self.bytes, &mut at) as usize;
+        let key_len = super::entry::length(&self.bytes, &mut at);
         at += key_len;
         at += usize::from(flags & super::entry::KIND != 0);
         if flags & super::entry::EXPIRES != 0 {

@@ -25,6 +25,16 @@ pub(super) fn varint(bytes: &[u8], at: &mut usize) -> u64 {
     }
 }
 
+/// Reads a length that this process wrote; most fit into one byte.
+pub(super) fn length(bytes: &[u8], at: &mut usize) -> usize {
+    let first = bytes[*at];
+    if first < 0x80 {
+        *at += 1;
+        return usize::from(first);
+    }
+    usize::try_from(varint(bytes, at)).expect("lengths inside a block fit into memory")
+}
+
 /// One entry's bytes, taken apart.
 pub(super) struct Head<'a> {
     flags: u8,
@@ -44,7 +54,7 @@ impl<'a> Head<'a> {
     pub(super) fn read(bytes: &'a [u8], offset: usize) -> Self {
         let flags = bytes[offset];
         let mut at = offset + 1;
-        let key_len = varint(bytes, &mut at) as usize;
+        let key_len = length(bytes, &mut at);
         let key = &bytes[at..at + key_len];
         at += key_len;
         let mut kind = Kind::STRING;
@@ -55,7 +65,7 @@ impl<'a> Head<'a> {
         let expiry = if flags & EXPIRES == 0 { Expiry::NEVER } else { Expiry::from_millis(varint(bytes, &mut at)) };
         let value = match flags & (LIVE | LARGE) {
             LIVE => {
-                let len = varint(bytes, &mut at) as usize;
+                let len = length(bytes, &mut at);
                 Value::Inline(&bytes[at..at + len])
             }
             0 => Value::Inline(&[]),
@@ -175,10 +185,10 @@ impl<const N: usize> Small<N> {
 
     fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
-            self.push(value as u8 | 0x80);
+            self.push(value.to_le_bytes()[0] | 0x80);
             value >>= 7;
         }
-        self.push(value as u8);
+        self.push(value.to_le_bytes()[0]);
     }
 
     fn bytes(&self) -> &[u8] {

@@ -80,8 +80,8 @@ impl Block {
 
     fn key_at_offset(&self, offset: usize) -> &[u8] {
         let mut at = offset + 1;
-        let len = entry::varint(&self.bytes, &mut at);
-        &self.bytes[at..at + len as usize]
+        let len = entry::length(&self.bytes, &mut at);
+        &self.bytes[at..at + len]
     }
 
     /// Version of entry `i`.

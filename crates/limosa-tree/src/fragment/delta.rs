@@ -60,7 +60,7 @@ impl Fragment {
             mode: mode(what),
             from: since,
             to: self.head,
-            range_deletes: range_deletes.into_iter().filter_map(|delete| clip(delete, &range)).collect(),
+            range_deletes: range_deletes.iter().filter_map(|delete| clip(delete, &range)).collect(),
             entries,
             digest: self.summary(&range)?.state,
             range,
@@ -107,7 +107,7 @@ fn mode(what: Extract<'_>) -> Mode {
     }
 }
 
-fn clip(delete: RangeDelete, range: &KeyRange) -> Option<RangeDelete> {
+fn clip(delete: &RangeDelete, range: &KeyRange) -> Option<RangeDelete> {
     let version = delete.version;
     delete.range.intersect(range).map(|range| RangeDelete { range, version })
 }

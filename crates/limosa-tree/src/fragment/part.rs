@@ -92,7 +92,7 @@ impl Fragment {
     }
 
     /// A pass over the tree as it is; what it writes belongs to the current generation.
-    pub(super) fn rewriter<'a>(&'a self, raise: Version) -> Rewriter<'a> {
+    pub(super) fn rewriter(&self, raise: Version) -> Rewriter<'_> {
         Rewriter::new(&self.tree, &self.source, &self.range.start, self.generation, raise)
     }
 

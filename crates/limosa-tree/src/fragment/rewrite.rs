@@ -221,13 +221,11 @@ impl<'a> Rewriter<'a> {
         if let Some(i) = own {
             here.left -= here.block.state(i, &self.source.keys);
         }
-        match entry {
-            Some(entry) => self.write(here, &entry, own),
-            None => {
-                self.out.applied.removed += u64::from(own.is_some());
-                Ok(())
-            }
+        if let Some(entry) = entry {
+            return self.write(here, &entry, own);
         }
+        self.out.applied.removed += u64::from(own.is_some());
+        Ok(())
     }
 
     fn write(&mut self, here: &mut Here<'_>, entry: &EntryRef<'a>, own: Option<usize>) -> Result<(), TreeError> {

@@ -84,7 +84,7 @@ fn covers(range: &KeyRange, start: &[u8], end: Option<&[u8]>) -> bool {
 /// The items that can hold keys of the range: from the one that its start belongs into to the last that starts before its end.
 fn touched<T: Labelled>(items: &[T], range: &KeyRange) -> std::ops::Range<usize> {
     let first = super::position(items, &range.start).unwrap_or(0);
-    let behind = range.end.as_ref().map_or(items.len(), |end| items.partition_point(|item| &**item.first_key() < &end[..]));
+    let behind = range.end.as_ref().map_or(items.len(), |end| items.partition_point(|item| **item.first_key() < end[..]));
     first..behind.max(first)
 }
 
@@ -100,11 +100,13 @@ fn walk<'a, E>(
                 let child = &children[i];
                 let end = children.get(i + 1).map(|next| &*next.first_key).or(end);
                 let inside = covers(range, &child.first_key, end);
-                match f(Step::Subtree { summary: &child.summary, inside })? {
-                    Next::Skip => {}
-                    Next::Stop => return Ok(ControlFlow::Break(())),
-                    Next::Enter if walk(&child.node, range, end, f)?.is_break() => return Ok(ControlFlow::Break(())),
-                    Next::Enter => {}
+                let stops = match f(Step::Subtree { summary: &child.summary, inside })? {
+                    Next::Skip => false,
+                    Next::Stop => true,
+                    Next::Enter => walk(&child.node, range, end, f)?.is_break(),
+                };
+                if stops {
+                    return Ok(ControlFlow::Break(()));
                 }
             }
         }

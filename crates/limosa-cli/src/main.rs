@@ -1,2 +1,31 @@
-//! The `limosa` program.
-fn main() {}
+//! The `limosa` program: runs a node, and asks running ones.
+//!
+//! # Not here
+//! - What a node does: `limosa-server` and below. A command is one HTTP call and its table, or one call on a data folder.
+
+mod args;
+mod client;
+mod commands;
+mod error;
+mod format;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // Usage errors end here, with clap's text and exit code 2.
+    let cli = args::Cli::parse();
+    let json = cli.command.wants_json();
+    match commands::run(cli.command) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            output::report(&error, json);
+            error.exit().into()
+        }
+    }
+}

@@ -10,8 +10,9 @@ use axum::http::{Request, Response, StatusCode};
 use fake::FakeNode;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
-use limosa_server::http::{Caller, Hosts, Plain, api, listen, router, serve_connection};
-use limosa_server::metrics::Metrics;
+use limosa_node::PeerError;
+use limosa_node::transport::Caller;
+use limosa_server::http::{Admit, Hosts, api, listen, router, serve_connection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -19,10 +20,21 @@ use tokio::sync::watch;
 const LOCAL: Caller = Caller { loopback: true, certificate: None };
 const REMOTE: Caller = Caller { loopback: false, certificate: None };
 
+/// Plain HTTP from this machine.
+struct Plain;
+
+impl Admit for Plain {
+    type Stream = TcpStream;
+
+    async fn admit(&self, stream: TcpStream) -> Result<(TcpStream, Caller), PeerError> {
+        Ok((stream, LOCAL))
+    }
+}
+
 /// Sends one request over a connection of its own and reads the answer.
 async fn send(node: &Arc<FakeNode>, caller: Caller, method: &str, path: &str, body: &str) -> (StatusCode, String) {
     let (near, far) = tokio::io::duplex(1 << 20);
-    let routes = router(Arc::clone(node), Arc::new(Metrics::default()), Hosts::default());
+    let routes = router(Arc::clone(node), Hosts::default());
     tokio::spawn(serve_connection(far, caller, routes, std::future::pending()));
     let (mut client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(near)).await.expect("a fresh connection");
     tokio::spawn(connection);
@@ -72,7 +84,7 @@ async fn every_read_answers_in_json() {
 #[tokio::test]
 async fn changing_calls_and_stored_values_need_loopback_or_a_certificate() {
     let node = Arc::new(FakeNode::default());
-    let certified = Caller { loopback: false, certificate: Some("ops".to_owned()) };
+    let certified = Caller { loopback: false, certificate: Some("ops".parse().expect("a name")) };
     let changes = [
         ("promote", "", "promote"),
         ("follow", r#"{"owner":"db1:7601"}"#, "follow db1:7601"),
@@ -152,7 +164,7 @@ async fn raw(bytes: &[u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     let (stop, stopped) = watch::channel(false);
-    let routes = router(Arc::new(FakeNode::default()), Arc::new(Metrics::default()), Hosts::default());
+    let routes = router(Arc::new(FakeNode::default()), Hosts::default());
     let door = tokio::spawn(listen(listener, Plain, routes, stopped));
     let mut client = TcpStream::connect(address).await.expect("it listens");
     // The door may close before all was sent.
@@ -189,7 +201,7 @@ async fn stopping_lets_an_idle_connection_go_at_once() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     let (stop, stopped) = watch::channel(false);
-    let routes = router(Arc::new(FakeNode::default()), Arc::new(Metrics::default()), Hosts::default());
+    let routes = router(Arc::new(FakeNode::default()), Hosts::default());
     let door = tokio::spawn(listen(listener, Plain, routes, stopped));
     let mut client = TcpStream::connect(address).await.expect("it listens");
     client.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("it reads");

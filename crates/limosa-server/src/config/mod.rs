@@ -19,4 +19,4 @@ pub use error::ConfigError;
 pub use layers::{Given, Origin, Settings};
 pub use parse::HostPort;
 pub use setting::Setting;
-pub use valid::{Addresses, Durability, ValidConfig};
+pub use valid::{Addresses, ValidConfig};

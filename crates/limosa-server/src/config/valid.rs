@@ -5,20 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use limosa_core::limits::RING_BYTES;
+use limosa_node::pki::NodeName;
+use limosa_store::Durability;
 
 use super::error::ConfigError;
 use super::layers::{Given, Origin, Settings};
 use super::parse::{self, HostPort};
 use super::setting::Setting;
-
-/// When a write is answered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Durability {
-    /// After its journal record was flushed to disk.
-    Commit,
-    /// At once; the journal is flushed once a second.
-    Interval,
-}
 
 /// Where a node listens, and what others are told to dial.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,7 +37,7 @@ pub struct ValidConfig {
     /// Folder that holds all state.
     pub data: PathBuf,
     /// The node's name, when it was given: a data folder or bundle with another name is refused.
-    pub name: Option<String>,
+    pub name: Option<NodeName>,
     /// Where it listens.
     pub addresses: Addresses,
     /// When a write is answered.

@@ -10,9 +10,9 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use limosa_node::transport::Caller;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::caller::Caller;
 use super::limits::{HEAD_BYTES_MAX, HEAD_TIME_MAX};
 
 /// Answers requests of `caller` until either end closes. Once `stop` is ready, the request under way is answered and then the connection ends.

@@ -10,7 +10,7 @@ use super::api::{
     Transfer, Verification,
 };
 use crate::config::HostPort;
-use crate::metrics::NodeCounts;
+use crate::metrics::Counts;
 
 /// Whose turn it is to act, which is also how HTTP says it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,8 +62,8 @@ pub trait Control: Send + Sync + 'static {
     fn status(&self) -> impl Future<Output = Answer<Status>> + Send;
     /// Whether it can do its work. Must not wait: health checks call it.
     fn readiness(&self) -> Readiness;
-    /// What it counted since it started. Must not wait: metrics scrapes call it.
-    fn counts(&self) -> NodeCounts;
+    /// What it and its client door counted since it started. Called on the runtime's threads: waits for a flush at most.
+    fn counts(&self) -> Counts;
     /// Every fragment, by id.
     fn fragments(&self) -> impl Future<Output = Answer<Vec<Fragment>>> + Send;
     /// The newest plan for each connected standby; on a standby the one that its owner sent.

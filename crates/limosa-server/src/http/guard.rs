@@ -14,8 +14,8 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use limosa_node::transport::Caller;
 
-use super::caller::Caller;
 use super::error::HttpError;
 
 /// The names under which a node is addressed, beside `localhost` and IP addresses (which nobody else can point at it).
@@ -78,7 +78,7 @@ fn text(value: &HeaderValue) -> String {
 
 /// Lets only callers through that may change things. A request without a [`Caller`] is nobody's.
 pub(super) async fn trusted(request: Request, next: Next) -> Response {
-    if request.extensions().get::<Caller>().is_some_and(Caller::trusted) {
+    if request.extensions().get::<Caller>().is_some_and(Caller::may_change) {
         next.run(request).await
     } else {
         HttpError::Untrusted.into_response()

@@ -10,8 +10,6 @@ pub(super) const BODY_BYTES_MAX: usize = 16 << 10;
 pub(super) const HEAD_BYTES_MAX: usize = 32 << 10;
 /// Longest time for a request's line and headers, and for a connection without a request.
 pub(super) const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
-/// Longest time to find out who calls (the TLS handshake).
-pub(super) const ADMIT_TIME_MAX: Duration = Duration::from_secs(10);
 /// Longest time for an answer that only reads.
 pub(super) const READ_TIME_MAX: Duration = Duration::from_secs(10);
 /// Longest time for an answer that changes or checks something: a checkpoint or scrub reads and writes a lot.

@@ -1,39 +1,38 @@
 //! Accepts HTTP connections, bounded, until it is told to stop.
 
 use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use limosa_node::PeerError;
+use limosa_node::transport::{Caller, ControlStream, Tls, sniff};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::caller::Caller;
 use super::connection::serve_connection;
-use super::limits::{ADMIT_TIME_MAX, CONNECTIONS_MAX};
+use super::limits::CONNECTIONS_MAX;
 
-/// Finds out who calls, before HTTP is read: looks at the address and, where the stream begins with one, does the TLS handshake.
+/// Finds out who calls, before HTTP is read: looks at the address and, where the stream begins with one, does the TLS handshake. Must end in bounded time.
 pub trait Admit: Send + Sync + 'static {
     /// What HTTP is spoken over.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     /// Who calls, and the stream to speak over.
-    fn admit(&self, stream: TcpStream, from: SocketAddr) -> impl Future<Output = io::Result<(Self::Stream, Caller)>> + Send;
+    fn admit(&self, stream: TcpStream) -> impl Future<Output = Result<(Self::Stream, Caller), PeerError>> + Send;
 }
 
-/// Plain HTTP only: callers are known by their address.
-#[derive(Clone, Copy, Debug)]
-pub struct Plain;
+/// Plain HTTP, or HTTPS for those who show a certificate of the cluster.
+#[derive(Clone)]
+pub struct Sniff(pub Tls);
 
-impl Admit for Plain {
-    type Stream = TcpStream;
+impl Admit for Sniff {
+    type Stream = ControlStream;
 
-    async fn admit(&self, stream: TcpStream, from: SocketAddr) -> io::Result<(TcpStream, Caller)> {
-        Ok((stream, Caller::at(from.ip())))
+    async fn admit(&self, stream: TcpStream) -> Result<(ControlStream, Caller), PeerError> {
+        sniff(stream, &self.0).await
     }
 }
 
@@ -53,8 +52,8 @@ pub async fn listen<A: Admit>(listener: TcpListener, admit: A, router: Router, m
         };
         while connections.try_join_next().is_some() {}
         match accepted {
-            Ok((stream, from)) => {
-                let one = serve_one(stream, from, Arc::clone(&admit), router.clone(), stop.clone());
+            Ok((stream, _)) => {
+                let one = serve_one(stream, Arc::clone(&admit), router.clone(), stop.clone());
                 connections.spawn(async move {
                     one.await;
                     drop(place);
@@ -69,18 +68,16 @@ pub async fn listen<A: Admit>(listener: TcpListener, admit: A, router: Router, m
     while connections.join_next().await.is_some() {}
 }
 
-async fn serve_one<A: Admit>(stream: TcpStream, from: SocketAddr, admit: Arc<A>, router: Router, mut stop: watch::Receiver<bool>) {
-    let admitted = tokio::time::timeout(ADMIT_TIME_MAX, admit.admit(stream, from)).await;
-    let (stream, caller) = match admitted {
-        Ok(Ok(admitted)) => admitted,
-        Ok(Err(error)) => return tracing::debug!(%from, %error, "HTTP connection refused"),
-        Err(_) => return tracing::debug!(%from, "HTTP connection took too long to begin"),
+async fn serve_one<A: Admit>(stream: TcpStream, admit: Arc<A>, router: Router, mut stop: watch::Receiver<bool>) {
+    let (stream, caller) = match admit.admit(stream).await {
+        Ok(admitted) => admitted,
+        Err(error) => return tracing::debug!(code = error.code(), %error, "HTTP connection refused"),
     };
     let stopped = async move {
         // An error means that the sender is gone, which is a stop too.
         let _ = stop.wait_for(|stop| *stop).await;
     };
     if let Err(error) = serve_connection(stream, caller, router, stopped).await {
-        tracing::debug!(%from, %error, "HTTP connection broke");
+        tracing::debug!(%error, "HTTP connection broke");
     }
 }

@@ -1,7 +1,7 @@
 //! The HTTP front door: `/v1` control, health and metrics.
 //!
 //! ```text
-//! socket -> [`listen`]: who calls ([`Caller`]) -> [`connection`]: HTTP/1.1 -> guard: Host, Origin, time -> routes -> [`Control`]
+//! socket -> [`listen`]: who calls ([`Caller`](limosa_node::transport::Caller)) -> [`connection`]: HTTP/1.1 -> guard: Host, Origin, time -> routes -> [`Control`]
 //! ```
 //!
 //! # Invariants
@@ -14,7 +14,6 @@
 
 pub mod api;
 mod body;
-mod caller;
 mod connection;
 mod control;
 mod error;
@@ -23,10 +22,9 @@ mod limits;
 mod listen;
 mod routes;
 
-pub use caller::Caller;
 pub use connection::serve_connection;
 pub use control::{Answer, Control, ControlError, Turn};
 pub use guard::Hosts;
 pub use limits::CHANGE_TIME_MAX;
-pub use listen::{Admit, Plain, listen};
+pub use listen::{Admit, Sniff, listen};
 pub use routes::router;

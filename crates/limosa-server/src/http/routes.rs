@@ -21,24 +21,23 @@ use super::error::HttpError;
 use super::guard::{self, Hosts};
 use super::limits::{BODY_BYTES_MAX, CHANGE_TIME_MAX, PAGE_RECORDS_MAX, READ_TIME_MAX};
 use crate::config::HostPort;
-use crate::metrics::Metrics;
+use crate::metrics;
 
 /// What every handler has.
 struct Node<C> {
     control: Arc<C>,
-    metrics: Arc<Metrics>,
 }
 
 impl<C> Clone for Node<C> {
     fn clone(&self) -> Self {
-        Self { control: Arc::clone(&self.control), metrics: Arc::clone(&self.metrics) }
+        Self { control: Arc::clone(&self.control) }
     }
 }
 
 type Reply<T> = Result<Json<T>, HttpError>;
 
-/// Every route of the HTTP door. Requests need a [`super::Caller`] extension for calls that change something.
-pub fn router<C: Control>(control: Arc<C>, metrics: Arc<Metrics>, hosts: Hosts) -> Router {
+/// Every route of the HTTP door. Requests need a [`Caller`](limosa_node::transport::Caller) extension for calls that change something.
+pub fn router<C: Control>(control: Arc<C>, hosts: Hosts) -> Router {
     let reads = Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz::<C>))
@@ -70,7 +69,7 @@ pub fn router<C: Control>(control: Arc<C>, metrics: Arc<Metrics>, hosts: Hosts) 
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(hosts, guard::addressed))
-        .with_state(Node { control, metrics })
+        .with_state(Node { control })
 }
 
 /// The process runs and answers; nothing more, so that a node that waits for another one is not restarted for it.
@@ -85,9 +84,7 @@ async fn readyz<C: Control>(State(node): State<Node<C>>) -> Response {
 }
 
 async fn scrape<C: Control>(State(node): State<Node<C>>) -> Response {
-    let counts = node.control.counts();
-    let ready = node.control.readiness().ready;
-    let text = node.metrics.text(counts, ready);
+    let text = metrics::text(node.control.counts(), node.control.readiness().ready);
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
 }
 

@@ -11,19 +11,19 @@ use limosa_server::http::api::{
     Scrubbed, Status, Transfer, Verification, Version, hex64,
 };
 use limosa_server::http::{Answer, Control, ControlError, Turn};
-use limosa_server::metrics::NodeCounts;
+use limosa_server::metrics::Counts;
 
 /// The node.
 #[derive(Default)]
-pub struct FakeNode {
+pub(crate) struct FakeNode {
     /// Calls that change something, in order.
-    pub calls: Mutex<Vec<String>>,
+    pub(crate) calls: Mutex<Vec<String>>,
     /// Not ready, when set.
-    pub waiting: AtomicBool,
+    pub(crate) waiting: AtomicBool,
     /// Verifications find a difference, when set.
-    pub diverged: AtomicBool,
+    pub(crate) diverged: AtomicBool,
     /// Changing calls are refused, when set.
-    pub refusing: AtomicBool,
+    pub(crate) refusing: AtomicBool,
 }
 
 impl FakeNode {
@@ -42,7 +42,7 @@ impl FakeNode {
     }
 
     /// Changing calls so far.
-    pub fn called(&self) -> Vec<String> {
+    pub(crate) fn called(&self) -> Vec<String> {
         self.calls.lock().expect("no test panics inside").clone()
     }
 }
@@ -115,8 +115,8 @@ impl Control for FakeNode {
         if self.waiting.load(Ordering::Relaxed) { Readiness::waiting("first copy from the owner is under way") } else { Readiness::ready() }
     }
 
-    fn counts(&self) -> NodeCounts {
-        NodeCounts { horizon: 42, commits: 42, ..NodeCounts::default() }
+    fn counts(&self) -> Counts {
+        Counts { horizon: 42, commits: 42, ..Counts::default() }
     }
 
     async fn fragments(&self) -> Answer<Vec<Fragment>> {
@@ -197,6 +197,6 @@ impl Control for FakeNode {
     }
 
     async fn scrub(&self) -> Answer<Scrubbed> {
-        self.change("scrub", Scrubbed { blocks: 1, entries: 3, seconds: 0.01 })
+        self.change("scrub", Scrubbed { fragments: 2, entries: 3, seconds: 0.01 })
     }
 }

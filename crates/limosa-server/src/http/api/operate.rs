@@ -51,12 +51,12 @@ pub struct Checkpointed {
     pub seconds: f64,
 }
 
-/// Answer to `POST /v1/scrub`: every block was read again and checked against its summary.
+/// Answer to `POST /v1/scrub`: every entry was read again and checked against the digests.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Scrubbed {
-    /// Blocks read.
-    pub blocks: u64,
-    /// Entries read.
+    /// Fragments read.
+    pub fragments: u64,
+    /// Live entries read.
     pub entries: u64,
     /// How long it took.
     pub seconds: f64,

@@ -69,9 +69,9 @@ pub struct Peer {
     pub blocked_because: Option<String>,
     /// Names the session in logs of both ends: random, hexadecimal.
     pub session: Option<String>,
-    /// Commits of the owner that the standby has durably.
+    /// Newest commit of this node that a standby has durably, while it follows the stream of commits.
     pub acknowledged: Option<u64>,
-    /// Commits that it lacks.
+    /// Commits that it lacks; 0 for an owner, whose commits only it can count.
     pub lag_commits: u64,
     /// Bytes of those commits.
     pub lag_bytes: u64,

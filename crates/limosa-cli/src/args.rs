@@ -1,0 +1,262 @@
+//! The command line: commands, flags, help. Every command's help ends with an example.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use limosa_node::pki::NodeName;
+use limosa_server::config::HostPort;
+
+use crate::commands::serve::ServeArgs;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, or the answer is yes
+  1  the answer is no (verify: the nodes differ)
+  2  wrong flags or configuration
+  3  the node can't be reached
+  4  the node or data folder refuses; the message says what to do
+
+Example:
+  limosa serve --data ./a &
+  limosa status";
+
+/// State that moves only where it is missing: run a node, keep a standby, see what they do.
+#[derive(Debug, Parser)]
+#[command(name = "limosa", version, after_help = EXIT_CODES, propagate_version = true)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What the program does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a node
+    #[command(after_help = "\
+Every flag is also a key in --config FILE.toml (stop_timeout = \"25s\") and a variable (LIMOSA_STOP_TIMEOUT=25s).
+A flag wins over a variable, a variable over the file.
+
+SIGTERM or Ctrl-C: flush, stop in order, exit 0. A second one exits at once, as safe as kill -9.
+
+Example:
+  limosa serve --data ./a
+  limosa serve --data ./b --bundle b.pem --standby-of 127.0.0.1:7601 \\
+    --resp 127.0.0.1:7610 --peer 127.0.0.1:7611 --http 127.0.0.1:7612")]
+    Serve(ServeArgs),
+    /// Show what a node is and how its standbys do
+    #[command(after_help = "Example:\n  limosa status\n  limosa status --node 127.0.0.1:7612 --json")]
+    Status(Ask),
+    /// Look at fragments
+    #[command(subcommand, after_help = "Example:\n  limosa fragment show 7")]
+    Fragment(FragmentCommand),
+    /// Show how standbys are brought up to date, why so, and what else it could be
+    #[command(after_help = "Example:\n  limosa plan")]
+    Plan(Ask),
+    /// List the last transfers: method, cost, and why
+    #[command(after_help = "Example:\n  limosa transfers --json")]
+    Transfers(Ask),
+    /// Check that two nodes hold the same; exit code 1 when they do not
+    #[command(after_help = "Example:\n  limosa verify --peer b && echo equal")]
+    Verify(VerifyArgs),
+    /// Make a standby take writes, under a new epoch
+    #[command(after_help = "\
+The old owner does not learn of it by itself: stop it first, then let it follow this node.
+
+Example:
+  limosa promote --node 127.0.0.1:7612")]
+    Promote(Ask),
+    /// Make a node a standby of another
+    #[command(after_help = "\
+What it holds beyond the common history is set aside (`limosa quarantine list`) before it is replaced.
+
+Example:
+  limosa follow 127.0.0.1:7611 --node 127.0.0.1:7602")]
+    Follow(FollowArgs),
+    /// Make certificates
+    #[command(subcommand, after_help = "Example:\n  limosa cert issue --for b --out b.pem")]
+    Cert(CertCommand),
+    /// Look at writes that a diverged node had to set aside
+    #[command(subcommand, after_help = "Example:\n  limosa quarantine list")]
+    Quarantine(QuarantineCommand),
+}
+
+impl Command {
+    /// Whether answers and errors are wanted as JSON.
+    pub(crate) fn wants_json(&self) -> bool {
+        match self {
+            Self::Serve(serve) => serve.json,
+            Self::Status(ask) | Self::Plan(ask) | Self::Transfers(ask) | Self::Promote(ask) => ask.json,
+            Self::Fragment(FragmentCommand::Show(show)) => show.ask.json,
+            Self::Verify(verify) => verify.ask.json,
+            Self::Follow(follow) => follow.ask.json,
+            Self::Cert(CertCommand::Issue(issue)) => issue.json,
+            Self::Quarantine(QuarantineCommand::List(ask)) => ask.json,
+            Self::Quarantine(QuarantineCommand::Show(show)) => show.ask.json,
+        }
+    }
+}
+
+fn host_port(text: &str) -> Result<HostPort, String> {
+    HostPort::parse(text).map_err(|wanted| format!("not {wanted}"))
+}
+
+fn node_name(text: &str) -> Result<NodeName, String> {
+    text.parse().map_err(|error: limosa_node::PkiError| error.to_string())
+}
+
+/// Which node to ask, and how to answer.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Ask {
+    /// HTTP address of the node
+    #[arg(long, value_name = "ADDR", env = "LIMOSA_NODE", default_value = "127.0.0.1:7602", value_parser = host_port)]
+    pub(crate) node: HostPort,
+    /// Speak TLS and show this node's certificate: needed to change things from another machine
+    #[arg(long, value_name = "FILE", env = "LIMOSA_BUNDLE")]
+    pub(crate) bundle: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `limosa fragment`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum FragmentCommand {
+    /// Show one fragment with its history, or all of them
+    #[command(after_help = "Example:\n  limosa fragment show\n  limosa fragment show 7")]
+    Show(FragmentShow),
+}
+
+/// `limosa fragment show`.
+#[derive(Debug, Args)]
+pub(crate) struct FragmentShow {
+    /// Number of the fragment; none: all
+    #[arg(value_name = "ID")]
+    pub(crate) id: Option<u32>,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
+/// `limosa verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Compare with this peer; none: with every connected one
+    #[arg(long, value_name = "NAME", value_parser = node_name)]
+    pub(crate) peer: Option<NodeName>,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
+/// `limosa follow`.
+#[derive(Debug, Args)]
+pub(crate) struct FollowArgs {
+    /// Peer address of the owner
+    #[arg(value_name = "OWNER", value_parser = host_port)]
+    pub(crate) owner: HostPort,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
+/// `limosa cert`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CertCommand {
+    /// Make the file with which another node joins this cluster
+    #[command(after_help = "\
+Run it on the node that founded the cluster (it holds the key), running or not. Who has the file can join as that node: keep it secret.
+
+Example:
+  limosa cert issue --for b --out b.pem --data ./a
+  limosa serve --data ./b --bundle b.pem --standby-of 127.0.0.1:7601")]
+    Issue(CertIssue),
+}
+
+/// `limosa cert issue`.
+#[derive(Debug, Args)]
+pub(crate) struct CertIssue {
+    /// Name of the node that joins
+    #[arg(long = "for", value_name = "NODE", value_parser = node_name)]
+    pub(crate) node: NodeName,
+    /// Where to write; by default NODE.pem
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Data folder of the node that founded the cluster
+    #[arg(long, value_name = "DIR", env = "LIMOSA_DATA", default_value = "./limosa-data")]
+    pub(crate) data: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `limosa quarantine`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QuarantineCommand {
+    /// List the files
+    #[command(after_help = "Example:\n  limosa quarantine list")]
+    List(Ask),
+    /// Print the records of one file, one JSON object a line
+    #[command(after_help = "Example:\n  limosa quarantine show 20261122T130405Z-1.jsonl | jq .key")]
+    Show(QuarantineShow),
+}
+
+/// `limosa quarantine show`.
+#[derive(Debug, Args)]
+pub(crate) struct QuarantineShow {
+    /// Name of the file, as `limosa quarantine list` prints it
+    #[arg(value_name = "FILE", value_parser = file_name)]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
+fn file_name(text: &str) -> Result<String, String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    if !text.is_empty() && text.bytes().all(plain) { Ok(text.to_owned()) } else { Err("not a file name of `limosa quarantine list`".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn leaves(command: &clap::Command, path: &str, out: &mut Vec<(String, String)>) {
+        let path = format!("{path} {}", command.get_name());
+        out.push((path.clone(), command.get_after_help().map(ToString::to_string).unwrap_or_default()));
+        command.get_subcommands().for_each(|sub| leaves(sub, &path, out));
+    }
+
+    #[test]
+    fn the_help_of_every_command_shows_an_example_that_parses() {
+        Cli::command().debug_assert();
+        let mut found = Vec::new();
+        leaves(&Cli::command(), "", &mut found);
+        assert!(found.len() > 12);
+        for (path, help) in found {
+            let examples = help.split_once("Example:\n").unwrap_or_else(|| panic!("{path} has no example")).1.replace("\\\n", "");
+            for line in examples.lines().filter(|line| line.trim_start().starts_with("limosa")) {
+                let words = line.split(['&', '|']).next().expect("a line").split_whitespace();
+                assert!(Cli::try_parse_from(words).is_ok(), "{path}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_flags_are_usage_errors() {
+        for line in [
+            "",
+            "status --nod a:1",
+            "status --node a",
+            "fragment show seven",
+            "follow",
+            "follow owner",
+            "cert issue",
+            "cert issue --for Node",
+            "verify --peer ../b",
+            "quarantine show ../../pki/ca.key",
+            "serve extra",
+        ] {
+            let words = std::iter::once("limosa").chain(line.split_whitespace());
+            let error = Cli::try_parse_from(words).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! `limosa status`: the node, its peers, and head, durable and acknowledged version of each fragment.
+
+use limosa_server::http::api::{DurabilityWord, Fragment, Peer, PeerState, Role, Status};
+use serde::Serialize;
+
+use crate::args::Ask;
+use crate::client::Client;
+use crate::commands::fragment;
+use crate::error::{CliError, Exit};
+use crate::format::{bytes, count, percent, seconds, several};
+use crate::output::{self, Paint, paint};
+
+/// Both answers in one document.
+#[derive(Serialize)]
+struct Whole {
+    #[serde(flatten)]
+    status: Status,
+    each_fragment: Vec<Fragment>,
+}
+
+pub(crate) async fn run(ask: &Ask) -> Result<Exit, CliError> {
+    let client = Client::new(ask)?;
+    let status: Status = client.get("/v1/status").await?;
+    let each_fragment: Vec<Fragment> = client.get("/v1/fragments").await?;
+    if ask.json {
+        output::json(&Whole { status, each_fragment })?;
+    } else {
+        let text = format!("{}\n{}\n{}", node(&status), peers(&status.peers), fragment::table(&each_fragment));
+        output::print(&text)?;
+    }
+    Ok(Exit::Yes)
+}
+
+fn node(status: &Status) -> String {
+    let role = match &status.role {
+        Role::Owner => "owner".to_owned(),
+        Role::Standby { of } => format!("standby of {of}"),
+    };
+    let durability = match status.durability {
+        DurabilityWord::Commit => "flushed before the answer",
+        DurabilityWord::Interval => "flushed once a second",
+    };
+    let totals = &status.fragments;
+    let mut text = format!("{}  {role}, up {}\n", paint(&status.node, Paint::Strong), seconds(status.uptime_s));
+    text += &format!("  cluster  {}, incarnation {}, limosa {}\n", status.cluster, status.incarnation, status.version);
+    text += &format!("  listens  clients {}, peers {}, http {}\n", status.listening.resp, status.listening.peer, status.listening.http);
+    text += &format!("  commits  {} visible, {} durable; writes are {durability}\n", count(status.head), count(status.durable));
+    text += &format!(
+        "  holds    {} with {} ({}) and {}\n",
+        several(totals.count, "fragment", "fragments"),
+        several(totals.entries, "entry", "entries"),
+        bytes(totals.bytes),
+        several(totals.tombstones, "remembered deletion", "remembered deletions"),
+    );
+    if status.quarantined > 0 {
+        let files = several(status.quarantined, "file", "files");
+        text += &paint(&format!("  set aside  {files}: see `limosa quarantine list`\n"), Paint::Bad);
+    }
+    text
+}
+
+fn peers(peers: &[Peer]) -> String {
+    if peers.is_empty() {
+        return "no peers\n".to_owned();
+    }
+    let mut table = output::table(["PEER", "ROLE", "STATE", "ACKNOWLEDGED", "LAG", "IN", "OUT", "ADDRESS"]);
+    for peer in peers {
+        table.add_row([
+            peer.name.clone().unwrap_or_else(|| "?".to_owned()),
+            peer.role.clone(),
+            peer.state.word().to_owned(),
+            peer.acknowledged.map_or_else(|| "-".to_owned(), count),
+            format!("{}, {}", several(peer.lag_commits, "commit", "commits"), bytes(peer.lag_bytes)),
+            bytes(peer.moved_bytes_in),
+            bytes(peer.moved_bytes_out),
+            peer.address.clone(),
+        ]);
+    }
+    output::text(&table) + &peers.iter().filter_map(remark).collect::<String>()
+}
+
+/// What a row has no room for: progress, or what blocks a peer.
+fn remark(peer: &Peer) -> Option<String> {
+    let name = peer.name.as_deref().unwrap_or(&peer.address);
+    if peer.state == PeerState::Blocked {
+        let why = peer.blocked_because.as_deref().unwrap_or("the node does not say why");
+        return Some(paint(&format!("{name}: blocked because {why}\n"), Paint::Bad));
+    }
+    let progress = peer.progress.as_ref()?;
+    let left = progress.eta_s.map_or_else(String::new, |eta| format!(", {} left", seconds(eta)));
+    Some(format!(
+        "{name}: {}, {} of {} ({} %) by {}, {}/s{left}\n",
+        progress.phase,
+        bytes(progress.bytes_done),
+        bytes(progress.bytes_total),
+        percent(progress.bytes_done, progress.bytes_total),
+        progress.method,
+        bytes(progress.rate_bytes_per_s.max(0.0) as u64),
+    ))
+}

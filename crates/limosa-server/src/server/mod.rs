@@ -1,0 +1,23 @@
+//! Puts a node together from its configuration, and takes it apart again.
+//!
+//! ```text
+//! ValidConfig -> Prepared: sockets bound, certificates loaded -> Store -> Node: role taken up -> peers, HTTP, RESP served
+//! ```
+//! What an operator can have got wrong is found before anything is served. Stopping goes the other way: clients first, so that whatever was
+//! acknowledged is written; the store last.
+
+mod control;
+mod doors;
+mod error;
+mod prepare;
+mod quarantine;
+mod refusal;
+mod resp_node;
+mod running;
+mod verify;
+mod views;
+
+pub use doors::HttpDoor;
+pub use error::ServerError;
+pub use prepare::{Bound, Listeners, Prepared};
+pub use running::{Server, Started};

@@ -1,0 +1,188 @@
+//! Turns what the driver knows into the bodies of `/v1`.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use limosa_node::driver::{self, Node, PeerRole, PeerStatus, TransferRecord};
+
+use crate::http::api::{Alternative, Direction, Method, Outcome, Peer, PeerState, Plan, PlanItem, Progress, Transfer, hex64};
+use crate::metrics::{Counts, PeerLag};
+
+/// A peer; `head` is this node's newest commit.
+pub(super) fn peer(status: &PeerStatus, head: u64, transfers: &[Transfer]) -> Peer {
+    let (moved_bytes_in, moved_bytes_out, handshake_bytes) = status.socket_bytes();
+    let is_standby = status.role == PeerRole::Standby;
+    let last = |transfer: &&Transfer| {
+        Some(&transfer.peer) == status.name.as_ref() && (transfer.direction == Direction::Sent) == is_standby
+    };
+    Peer {
+        name: status.name.clone(),
+        address: status.address.clone(),
+        role: if is_standby { "standby" } else { "owner" }.to_owned(),
+        state: state(status),
+        blocked_because: status.blocked.clone(),
+        session: (status.session != 0).then(|| hex64(status.session)),
+        acknowledged: (is_standby && status.live).then_some(status.acknowledged),
+        lag_commits: if is_standby { head.saturating_sub(status.acknowledged) } else { 0 },
+        lag_bytes: lag_bytes(status),
+        progress: progress(status),
+        moved_bytes_in,
+        moved_bytes_out,
+        handshake_bytes,
+        last_transfer: transfers.iter().find(last).cloned(),
+    }
+}
+
+/// What a transfer still has to bring. The stream of commits counts no bytes that are still to come: its lag is in commits.
+fn lag_bytes(status: &PeerStatus) -> u64 {
+    if status.live || status.role == PeerRole::Owner { 0 } else { status.bytes.1.saturating_sub(status.bytes.0) }
+}
+
+fn state(status: &PeerStatus) -> PeerState {
+    if status.blocked.is_some() {
+        return PeerState::Blocked;
+    }
+    if !status.connected {
+        return PeerState::Connecting;
+    }
+    if status.live {
+        return PeerState::Live;
+    }
+    match status.phase {
+        "sending" | "receiving" | "refused, waiting for Offer" => PeerState::Transferring,
+        "sealing" | "installing" => PeerState::Sealing,
+        _ => PeerState::Comparing,
+    }
+}
+
+fn progress(status: &PeerStatus) -> Option<Progress> {
+    let (done, total) = status.bytes;
+    if !status.connected || status.live || total == 0 {
+        return None;
+    }
+    let bytes_done = done.min(total);
+    let seconds = status.since.elapsed().as_secs_f64();
+    let rate_bytes_per_s = if seconds > 0.0 { bytes_done as f64 / seconds } else { 0.0 };
+    let eta_s = (rate_bytes_per_s > 0.0).then(|| (total - bytes_done) as f64 / rate_bytes_per_s);
+    let phase = status.phase.to_owned();
+    Some(Progress { method: dearest(status), phase, bytes_done, bytes_total: total, rate_bytes_per_s, eta_s })
+}
+
+fn dearest(status: &PeerStatus) -> Method {
+    status.plan.iter().map(|item| method(item.method)).max().unwrap_or(Method::Nothing)
+}
+
+fn method(method: driver::Method) -> Method {
+    match method {
+        driver::Method::Nothing => Method::Nothing,
+        driver::Method::Tail => Method::Tail,
+        driver::Method::Delta => Method::Delta,
+        driver::Method::Reconcile => Method::Reconcile,
+        driver::Method::Copy => Method::Copy,
+    }
+}
+
+/// Why the other methods were not chosen: the planner takes the first that is safe, and the tail only where it is cheaper.
+fn alternatives(chosen: Method) -> Vec<Alternative> {
+    let why_not = |other: Method| match other {
+        Method::Nothing => "the ends differ",
+        Method::Tail if chosen > Method::Tail => "the exact commits are gone from ring and journal, or are more bytes than the delta",
+        Method::Delta if chosen > Method::Delta => "no common version is known, or deletions behind it were collected",
+        Method::Reconcile if chosen == Method::Copy => "the target has nothing to compare with",
+        Method::Copy => "the target has state in common: nothing is copied that it has",
+        _ => "dearer than the chosen method",
+    };
+    let others = Method::ALL.into_iter().filter(|other| *other != chosen);
+    others.map(|method| Alternative { method, bytes: None, why_not: why_not(method).to_owned() }).collect()
+}
+
+/// The newest plan of a session; none before a peer has introduced itself.
+pub(super) fn plan(status: &PeerStatus) -> Option<Plan> {
+    let items = status.plan.iter().map(|item| PlanItem {
+        fragment: item.fragment.0,
+        method: method(item.method),
+        entries: item.entries,
+        bytes: item.bytes,
+        reason: item.reason.clone(),
+        alternatives: alternatives(method(item.method)),
+    });
+    Some(Plan { peer: status.name.clone()?, session: (status.session != 0).then(|| hex64(status.session)), items: items.collect() })
+}
+
+/// A transfer that ended.
+pub(super) fn transfer(record: &TransferRecord) -> Transfer {
+    Transfer {
+        peer: record.peer.clone(),
+        session: hex64(record.session),
+        direction: if record.peer_role == PeerRole::Standby { Direction::Sent } else { Direction::Received },
+        method: method(record.method),
+        why: record.why.clone(),
+        outcome: match &record.failure {
+            None => Outcome::Installed,
+            Some((code, detail)) => Outcome::Cut { code: (*code).to_owned(), detail: detail.clone() },
+        },
+        entries: record.entries,
+        planned_bytes: record.planned_bytes,
+        moved_bytes: record.moved_bytes,
+        handshake_bytes: record.handshake_bytes,
+        sent_again_bytes: 0,
+        full_copy_bytes: record.full_copy_bytes,
+        seconds: record.seconds,
+        ended_ms: millis(record.ended),
+    }
+}
+
+/// What node, store and sessions counted. The client door's figures are not among them.
+pub(super) fn counts(node: &Node) -> Counts {
+    let stats = node.store().stats();
+    let mut counts = Counts {
+        commits: stats.horizon.0,
+        horizon: stats.horizon.0,
+        durable: stats.flushed.0.min(stats.horizon.0),
+        journal_written_bytes: stats.journal_bytes,
+        journal_flushes: stats.flushes,
+        checkpoints: stats.checkpoints,
+        entries: stats.live,
+        live_bytes: stats.live_bytes,
+        tombstones: stats.tombstones,
+        refusals: node.registry().stale_frames(),
+        drifts: u64::from(node.store().drift().is_some()),
+        certificate_expiry_s: node.tls().valid_until().duration_since(SystemTime::now()).map_or(0, |left| left.as_secs()),
+        ..Counts::default()
+    };
+    for record in node.registry().transfers() {
+        count_transfer(&mut counts, &record);
+    }
+    for peer in node.registry().peers() {
+        count_peer(&mut counts, &peer);
+    }
+    counts
+}
+
+fn count_transfer(counts: &mut Counts, record: &TransferRecord) {
+    if record.failure.is_some() {
+        counts.transfers_cut += 1;
+        return;
+    }
+    let method = method(record.method);
+    counts.transfers[method] += 1;
+    counts.transfer_bytes[method] += record.moved_bytes;
+    counts.transfer_entries[method] += record.entries;
+}
+
+fn count_peer(counts: &mut Counts, peer: &PeerStatus) {
+    let (received, sent, handshakes) = peer.socket_bytes();
+    counts.peer_bytes[0] += sent;
+    counts.peer_bytes[1] += received;
+    counts.handshake_bytes += handshakes;
+    counts.peers_connected += u64::from(peer.connected);
+    if peer.role == PeerRole::Standby {
+        let commits = counts.horizon.saturating_sub(peer.acknowledged);
+        counts.peers.push(PeerLag { peer: peer.name.clone().unwrap_or_default(), commits, bytes: lag_bytes(peer) });
+    }
+}
+
+/// Milliseconds since 1970.
+pub(super) fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

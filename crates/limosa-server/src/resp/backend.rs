@@ -1,0 +1,140 @@
+//! The store as the front door's keyspace.
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+use limosa_core::key::{self, slot_start};
+use limosa_core::{Expiry, KeyRange};
+use limosa_store::{Cut, Store, StoreError, Txn};
+
+use super::error::KeyspaceError;
+use super::keyspace::{Backend, BackendFacts, Keyspace, Published, ScannedKey, Stat, Value, Visit};
+
+impl From<StoreError> for KeyspaceError {
+    fn from(error: StoreError) -> Self {
+        Self { code: error.code(), message: error.to_string(), retry: error.retry() }
+    }
+}
+
+impl Keyspace for Txn<'_> {
+    fn get(&mut self, key: &[u8], now_ms: u64) -> Result<Option<Value<'_>>, KeyspaceError> {
+        let value = Txn::get(self, key, now_ms)?;
+        Ok(value.map(|value| Value { bytes: value.value, expiry: value.expiry }))
+    }
+
+    fn stat(&mut self, key: &[u8], now_ms: u64) -> Result<Option<Stat>, KeyspaceError> {
+        let facts = self.facts(key, now_ms)?;
+        Ok(facts.map(|facts| Stat { bytes: facts.bytes, expiry: facts.expiry }))
+    }
+
+    fn set(&mut self, key: &[u8], value: &[u8], expiry: Expiry) -> Result<(), KeyspaceError> {
+        Ok(Txn::set(self, key, value, expiry)?)
+    }
+
+    fn set_expiry(&mut self, key: &[u8], expiry: Expiry, now_ms: u64) -> Result<bool, KeyspaceError> {
+        Ok(Txn::set_expiry(self, key, expiry, now_ms)?)
+    }
+
+    fn delete(&mut self, key: &[u8], now_ms: u64) -> Result<bool, KeyspaceError> {
+        Ok(Txn::delete(self, key, now_ms)?)
+    }
+
+    fn clear(&mut self) -> Result<(), KeyspaceError> {
+        self.remove_range(&KeyRange::ALL)?;
+        Ok(())
+    }
+
+    fn commit(&mut self) {
+        Txn::commit(self);
+    }
+
+    fn abort(&mut self) {
+        Txn::abort(self);
+    }
+
+    fn seen(&self) -> u64 {
+        Txn::seen(self).0
+    }
+}
+
+impl Published for Cut {
+    fn key_count(&self) -> u64 {
+        self.top_level()
+    }
+
+    fn each_key(&self, first_slot: u16, visit: &mut Visit<'_>) -> Result<(), KeyspaceError> {
+        let range = KeyRange::new(Bytes::copy_from_slice(&slot_start(first_slot)), None);
+        let _ = self.scan(&range, |entry| {
+            let Some(live) = entry.live.filter(|live| live.kind.is_top_level()) else { return ControlFlow::Continue(()) };
+            match (user_key(entry.key), key::slot(entry.key)) {
+                (Some(key), Some(slot)) => visit(ScannedKey { key: &key, slot, expiry: live.expiry }),
+                _ => ControlFlow::Continue(()), // no key of a hashed space: nothing that a client could name
+            }
+        })?;
+        Ok(())
+    }
+
+    fn random_key(&self, random: u64) -> Result<Option<(Vec<u8>, Expiry)>, KeyspaceError> {
+        let Some(k) = random.checked_rem(self.top_level()) else { return Ok(None) };
+        let Some(stored) = self.kth_live(k)? else { return Ok(None) };
+        let mut expiry = Expiry::NEVER;
+        for view in self.fragments().iter().filter(|view| view.tree().range().contains(&stored)) {
+            expiry = view.get(&stored)?.and_then(|entry| entry.live).map_or(expiry, |live| live.expiry);
+        }
+        Ok(user_key(&stored).map(|key| (key.into_owned(), expiry)))
+    }
+}
+
+/// The user's key in a stored one; a copy only where bytes were escaped.
+fn user_key(stored: &[u8]) -> Option<Cow<'_, [u8]>> {
+    match stored.get(2..)?.strip_suffix(&[0, 0]) {
+        Some(plain) if !plain.contains(&0) => Some(Cow::Borrowed(plain)),
+        _ => key::parse(stored).map(|(key, _)| Cow::Owned(key)),
+    }
+}
+
+impl Backend for Store {
+    type Head<'a> = Txn<'a>;
+    type Cut = Cut;
+
+    fn begin(&self) -> Txn<'_> {
+        Store::begin(self)
+    }
+
+    fn horizon(&self) -> u64 {
+        Store::horizon(self).0
+    }
+
+    fn flush(&self) -> Result<u64, KeyspaceError> {
+        Ok(Store::flush(self)?.0)
+    }
+
+    fn cut(&self) -> Cut {
+        Store::cut(self)
+    }
+
+    fn facts(&self) -> BackendFacts {
+        let stats = self.stats();
+        BackendFacts {
+            live_bytes: stats.live_bytes,
+            journal_bytes: stats.journal_bytes,
+            checkpoints: stats.checkpoints,
+            flushes: stats.flushes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::user_key;
+    use limosa_core::key;
+
+    #[test]
+    fn a_user_key_comes_out_of_its_stored_form() {
+        for key in [&b"plain"[..], b"", b"a\0b", b"\0", b"ends with \0", b"\0\xFF"] {
+            assert_eq!(user_key(&key::stored(key)).as_deref(), Some(key));
+        }
+        assert_eq!(user_key(b"x"), None);
+    }
+}

@@ -1,0 +1,15 @@
+//! The commands: one table, and their functions by topic.
+
+mod client;
+mod config;
+mod connection;
+mod counters;
+mod deadline;
+mod expiry;
+mod info;
+mod introspect;
+mod keys;
+mod ranges;
+mod scan;
+mod strings;
+pub(crate) mod table;

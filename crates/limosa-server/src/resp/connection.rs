@@ -1,0 +1,339 @@
+//! One connection: read, execute what has arrived whole, wait for the horizon, write. One read and one write for each turn.
+//!
+//! A connection reads nothing while it owes replies, so a client that does not read its replies holds at most one batch of them; when
+//! it takes none for [`STALL_MAX`], it is closed.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::batch::Batch;
+use super::call::{Run, View};
+use super::dispatch::{self, Request};
+use super::error::{CommandError, KeyspaceError};
+use super::gate::{Failed, Gate};
+use super::keyspace::{Backend, Keyspace};
+use super::reply::Reply;
+use super::session::Session;
+use super::shared::{Shared, Stats};
+
+/// A buffer starts with so many bytes and goes back to them after a large request or reply.
+const BUFFER_BYTES: usize = 16 << 10;
+/// A buffer above this is given back when it is empty.
+const BUFFER_KEPT_BYTES: usize = 256 << 10;
+/// The store's lock is held for at most so many commands, and bytes of them, at a time.
+const LOCK_COMMANDS_MAX: usize = 256;
+const LOCK_BYTES_MAX: usize = 1 << 20;
+/// Replies are written once there are so many bytes of them, though the batch may have more.
+const OUT_BYTES_MAX: usize = 1 << 20;
+/// A client that takes no byte of its replies for so long is closed.
+pub(super) const STALL_MAX: Duration = Duration::from_secs(60);
+
+/// Why a connection ended, other than that the client left.
+#[derive(Debug, Error)]
+pub(super) enum Ended {
+    #[error("the client does not read its replies")]
+    Stalled,
+    #[error("the client was idle for longer than the timeout")]
+    Idle,
+    #[error("a flush failed: {0}")]
+    NotDurable(KeyspaceError),
+    #[error(transparent)]
+    Socket(#[from] io::Error),
+}
+
+impl Ended {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Stalled => "resp.client_stalled",
+            Self::Idle => "resp.client_idle",
+            Self::NotDurable(_) => "resp.not_durable",
+            Self::Socket(_) => "resp.socket",
+        }
+    }
+}
+
+impl From<Failed> for Ended {
+    fn from(failed: Failed) -> Self {
+        Self::NotDurable(failed.0)
+    }
+}
+
+/// Why execution stopped before the batch's end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Pause {
+    /// The batch is through.
+    End,
+    /// The lock was held, or replies were gathered, for long enough.
+    Breath,
+    /// The next command runs on a snapshot.
+    Cut,
+    /// The next command waits for standbys.
+    Replicas,
+}
+
+pub(super) struct Connection<B> {
+    stream: TcpStream,
+    backend: Arc<B>,
+    gate: Arc<Gate>,
+    shared: Arc<Shared>,
+    session: Session,
+    buffer: Vec<u8>,
+    batch: Batch,
+    out: Vec<u8>,
+    /// Next request of the batch.
+    next: usize,
+    /// Newest position that a reply in `out` has seen.
+    seen: u64,
+    now_ms: u64,
+}
+
+impl<B: Backend> Connection<B> {
+    pub(super) fn new(stream: TcpStream, backend: Arc<B>, gate: Arc<Gate>, session: Session) -> Self {
+        let shared = session.shared.clone();
+        let (buffer, out) = (Vec::with_capacity(BUFFER_BYTES), Vec::with_capacity(BUFFER_BYTES));
+        Self { stream, backend, gate, shared, session, buffer, batch: Batch::default(), out, next: 0, seen: 0, now_ms: 0 }
+    }
+
+    /// Serves the client until it leaves, breaks the protocol or is closed.
+    pub(super) async fn run(mut self) {
+        if let Err(ended) = self.turns().await {
+            let (client, peer) = (self.session.facts.id, self.session.facts.peer());
+            if let Ended::NotDurable(error) = &ended {
+                self.tell(error).await;
+            }
+            match ended {
+                Ended::Socket(_) => tracing::debug!(code = ended.code(), client, %peer, %ended, "connection ended"),
+                _ => tracing::warn!(code = ended.code(), client, %peer, %ended, "connection closed"),
+            }
+        }
+    }
+
+    /// Instead of the replies that can't be sent: one error, and the end. What became of their commands is not known.
+    async fn tell(&mut self, error: &KeyspaceError) {
+        self.out.clear();
+        dispatch::refuse(&self.session, &CommandError::NotWritten(error.clone()), &mut self.out);
+        drop(timeout(STALL_MAX, self.stream.write_all(&self.out)).await);
+    }
+
+    async fn turns(&mut self) -> Result<(), Ended> {
+        loop {
+            let is_full = self.batch.len() > 0; // a full batch may have left whole requests behind
+            if (self.buffer.is_empty() || !is_full) && !self.read().await? {
+                return Ok(());
+            }
+            let consumed = self.batch.fill(&self.buffer);
+            self.execute().await?;
+            if self.session.is_closing || self.shared.registry.is_stopping() {
+                return Ok(());
+            }
+            self.forget(consumed);
+        }
+    }
+
+    /// Waits for bytes; false when there will be none.
+    async fn read(&mut self) -> Result<bool, Ended> {
+        self.session.facts.set_idle(true);
+        if self.shared.registry.is_stopping() {
+            return Ok(false);
+        }
+        if self.buffer.capacity() - self.buffer.len() < BUFFER_BYTES / 2 {
+            self.buffer.reserve(BUFFER_BYTES);
+        }
+        let read = self.stream.read_buf(&mut self.buffer);
+        let count = match self.shared.settings.timeout_s.load(Ordering::Relaxed) {
+            0 => read.await?,
+            seconds => timeout(Duration::from_secs(seconds), read).await.map_err(|_| Ended::Idle)??,
+        };
+        self.session.facts.set_idle(false);
+        Stats::add(&self.shared.stats.read_bytes, count as u64);
+        Ok(count > 0)
+    }
+
+    /// Runs the batch; its replies are written when this returns.
+    async fn execute(&mut self) -> Result<(), Ended> {
+        self.next = 0;
+        self.now_ms = self.shared.now_ms();
+        loop {
+            let pause = self.run_batch();
+            match pause {
+                Pause::End => break,
+                Pause::Breath if self.out.len() < OUT_BYTES_MAX => {}
+                Pause::Breath => self.write().await?,
+                Pause::Cut => {
+                    self.gate.reach(self.seen).await?;
+                    self.run_on_cut();
+                }
+                Pause::Replicas => self.wait_for_replicas().await?,
+            }
+        }
+        if let (Some(error), false) = (self.batch.error(), self.session.is_closing) {
+            Reply::new(&mut self.out, self.session.protocol).error(&format!("ERR Protocol error: {error}"));
+            tracing::info!(code = error.code(), peer = %self.session.facts.peer(), %error, "a client broke the protocol");
+            self.session.is_closing = true;
+        }
+        self.write().await
+    }
+
+    /// Executes until something other than the connection and the head is needed.
+    fn run_batch(&mut self) -> Pause {
+        let Self { session, batch, buffer, out, next, now_ms, seen, backend, .. } = self;
+        let mut head: Option<(B::Head<'_>, bool)> = None;
+        let (first, mut bytes, mut pause) = (*next, 0, Pause::End);
+        while *next < batch.len() && !session.is_closing {
+            let index = *next;
+            if index - first >= LOCK_COMMANDS_MAX || bytes >= LOCK_BYTES_MAX || out.len() >= OUT_BYTES_MAX {
+                pause = Pause::Breath;
+                break;
+            }
+            match batch.command(index) {
+                Err(error) => refuse(session, batch, buffer, index, error, out),
+                Ok(command) => {
+                    if index + 1 == batch.len() {
+                        session.facts.touch(command);
+                    }
+                    match command.run {
+                        Run::Published(_) => pause = Pause::Cut,
+                        Run::Replicas => pause = Pause::Replicas,
+                        Run::Session(_) | Run::Container => batch
+                            .with_args(index, buffer, |args| dispatch::alone(session, &Request { command, args, now_ms: *now_ms }, out)),
+                        Run::Keys(_) => {
+                            let (keys, is_owner) = head.get_or_insert_with(|| {
+                                let keys = backend.begin();
+                                (keys, session.shared.node.is_owner())
+                            });
+                            batch.with_args(index, buffer, |args| {
+                                dispatch::on_head(session, &Request { command, args, now_ms: *now_ms }, keys, *is_owner, out);
+                            });
+                        }
+                    }
+                    if pause != Pause::End {
+                        break;
+                    }
+                }
+            }
+            bytes += batch.bytes(index);
+            *next += 1;
+        }
+        if let Some((keys, _)) = &head {
+            *seen = keys.seen().max(*seen);
+        }
+        Stats::add(&session.shared.stats.commands, (*next - first) as u64);
+        pause
+    }
+
+    /// Executes the next command on a snapshot that has everything this connection was told.
+    fn run_on_cut(&mut self) {
+        let Self { session, batch, buffer, out, next, now_ms, backend, .. } = self;
+        let (cut, random) = (backend.cut(), random());
+        let view = View { keys: &cut, facts: &|| backend.facts(), random };
+        if let Ok(command) = batch.command(*next) {
+            session.facts.touch(command);
+            batch.with_args(*next, buffer, |args| dispatch::on_cut(session, &Request { command, args, now_ms: *now_ms }, &view, out));
+        }
+        *next += 1;
+        Stats::add(&session.shared.stats.commands, 1);
+    }
+
+    /// WAIT: until enough standbys have this connection's last write on disk, or its time is over.
+    async fn wait_for_replicas(&mut self) -> Result<(), Ended> {
+        let wanted = self.batch.with_args(self.next, &self.buffer, parse_wait);
+        self.next += 1;
+        Stats::add(&self.shared.stats.commands, 1);
+        let node = self.shared.node.clone();
+        let wanted = if node.is_owner() { wanted } else { Err(CommandError::text("ERR WAIT cannot be used with replica instances.")) };
+        let (wanted, limit) = match wanted {
+            Ok(wanted) => wanted,
+            Err(error) => {
+                dispatch::refuse(&self.session, &error, &mut self.out);
+                return Ok(());
+            }
+        };
+        self.write().await?; // the replies before it are due, whatever the standbys do
+        let position = self.session.last_write;
+        let mut progress = node.replica_progress();
+        let enough = async {
+            while node.durable_elsewhere(position) < wanted {
+                if progress.changed().await.is_err() {
+                    std::future::pending::<()>().await; // no more standbys will come: the time limit decides
+                }
+            }
+        };
+        match limit {
+            None => enough.await,
+            Some(limit) => drop(timeout(limit, enough).await),
+        }
+        Reply::new(&mut self.out, self.session.protocol).count(node.durable_elsewhere(position) as u64);
+        Ok(())
+    }
+
+    /// Sends the replies so far, once the horizon covers them.
+    async fn write(&mut self) -> Result<(), Ended> {
+        if !self.gate.is_open(self.seen) {
+            self.gate.reach(self.seen).await?;
+        }
+        let mut rest = &self.out[..];
+        while !rest.is_empty() {
+            let count = timeout(STALL_MAX, self.stream.write(rest)).await.map_err(|_| Ended::Stalled)??;
+            if count == 0 {
+                return Err(Ended::Socket(io::ErrorKind::WriteZero.into()));
+            }
+            rest = &rest[count..];
+        }
+        Stats::add(&self.shared.stats.written_bytes, self.out.len() as u64);
+        self.out.clear();
+        if self.out.capacity() > BUFFER_KEPT_BYTES + OUT_BYTES_MAX {
+            self.out.shrink_to(BUFFER_BYTES);
+        }
+        Ok(())
+    }
+
+    /// Drops the first `consumed` bytes of the buffer.
+    fn forget(&mut self, consumed: usize) {
+        if consumed == self.buffer.len() {
+            self.buffer.clear();
+        } else {
+            self.buffer.drain(..consumed);
+        }
+        if self.buffer.is_empty() && self.buffer.capacity() > BUFFER_KEPT_BYTES {
+            self.buffer.shrink_to(BUFFER_BYTES);
+        }
+    }
+}
+
+impl<B> Drop for Connection<B> {
+    fn drop(&mut self) {
+        self.shared.registry.close(self.session.facts.id); // also when the task is aborted
+    }
+}
+
+/// Replies with the error, and ends a connection that speaks HTTP to us: a page in somebody's browser may have been made to send commands.
+fn refuse(session: &mut Session, batch: &Batch, buffer: &[u8], index: usize, error: &CommandError, out: &mut Vec<u8>) {
+    let is_http = batch.with_args(index, buffer, |args| args[0].eq_ignore_ascii_case(b"post") || args[0].eq_ignore_ascii_case(b"host:"));
+    if is_http {
+        tracing::warn!(code = "resp.http", peer = %session.facts.peer(), "an HTTP request on the RESP port: connection closed");
+        session.is_closing = true;
+        return;
+    }
+    dispatch::refuse(session, error, out);
+}
+
+/// Number of standbys, and how long to wait for them; `None` for ever.
+fn parse_wait(args: &[&[u8]]) -> Result<(usize, Option<Duration>), CommandError> {
+    let wanted = super::number::parse_i64(args[1]).ok_or(CommandError::NotInteger)?;
+    let millis = super::number::parse_i64(args[2]).ok_or(CommandError::ArgumentNotInteger("timeout"))?;
+    let millis = u64::try_from(millis).map_err(|_| CommandError::text("ERR timeout is negative"))?;
+    Ok((usize::try_from(wanted).unwrap_or(0), (millis > 0).then(|| Duration::from_millis(millis))))
+}
+
+/// Enough for RANDOMKEY: the seeds that the standard library draws for its maps.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::hash::RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,110 @@
+//! What commands need from the state below them, so that they run against the store and, in tests, against a map in memory.
+//!
+//! A [`Keyspace`] is the head: it reads and writes under the store's lock. A [`Published`] is a snapshot that needs no lock. A
+//! [`Backend`] hands out both and makes writes durable. Positions count commits; a reply may leave once [`Backend::horizon`]
+//! has reached the position that its command saw.
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
+use limosa_core::Expiry;
+
+use super::error::KeyspaceError;
+
+/// A live string.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Value<'a> {
+    /// The bytes; borrowed unless they had to be put together.
+    pub bytes: Cow<'a, [u8]>,
+    /// When it ends.
+    pub expiry: Expiry,
+}
+
+/// What is known of a live string without its bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stat {
+    /// Length of the value, bytes.
+    pub bytes: u64,
+    /// When it ends.
+    pub expiry: Expiry,
+}
+
+/// Strings by user key, at the head. Keys whose deadline has passed at `now_ms` read as absent.
+pub trait Keyspace {
+    /// The value of `key`.
+    fn get(&mut self, key: &[u8], now_ms: u64) -> Result<Option<Value<'_>>, KeyspaceError>;
+    /// Length and deadline of `key`.
+    fn stat(&mut self, key: &[u8], now_ms: u64) -> Result<Option<Stat>, KeyspaceError>;
+    /// Writes value and deadline.
+    fn set(&mut self, key: &[u8], value: &[u8], expiry: Expiry) -> Result<(), KeyspaceError>;
+    /// Changes the deadline of `key`; whether the key is there.
+    fn set_expiry(&mut self, key: &[u8], expiry: Expiry, now_ms: u64) -> Result<bool, KeyspaceError>;
+    /// Deletes `key`; whether it was there.
+    fn delete(&mut self, key: &[u8], now_ms: u64) -> Result<bool, KeyspaceError>;
+    /// Deletes every key.
+    fn clear(&mut self) -> Result<(), KeyspaceError>;
+    /// Closes the batch: what was written since the last call becomes visible together.
+    fn commit(&mut self);
+    /// Takes back what was written since the last commit.
+    fn abort(&mut self);
+    /// The newest position whose effect was read or written so far.
+    fn seen(&self) -> u64;
+}
+
+/// A key as scans see it.
+#[derive(Clone, Copy, Debug)]
+pub struct ScannedKey<'a> {
+    /// The user's key.
+    pub key: &'a [u8],
+    /// Its slot.
+    pub slot: u16,
+    /// When it ends.
+    pub expiry: Expiry,
+}
+
+/// Called for each key of a scan.
+pub type Visit<'v> = dyn FnMut(ScannedKey<'_>) -> ControlFlow<()> + 'v;
+
+/// A snapshot of all published keys.
+pub trait Published {
+    /// Number of keys, those with a deadline in the past included as long as nobody removed them.
+    fn key_count(&self) -> u64;
+    /// Visits the live keys of `first_slot` and of those behind it, slot by slot, in a stable order within a slot.
+    fn each_key(&self, first_slot: u16, visit: &mut Visit<'_>) -> Result<(), KeyspaceError>;
+    /// A key chosen by `random`, uniform over 64 bits, if there is any; it may have ended.
+    fn random_key(&self, random: u64) -> Result<Option<(Vec<u8>, Expiry)>, KeyspaceError>;
+}
+
+/// Figures for INFO.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct BackendFacts {
+    /// Keys and values that live, bytes.
+    pub live_bytes: u64,
+    /// Bytes that the journal has taken since it was made.
+    pub journal_bytes: u64,
+    /// Checkpoints made since the start.
+    pub checkpoints: u64,
+    /// Group commits since the start.
+    pub flushes: u64,
+}
+
+/// The state below the front door.
+pub trait Backend: Send + Sync + 'static {
+    /// The head under the lock: never held over an await.
+    type Head<'a>: Keyspace
+    where
+        Self: 'a;
+    /// A snapshot.
+    type Cut: Published + Send;
+
+    /// Takes the lock.
+    fn begin(&self) -> Self::Head<'_>;
+    /// The published position.
+    fn horizon(&self) -> u64;
+    /// Makes pending commits durable and publishes them; returns the new horizon. After an error the state below refuses writes.
+    fn flush(&self) -> Result<u64, KeyspaceError>;
+    /// A snapshot of what is published.
+    fn cut(&self) -> Self::Cut;
+    /// Figures for INFO. May wait for a flush that runs.
+    fn facts(&self) -> BackendFacts;
+}

@@ -1,0 +1,95 @@
+//! What all connections of one front door share: the node, the settings, the counters, the list of clients.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use limosa_core::limits::CLIENTS_MAX;
+
+use super::node::Node;
+use super::registry::Registry;
+
+/// Settings that CONFIG SET changes while the node runs.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// Most connections; at most [`CLIENTS_MAX`].
+    pub(crate) clients_max: AtomicUsize,
+    /// An idle connection is closed after so many seconds; 0 never.
+    pub(crate) timeout_s: AtomicU64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { clients_max: AtomicUsize::new(CLIENTS_MAX), timeout_s: AtomicU64::new(0) }
+    }
+}
+
+/// Counters since the start, or since CONFIG RESETSTAT.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    /// Connections accepted.
+    pub(crate) connections: AtomicU64,
+    /// Connections refused because there were too many.
+    pub(crate) rejected: AtomicU64,
+    /// Commands executed, refused ones included.
+    pub(crate) commands: AtomicU64,
+    /// Replies that were errors.
+    pub(crate) errors: AtomicU64,
+    /// Bytes read from clients.
+    pub(crate) read_bytes: AtomicU64,
+    /// Bytes written to clients.
+    pub(crate) written_bytes: AtomicU64,
+    /// Keys that reads found.
+    pub(crate) hits: AtomicU64,
+    /// Keys that reads did not find.
+    pub(crate) misses: AtomicU64,
+    /// Group commits that the front door drove.
+    pub(crate) flushes: AtomicU64,
+}
+
+impl Stats {
+    /// Adds to a counter. Only one thread writes, so a plain load and store do.
+    pub(crate) fn add(counter: &AtomicU64, count: u64) {
+        counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+    }
+
+    /// CONFIG RESETSTAT.
+    pub(crate) fn reset(&self) {
+        let all = [&self.connections, &self.rejected, &self.commands, &self.errors, &self.read_bytes, &self.written_bytes];
+        all.into_iter().chain([&self.hits, &self.misses, &self.flushes]).for_each(|counter| counter.store(0, Ordering::Relaxed));
+    }
+}
+
+/// What all connections share.
+pub(crate) struct Shared {
+    /// The node around the front door.
+    pub(crate) node: Arc<dyn Node>,
+    /// Changed by CONFIG SET.
+    pub(crate) settings: Settings,
+    /// Counted by connections.
+    pub(crate) stats: Stats,
+    /// Open connections.
+    pub(crate) registry: Registry,
+    /// When the front door opened.
+    pub(crate) started: Instant,
+    /// 40 hexadecimal digits that name this run of the node.
+    pub(crate) run_id: String,
+}
+
+impl Shared {
+    /// `run_id` names this run of the node: INFO shows it and clients notice a restart by it.
+    pub(crate) fn new(node: Arc<dyn Node>, run_id: String) -> Self {
+        let (settings, stats, registry) = (Settings::default(), Stats::default(), Registry::default());
+        Self { node, settings, stats, registry, started: Instant::now(), run_id }
+    }
+
+    /// Milliseconds since the Unix epoch, by the machine's clock: what deadlines are compared with.
+    pub(crate) fn now_ms(&self) -> u64 {
+        u64::try_from(self.now_us() / 1000).expect("the clock is before the year 292 million")
+    }
+
+    /// Microseconds since the Unix epoch.
+    pub(crate) fn now_us(&self) -> u128 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros())
+    }
+}

@@ -194,6 +194,7 @@ fn open_file(disk: &dyn Disk, guard: &Guard, options: CheckpointOptions) -> Resu
 
 /// Puts redb's header on the disk as it is seen. When the last flush of a commit failed, the system may show a header that names the
 /// new state and believe it to be on the disk; the journal would be released on the strength of it.
+/// (redb writes its header when it opens a file, as it happens; nothing says that it must.)
 fn settle(file: &dyn DiskFile) -> io::Result<()> {
     let mut header = [0; HEADER_BYTES];
     let read = file.read_at(0, &mut header)?;

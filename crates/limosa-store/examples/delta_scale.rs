@@ -109,7 +109,10 @@ fn next(state: &mut u64) -> u64 {
 }
 
 /// What the thread's CPU clock says (Linux: nanoseconds in `schedstat`).
+///
+/// The kernel brings that figure up to date when it schedules: without the yield it is as old as the last tick, milliseconds ago.
 fn thread_cpu_seconds() -> f64 {
+    std::thread::yield_now();
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux keeps it");
     text.split(' ').next().and_then(|nanos| nanos.parse::<f64>().ok()).expect("its first field is a number") / 1e9
 }

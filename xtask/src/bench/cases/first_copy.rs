@@ -46,7 +46,7 @@ struct TlsCopy {
 fn tls_copy(bench: &Bench, bytes: u64) -> Result<f64, String> {
     let folder = Scratch::new(&bench.folder)?;
     let mut command = Command::new(bench.metadata.example("tls_copy"));
-    command.arg(bytes.to_string()).arg(folder.path().join("copy"));
+    command.args(["--bytes", &bytes.to_string(), "--out"]).arg(folder.path().join("copy"));
     let text = output_of(command)?;
     let copy: TlsCopy = serde_json::from_str(&text).map_err(|error| format!("tls_copy: {error} in {text}"))?;
     Ok(copy.bytes as f64 / copy.seconds)

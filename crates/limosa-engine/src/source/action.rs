@@ -101,8 +101,8 @@ pub struct EntryId {
 pub enum TailRead {
     /// Commits, ready to send.
     Batch(Live),
-    /// Nothing behind the place yet.
-    CaughtUp,
+    /// Nothing behind the place yet: everything up to this position was handed out.
+    CaughtUp(u64),
     /// The commits behind the place are in neither ring nor journal any more.
     Lost,
 }

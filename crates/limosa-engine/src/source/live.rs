@@ -3,7 +3,7 @@
 use limosa_core::limits::LIVE_BATCH_BYTES;
 use limosa_wire::{Ack, Message};
 
-use super::{Job, Phase, Source, TailRead};
+use super::{Action, Job, Phase, Source, TailRead};
 use crate::credit::{Credit, live_cost};
 use crate::error::SessionError;
 
@@ -30,11 +30,23 @@ pub(super) struct Live {
     published: bool,
     sealed: Option<u64>,
     upto: u64,
+    acknowledged: u64,
+    /// Behind `upto` and up to here lies nothing that a standby needs.
+    covered: u64,
 }
 
 impl Live {
     pub(super) fn new(window: u64) -> Self {
-        Self { credit: Credit::new(window), window, place: Place::Opening, published: false, sealed: None, upto: 0 }
+        Self {
+            credit: Credit::new(window),
+            window,
+            place: Place::Opening,
+            published: false,
+            sealed: None,
+            upto: 0,
+            acknowledged: 0,
+            covered: 0,
+        }
     }
 
     pub(super) fn restart(&mut self) {
@@ -63,7 +75,13 @@ impl Live {
     /// False when the target acknowledges what was never sent.
     #[must_use]
     pub(super) fn acknowledge(&mut self, ack: Ack) -> bool {
+        self.acknowledged = ack.live;
         ack.live <= self.upto.max(self.sealed.unwrap_or(0)) && self.credit.give_back(ack.live_bytes)
+    }
+
+    /// What the target has durably, in the source's order.
+    fn durable(&self) -> u64 {
+        if self.acknowledged >= self.upto { self.acknowledged.max(self.covered) } else { self.acknowledged }
     }
 }
 
@@ -80,11 +98,21 @@ impl Source {
         Ok(())
     }
 
+    pub(super) fn tell_acknowledged(&mut self) {
+        let position = self.live.durable();
+        if position > 0 {
+            self.actions.push_back(Action::Acknowledged(position));
+        }
+    }
+
     pub(super) fn on_tail(&mut self, read: TailRead) {
         assert_eq!(self.phase, Phase::Live, "the tail is read in the live phase only");
         match read {
-            TailRead::CaughtUp if self.live.published => self.live.place = Place::Ready,
-            TailRead::CaughtUp => self.live.place = Place::CaughtUp,
+            TailRead::CaughtUp(position) => {
+                self.live.place = if self.live.published { Place::Ready } else { Place::CaughtUp };
+                self.live.covered = position;
+                self.tell_acknowledged();
+            }
             // The target is where the last message left it: it offers no more than what changed since, and streams again behind that.
             TailRead::Lost => self.live.place = Place::Lost,
             TailRead::Batch(live) => {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use limosa_core::{FragmentFacts, FragmentId};
-use limosa_wire::{Hello, Message, Offer, OfferedFragment, Refusal, Refuse};
+use limosa_wire::{Hello, Message, Offer, OfferedFragment, Refusal, Refuse, common_features, negotiate};
 
-use super::{Cut, Job, Phase, Progress, Source};
+use super::{Action, Cut, Job, Phase, Progress, Source};
 use crate::error::SessionError;
 use crate::shared::shared_digest;
 
@@ -22,7 +22,10 @@ impl Source {
         if hello.space_keys != self.config.space_keys {
             return Err(identity("its space keys are others: was its bundle issued by this cluster?"));
         }
-        self.wire_version = common_version(self.config.wire_versions, hello.wire_versions)?;
+        let (ours, theirs) = (self.config.wire_versions, hello.wire_versions);
+        self.wire_version = negotiate(ours, theirs).map_err(|_| SessionError::WireVersion { ours, theirs })?;
+        self.features =
+            common_features(self.config.features, hello.features).map_err(|_| identity("it lacks a feature that is needed: upgrade it"))?;
         let window = self.config.credit_window.min(hello.credit_window.max(1));
         self.sending = super::Sending::new(window);
         self.live = super::live::Live::new(window);
@@ -70,6 +73,7 @@ impl Source {
 
     fn offer(&mut self) {
         let cut = self.cut.as_ref().expect("the cut was just taken");
+        let position = cut.position;
         let facts: Vec<FragmentFacts> = cut.facts.values().cloned().collect();
         let shared = self.hello.as_ref().map(|hello| hello.shared);
         let equal = self.offers == 0 && shared == Some(shared_digest(&facts));
@@ -79,10 +83,11 @@ impl Source {
         self.progress = Progress { offers: self.offers, ..Progress::default() };
         let fragments = if equal { Vec::new() } else { facts.iter().map(offered).collect() };
         let session = self.salt();
-        let features = self.config.features & self.hello.as_ref().map_or(0, |hello| hello.features);
+        let features = self.features;
         self.send(Message::Offer(Offer { wire_version: self.wire_version, features, session, equal, fragments }));
         if equal {
             let since = facts.iter().map(|facts| (facts.id, facts.head)).collect();
+            self.actions.push_back(Action::Acknowledged(position)); // it has all of this cut, durably
             self.pieces.clear();
             self.release_cut();
             self.phase = Phase::Live;
@@ -125,9 +130,4 @@ fn offered(facts: &FragmentFacts) -> OfferedFragment {
         floor: facts.floor,
         epochs: facts.epochs.clone(),
     }
-}
-
-fn common_version(ours: (u32, u32), theirs: (u32, u32)) -> Result<u32, SessionError> {
-    let highest = ours.1.min(theirs.1);
-    if highest >= ours.0.max(theirs.0) { Ok(highest) } else { Err(SessionError::WireVersion { ours, theirs }) }
 }

@@ -186,7 +186,7 @@ impl Source {
             return Err(SessionError::Malformed { message: "Ack", why: "more bytes than were sent, or fewer than before" });
         }
         if self.phase == Phase::Live {
-            self.actions.push_back(Action::Acknowledged(ack.live));
+            self.tell_acknowledged();
         }
         Ok(())
     }

@@ -78,6 +78,9 @@ impl Target {
         if message.number != expected {
             return Err(malformed("a number out of turn"));
         }
+        if !message.drops.is_empty() {
+            return Err(malformed("drops by id, which this version does not know"));
+        }
         if self.comparing.is_some() {
             return Err(malformed("a comparison still under way"));
         }

@@ -311,7 +311,7 @@ impl Node {
             }
         }
         if records.is_empty() {
-            return TailRead::CaughtUp;
+            return TailRead::CaughtUp(self.now.position);
         }
         places.extend(checks.values().map(|(id, version, _)| (*id, *version)));
         self.tail = Some(places);

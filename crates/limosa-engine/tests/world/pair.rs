@@ -63,7 +63,7 @@ impl Pair {
             session: self.random.next(),
             credit_window: window,
             wire_versions: versions,
-            features: 0,
+            features: limosa_wire::features::ALL,
         });
         let target = Target::new(target::Config {
             cluster: CLUSTER,
@@ -71,7 +71,7 @@ impl Pair {
             incarnation: 1,
             space_keys: 1,
             wire_versions: versions,
-            features: 0,
+            features: limosa_wire::features::ALL,
             credit_window: window,
         });
         self.consistent = false;

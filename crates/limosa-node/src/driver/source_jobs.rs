@@ -79,10 +79,11 @@ impl SourceJobs {
     }
 
     fn read_tail(&mut self, max_bytes: usize) -> Result<TailRead, StoreError> {
+        let horizon = self.store.horizon().0; // before the read: all of it has been handed out when the tail has caught up
         let tail = self.tail.as_mut().expect("the machine opens a tail before it reads from it");
         let batch = match tail.next(max_bytes)? {
             limosa_store::TailRead::Batch(batch) => batch,
-            limosa_store::TailRead::CaughtUp => return Ok(TailRead::CaughtUp),
+            limosa_store::TailRead::CaughtUp => return Ok(TailRead::CaughtUp(horizon)),
             limosa_store::TailRead::Lost => return Ok(TailRead::Lost),
         };
         if let Some(log) = &mut self.log {

@@ -4,9 +4,9 @@
 
 use limosa_core::{Digest, EntryRef};
 
-use super::Block;
 use super::edit::slot;
 use super::entry::{Framing, LARGE, inline_value, large_value};
+use super::{Block, tag};
 
 impl Block {
     /// Appends `entry`, whose key is above all others.
@@ -19,6 +19,7 @@ impl Block {
             self.bytes.extend_from_slice(piece);
         }
         self.slots.push(slot(entry, content, offset));
+        self.tags.push(tag(entry.key));
     }
 
     /// Appends entries `i..j` of `other`, whose keys are above all others.
@@ -26,6 +27,7 @@ impl Block {
         if i == j {
             return;
         }
+        self.tags.extend_from_slice(&other.tags[i..j]);
         let (start, end) = (other.slots[i].offset as usize, other.end(j - 1));
         let moved = self.bytes.len().wrapping_sub(start);
         self.bytes.extend_from_slice(&other.bytes[start..end]);
@@ -66,8 +68,14 @@ impl Block {
     pub(crate) fn finish(&mut self) -> Self {
         let mut large = std::mem::take(&mut self.large);
         large.shrink_to_fit();
-        let block = Self { slots: self.slots.as_slice().to_vec(), bytes: self.bytes.as_slice().to_vec(), large };
+        let block = Self {
+            slots: self.slots.as_slice().to_vec(),
+            tags: self.tags.as_slice().to_vec(),
+            bytes: self.bytes.as_slice().to_vec(),
+            large,
+        };
         self.slots.clear();
+        self.tags.clear();
         self.bytes.clear();
         block
     }

@@ -5,7 +5,12 @@ use std::sync::Arc;
 use limosa_core::{Digest, EntryRef};
 
 use super::entry::{Framing, encoded_len, inline_value, large_value};
-use super::{Block, Slot};
+use super::{Block, Slot, tag};
+
+/// Slots by which a block grows. Buffers of few different sizes let the allocator use again what grown blocks leave behind.
+const GROW_SLOTS: usize = 4;
+/// Bytes to whose multiples a block's bytes grow.
+const GROW_BYTES: usize = 256;
 
 impl Block {
     /// Puts `entry` in front of entry `i`, where its key belongs.
@@ -15,8 +20,12 @@ impl Block {
         let large = large_value(entry).map(|value| self.hold_large(value));
         self.open_gap(offset, 0, len);
         self.fill(offset, entry, large);
-        grow_slots(&mut self.slots);
+        if self.slots.len() == self.slots.capacity() {
+            self.slots.reserve_exact(GROW_SLOTS);
+            self.tags.reserve_exact(GROW_SLOTS);
+        }
         self.slots.insert(i, slot(entry, content, offset));
+        self.tags.insert(i, tag(entry.key));
         self.shift_offsets(i + 1, 0, len);
     }
 
@@ -45,7 +54,7 @@ impl Block {
         if new != old {
             self.bytes.copy_within(offset + old..len, offset + new);
             self.bytes.truncate(len + new - old);
-            if self.bytes.capacity() - self.bytes.len() > 64 + self.bytes.len() / 8 {
+            if self.bytes.capacity() - self.bytes.len() > GROW_BYTES + self.bytes.len() / 8 {
                 self.bytes.shrink_to_fit(); // values that became shorter, or moved out of line, give their room back
             }
         }
@@ -93,16 +102,10 @@ fn to_u32(value: usize) -> u32 {
     u32::try_from(value).expect("a block is far below 4 GiB: its boundaries are drawn by a secret hash")
 }
 
-/// Room for one more slot.
-fn grow_slots(slots: &mut Vec<Slot>) {
-    if slots.len() == slots.capacity() {
-        slots.reserve_exact(1 + slots.len() / 16);
-    }
-}
-
 /// Room for `more` bytes.
 fn grow_bytes(bytes: &mut Vec<u8>, more: usize) {
     if bytes.capacity() - bytes.len() < more {
-        bytes.reserve_exact(more + (bytes.len() + more) / 32);
+        let len = bytes.len() + more;
+        bytes.reserve_exact(len.next_multiple_of(GROW_BYTES) - bytes.len());
     }
 }

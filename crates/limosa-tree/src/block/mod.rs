@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! slots   one each entry, 32 bytes: content digest (16) | seq (8) | epoch (4) | offset into bytes (4)
+//! tags    one each entry, 1 byte: a hash of the key. A key that is there is found by one pass over a cache line or two; bisecting
+//!         misses the cache twice a step
 //! bytes   the entries in key order without gaps:
 //!         flags (1) | key length (varint) | key | kind (1, if flagged) | expiry (varint, if flagged) | inline: value length (varint) | value
 //!                                                                                                    | else: index into large (4)
 //! large   values of more than 256 bytes, shared between copies of the block
 //! ```
-//! An overwrite moves the bytes behind it: there is no garbage, and buffers grow by a few percent instead of doubling, because memory
+//! An overwrite moves the bytes behind it: there is no garbage, and buffers grow by a few entries instead of doubling, because memory
 //! beside key and value is what bounds how much state a node holds. A block has 64 entries on average, so little is moved.
 
 mod build;
@@ -47,6 +49,7 @@ impl Slot {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Block {
     slots: Vec<Slot>,
+    tags: Vec<u8>,
     bytes: Vec<u8>,
     large: Vec<Option<Arc<[u8]>>>,
 }
@@ -57,12 +60,26 @@ impl Block {
         self.slots.len()
     }
 
-    /// Where `key` lies, or where it would.
-    pub(crate) fn search(&self, key: &[u8]) -> Result<usize, usize> {
-        self.search_from(0, key)
+    /// Where `key` lies, if it is there.
+    pub(crate) fn find(&self, key: &[u8]) -> Option<usize> {
+        let tag = tag(key);
+        let mut from = 0;
+        while let Some(next) = self.tags[from..].iter().position(|held| *held == tag) {
+            let i = from + next;
+            if self.key(i) == key {
+                return Some(i);
+            }
+            from = i + 1;
+        }
+        None
     }
 
-    /// [`Block::search`] among the entries from `start` on.
+    /// Where `key` lies, or where it would.
+    pub(crate) fn search(&self, key: &[u8]) -> Result<usize, usize> {
+        self.find(key).map_or_else(|| self.search_from(0, key), Ok)
+    }
+
+    /// [`Block::search`] among the entries from `start` on, by bisection.
     pub(crate) fn search_from(&self, start: usize, key: &[u8]) -> Result<usize, usize> {
         let found = self.slots[start..].binary_search_by(|slot| self.key_at_offset(slot.offset as usize).cmp(key));
         found.map(|i| start + i).map_err(|i| start + i)
@@ -70,7 +87,7 @@ impl Block {
 
     /// The first entry at or behind `key`.
     pub(crate) fn lower_bound(&self, key: &[u8]) -> usize {
-        self.search(key).unwrap_or_else(|i| i)
+        self.search_from(0, key).unwrap_or_else(|i| i)
     }
 
     /// Key of entry `i`.
@@ -138,6 +155,16 @@ impl Block {
     pub(crate) fn min_expiry(&self) -> limosa_core::Expiry {
         (0..self.len()).fold(limosa_core::Expiry::NEVER, |min, i| self.head(i).expiry().map_or(min, |expiry| earlier(min, expiry)))
     }
+}
+
+/// Eight bits of a key. Not secret: at worst every key of a block is looked at, and which keys share a block is secret.
+fn tag(key: &[u8]) -> u8 {
+    const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+    let (words, rest) = key.as_chunks::<8>();
+    let mix = |hash: u64, word: u64| (hash.rotate_left(23) ^ word).wrapping_mul(MIX);
+    let hash = words.iter().fold(key.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+    let last = rest.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
+    mix(mix(hash, last), 0).to_be_bytes()[0]
 }
 
 /// Counts `entry` into `sum`, its state digest and whether it is the first one aside.

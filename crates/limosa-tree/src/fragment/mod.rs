@@ -177,7 +177,7 @@ impl Fragment {
     pub fn get(&self, key: &[u8]) -> Result<Option<EntryRef<'_>>, TreeError> {
         let Some(leaf) = self.tree.find(key) else { return Ok(None) };
         let block = leaf.block(&self.source)?;
-        Ok(block.search(key).ok().map(|i| block.entry(i)))
+        Ok(block.find(key).map(|i| block.entry(i)))
     }
 
     /// Sums over the whole fragment.

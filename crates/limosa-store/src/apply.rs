@@ -177,7 +177,9 @@ impl State {
         let incoming = self.incoming.take().expect("whoever writes or replays an install record has verified roots at hand");
         assert_eq!(incoming.len(), self.fragments.len(), "an install brings a root for each fragment");
         let mut baseline = std::mem::replace(&mut self.fragments, incoming);
-        baseline.iter_mut().for_each(|fragment| fragment.set_loader(self.unpinned.clone()));
+        for fragment in &mut baseline {
+            fragment.set_loader(self.unpinned.clone());
+        }
         self.baseline = Some(baseline);
         for (checkpointed, forked) in self.checkpointed.iter_mut().zip(&self.fork_generations) {
             *checkpointed = (*checkpointed).min(*forked); // what the fork changed is dirty, whatever was checkpointed meanwhile

@@ -156,10 +156,10 @@ impl Inner {
 
     /// A failure of the disk that is not just "full" poisons the store: what the disk holds is not known any more.
     pub(crate) fn or_poison<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        if let Err(error) = &result {
-            if !matches!(error, StoreError::DiskFull { .. }) {
-                self.state().poison(error.to_string());
-            }
+        if let Err(error) = &result
+            && !matches!(error, StoreError::DiskFull { .. })
+        {
+            self.state().poison(error.to_string());
         }
         result
     }

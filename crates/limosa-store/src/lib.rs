@@ -20,6 +20,7 @@
 //! - What a session sends, and when: the engine. Sockets and timers: the node.
 #![warn(clippy::pedantic)]
 #![allow(clippy::module_name_repetitions, clippy::must_use_candidate, clippy::missing_panics_doc)]
+#![allow(clippy::similar_names, reason = "state, stage and stats are this crate's words")]
 
 pub mod checkpoint;
 pub mod disk;

@@ -27,7 +27,8 @@ impl Store {
         disk.create_dir(&dir).map_err(|error| failed("create", error))?;
         let taken = disk.list(&dir).map_err(|error| failed("list", error))?;
         let stamp = utc((self.inner.options.clock)());
-        let name = (1..).map(|n| format!("{stamp}-{n}.jsonl")).find(|name| !taken.contains(name)).expect("numbers do not end");
+        let mut names = (1..=taken.len() + 1).map(|n| format!("{stamp}-{n}.jsonl"));
+        let name = names.find(|name| !taken.contains(name)).expect("one more name than files");
         let path = dir.join(name);
         let file = disk.open(&path, Open::CreateNew).map_err(|error| StoreError::io("create", &path, error))?;
         write_lines(&*file, promised, entries).map_err(|error| StoreError::io("write", &path, error))?;

@@ -69,6 +69,11 @@ impl Overlay {
         self.open.deletes.set(range, position);
     }
 
+    /// Whether any pending range delete exists.
+    pub(crate) fn has_deletes(&self) -> bool {
+        !self.open.deletes.is_empty() || !self.in_flight.deletes.is_empty()
+    }
+
     /// Every key of `range` that has an entry of its own in the overlay.
     pub(crate) fn keys(&self, range: &KeyRange) -> BTreeSet<Arc<[u8]>> {
         self.in_flight.keys(range).chain(self.open.keys(range)).cloned().collect()

@@ -136,8 +136,12 @@ pub(crate) mod tests {
             Rewrite::Fresh { labels } => (labels.into_iter().zip(new).map(|(l, p)| (l, p.to_vec())).collect(), new.len()),
             Rewrite::Edit { puts, removes } => {
                 let mut after = stored.clone();
-                removes.iter().for_each(|label| assert!(after.remove(label).is_some(), "only what is there is removed"));
-                puts.iter().for_each(|&(label, piece)| drop(after.insert(label, new[piece].to_vec())));
+                for label in &removes {
+                    assert!(after.remove(label).is_some(), "only what is there is removed");
+                }
+                for &(label, piece) in &puts {
+                    after.insert(label, new[piece].to_vec());
+                }
                 (after, puts.len() + removes.len())
             }
         }

@@ -127,7 +127,9 @@ pub(crate) fn encode_frame(frame: &Frame, drops: &[u64]) -> Vec<u8> {
     }
     put_columns(&mut out, &frame.entries);
     varint::put(&mut out, drops.len() as u64);
-    drops.iter().for_each(|id| out.extend_from_slice(&id.to_le_bytes()));
+    for id in drops {
+        out.extend_from_slice(&id.to_le_bytes());
+    }
     out
 }
 

@@ -170,7 +170,7 @@ impl Tail {
 
     fn read(&mut self, max_bytes: usize) -> Result<TailRead, StoreError> {
         if self.carried.is_empty() {
-            if let Some(read) = self.from_ring(max_bytes)? {
+            if let Some(read) = self.read_ring(max_bytes)? {
                 self.reader = None;
                 return Ok(read);
             }
@@ -178,11 +178,11 @@ impl Tail {
                 return Ok(read);
             }
         }
-        Ok(self.from_carried(max_bytes))
+        Ok(self.hand_out(max_bytes))
     }
 
     /// `None` when the ring does not reach back to where this tail stands.
-    fn from_ring(&mut self, max_bytes: usize) -> Result<Option<TailRead>, StoreError> {
+    fn read_ring(&mut self, max_bytes: usize) -> Result<Option<TailRead>, StoreError> {
         let state = self.store.inner.state();
         state.check_poisoned()?;
         if self.upto >= state.horizon {
@@ -265,7 +265,7 @@ impl Tail {
         Ok(())
     }
 
-    fn from_carried(&mut self, max_bytes: usize) -> TailRead {
+    fn hand_out(&mut self, max_bytes: usize) -> TailRead {
         let mut batch = Builder::new(self.upto);
         while let Some(next) = self.carried.pop_front() {
             match next {

@@ -24,7 +24,7 @@ struct Mark {
 /// Marks in ascending order; the first is the oldest place where a tail can start.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Marks {
-    marks: Vec<Mark>,
+    all: Vec<Mark>,
     bytes: u64,
     spacing_bytes: u64,
 }
@@ -38,12 +38,12 @@ fn spacing(tail_bytes: u64, fragments: usize) -> u64 {
 impl Marks {
     pub(crate) fn new(position: Position, heads: Vec<Version>, tail_bytes: u64) -> Self {
         let spacing_bytes = spacing(tail_bytes, heads.len());
-        Self { marks: vec![Mark { position, bytes: 0, heads }], bytes: 0, spacing_bytes }
+        Self { all: vec![Mark { position, bytes: 0, heads }], bytes: 0, spacing_bytes }
     }
 
     /// Forgets all: what lies before `position` is another history.
     pub(crate) fn reset(&mut self, position: Position, heads: Vec<Version>) {
-        self.marks = vec![Mark { position, bytes: self.bytes, heads }];
+        self.all = vec![Mark { position, bytes: self.bytes, heads }];
     }
 
     /// Bytes of all records so far.
@@ -54,43 +54,43 @@ impl Marks {
     /// Takes note of records up to `position`.
     pub(crate) fn advance(&mut self, position: Position, bytes: u64, fragments: &[Fragment]) {
         self.bytes += bytes;
-        if self.marks.last().is_none_or(|last| self.bytes - last.bytes >= self.spacing_bytes) {
+        if self.all.last().is_none_or(|last| self.bytes - last.bytes >= self.spacing_bytes) {
             let heads = fragments.iter().map(Fragment::head).collect();
-            self.marks.push(Mark { position, bytes: self.bytes, heads });
+            self.all.push(Mark { position, bytes: self.bytes, heads });
         }
     }
 
     /// The newest mark at which no fragment had passed `since`.
     pub(crate) fn find(&self, since: &[(usize, Version)]) -> Option<Position> {
         let passed = |mark: &Mark| since.iter().any(|&(index, version)| mark.heads[index] > version);
-        let reached = self.marks.partition_point(|mark| !passed(mark)); // heads only grow
-        reached.checked_sub(1).map(|i| self.marks[i].position)
+        let reached = self.all.partition_point(|mark| !passed(mark)); // heads only grow
+        reached.checked_sub(1).map(|i| self.all[i].position)
     }
 
     /// Bytes of records behind `position`, at most a mark's distance too many.
     pub(crate) fn bytes_behind(&self, position: Position) -> u64 {
-        let place = self.marks.partition_point(|mark| mark.position <= position);
-        self.bytes - place.checked_sub(1).map_or(0, |i| self.marks[i].bytes)
+        let place = self.all.partition_point(|mark| mark.position <= position);
+        self.bytes - place.checked_sub(1).map_or(0, |i| self.all[i].bytes)
     }
 
     /// The position behind which at least `bytes` of records lie.
     pub(crate) fn position_before(&self, bytes: u64) -> Position {
-        let place = self.marks.partition_point(|mark| mark.bytes + bytes <= self.bytes);
-        place.checked_sub(1).map_or(Position::ZERO, |i| self.marks[i].position)
+        let place = self.all.partition_point(|mark| mark.bytes + bytes <= self.bytes);
+        place.checked_sub(1).map_or(Position::ZERO, |i| self.all[i].position)
     }
 
     /// Forgets marks below the journal's first record.
     pub(crate) fn release(&mut self, first: Position) {
-        let gone = self.marks.iter().take_while(|mark| mark.position.next() < first).count();
-        self.marks.drain(..gone.min(self.marks.len() - 1));
+        let gone = self.all.iter().take_while(|mark| mark.position.next() < first).count();
+        self.all.drain(..gone.min(self.all.len() - 1));
     }
 
     /// For the checkpoint.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         varint::put(&mut out, self.bytes);
-        varint::put(&mut out, self.marks.len() as u64);
-        for mark in &self.marks {
+        varint::put(&mut out, self.all.len() as u64);
+        for mark in &self.all {
             varint::put(&mut out, mark.position.0);
             varint::put(&mut out, mark.bytes);
             mark.heads.iter().for_each(|&head| put_version(&mut out, head));
@@ -110,11 +110,11 @@ impl Marks {
                 heads: (0..fragments).map(|_| read_version(reader)).collect::<Result<_, DecodeError>>()?,
             })
         };
-        let marks: Vec<Mark> = (0..count).map(|_| mark(&mut reader)).collect::<Result<_, DecodeError>>()?;
-        if marks.is_empty() {
+        let all: Vec<Mark> = (0..count).map(|_| mark(&mut reader)).collect::<Result<_, DecodeError>>()?;
+        if all.is_empty() {
             return Err(DecodeError::Invalid { field: "marks", why: "there are none" });
         }
-        Ok(Self { marks, bytes: total, spacing_bytes: spacing(tail_bytes, fragments) })
+        Ok(Self { all, bytes: total, spacing_bytes: spacing(tail_bytes, fragments) })
     }
 }
 
@@ -127,7 +127,7 @@ mod tests {
         let v = |seq| Version::new(1, seq);
         let mut marks = Marks::new(Position(0), vec![v(0), v(0)], 100);
         for i in 1..=3u64 {
-            marks.marks.push(Mark { position: Position(i * 10), bytes: i * 100, heads: vec![v(i * 5), v(i * 4)] });
+            marks.all.push(Mark { position: Position(i * 10), bytes: i * 100, heads: vec![v(i * 5), v(i * 4)] });
         }
         marks.bytes = 350;
         assert_eq!(marks.find(&[(0, v(10)), (1, v(9))]), Some(Position(20)));

@@ -89,7 +89,9 @@ impl Ring {
             return None;
         }
         let mut known = vec![None; self.base.len()];
-        since.iter().for_each(|&(index, version)| known[index] = Some(version));
+        for &(index, version) in since {
+            known[index] = Some(version);
+        }
         let newer = |check: &Check| {
             let index = routes.of_id(check.fragment).expect("it was published here");
             known[index].is_some_and(|version| check.version > version)

@@ -4,10 +4,11 @@
 //! [`Txn::seen`] names the newest such position, and an answer waits until the horizon has reached it.
 
 mod batch;
+mod scan;
 mod strings;
 
 use std::ops::ControlFlow;
-use std::sync::{Arc, MutexGuard};
+use std::sync::MutexGuard;
 
 use limosa_core::limits::{ENTRY_VALUE_BYTES_MAX, STORED_KEY_BYTES_MAX};
 use limosa_core::{KeyRange, LiveRef};
@@ -107,39 +108,7 @@ impl Txn<'_> {
     /// The store is poisoned, or a block can't be had.
     pub fn scan(&mut self, range: &KeyRange, mut f: impl FnMut(&[u8], LiveRef<'_>) -> ControlFlow<()>) -> Result<(), StoreError> {
         self.state.check_poisoned()?;
-        let state = &*self.state;
-        self.seen = self.seen.max(state.overlay.newest_delete(range).unwrap_or_default());
-        let mut seen = self.seen;
-        let pending = state.overlay.keys(range);
-        let mut pending = pending.iter().peekable();
-        let mut flow = ControlFlow::Continue(());
-        let mut show_pending = |key: &Arc<[u8]>, f: &mut dyn FnMut(&[u8], LiveRef<'_>) -> ControlFlow<()>| {
-            let (position, live) = state.pending(key).expect("it has an entry in the overlay");
-            seen = seen.max(position);
-            live.map_or(ControlFlow::Continue(()), |live| f(key, live))
-        };
-        for index in state.routes.touched(range) {
-            let scanned = state.fragments[index].scan(range, |entry| {
-                while let Some(key) = pending.next_if(|key| &key[..] < entry.key) {
-                    show_pending(key, &mut f)?;
-                }
-                if let Some(key) = pending.next_if(|key| &key[..] == entry.key) {
-                    return show_pending(key, &mut f);
-                }
-                // no entry of its own above it: only a range delete can hide it
-                let hidden = state.pending(entry.key).is_some();
-                entry.live.filter(|_| !hidden).map_or(ControlFlow::Continue(()), |live| f(entry.key, live))
-            });
-            flow = scanned?;
-            if flow.is_break() {
-                break;
-            }
-        }
-        if flow.is_continue() {
-            let _ = pending.try_for_each(|key| show_pending(key, &mut f));
-        }
-        self.seen = seen;
-        Ok(())
+        self.state.scan(range, &mut self.seen, &mut f)
     }
 
     /// Closes the batch: everything written since the last commit becomes one, atomic. `None` when nothing was.

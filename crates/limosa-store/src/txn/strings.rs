@@ -9,7 +9,9 @@ use limosa_core::{DecodeError, Expiry, Kind, LiveRef};
 
 use super::{Txn, limit};
 use crate::error::StoreError;
+use crate::journal::Position;
 use crate::parts::{OldPart, PartedHead, Rewrite, cut, part_key, parts_range, rewrite};
+use crate::state::State;
 
 /// A string and its deadline.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,21 +39,16 @@ impl Txn<'_> {
     pub fn get(&mut self, user_key: &[u8], now_ms: u64) -> Result<Option<StringValue<'_>>, StoreError> {
         self.state.check_poisoned()?;
         let stored = key::stored(user_key);
-        let parted = {
-            let (position, live) = self.state.find(&stored)?;
-            self.seen = self.seen.max(position);
-            let Some(live) = live.filter(|live| !live.expiry.is_past(now_ms)) else { return Ok(None) };
-            (live.kind == Kind::PARTED).then_some(live.expiry)
+        let state = &*self.state;
+        let (position, live) = state.find(&stored)?;
+        self.seen = self.seen.max(position);
+        let Some(live) = live.filter(|live| !live.expiry.is_past(now_ms)) else { return Ok(None) };
+        let value = if live.kind == Kind::PARTED {
+            Cow::Owned(state.joined(&stored, PartedHead::decode(live.value)?, &mut self.seen)?.0)
+        } else {
+            Cow::Borrowed(whole(&live)?.value)
         };
-        if let Some(expiry) = parted {
-            let (bytes, _) = self.parts(&stored)?;
-            return Ok(Some(StringValue { value: Cow::Owned(bytes), expiry }));
-        }
-        // The second look-up is for the borrow checker: returning the first one's borrow would end the branch above.
-        let (_, live) = self.state.find(&stored)?;
-        let live = live.expect("the lock is held: it was there just now");
-        whole(&live)?;
-        Ok(Some(StringValue { value: Cow::Borrowed(live.value), expiry: live.expiry }))
+        Ok(Some(StringValue { value, expiry: live.expiry }))
     }
 
     /// Length and deadline of the string at `user_key`, without reading parts; as [`Txn::get`] otherwise.
@@ -126,7 +123,8 @@ impl Txn<'_> {
     fn set_parted(&mut self, stored: &[u8], value: &[u8], expiry: Expiry) -> Result<(), StoreError> {
         let pieces = cut(value);
         let old_head = self.parted_head(stored)?;
-        let (old_bytes, old_places) = if old_head.is_some() { self.parts(stored)? } else { Default::default() };
+        let old = old_head.map(|head| self.state.joined(stored, head, &mut self.seen)).transpose()?;
+        let (old_bytes, old_places) = old.unwrap_or_default();
         let old: Vec<OldPart<'_>> =
             old_places.iter().map(|(label, place)| OldPart { label: *label, bytes: &old_bytes[place.clone()] }).collect();
         let mut generation = old_head.map_or(1, |head| head.generation);
@@ -158,13 +156,14 @@ impl Txn<'_> {
         let head = self.read(stored)?.filter(|live| live.kind == Kind::PARTED);
         Ok(head.map(|live| PartedHead::decode(live.value)).transpose()?)
     }
+}
 
+impl State {
     /// The joined parts of the large value at `stored`, and where each lies in them, by label.
-    fn parts(&mut self, stored: &[u8]) -> Result<(Vec<u8>, Vec<(u64, Range<usize>)>), StoreError> {
-        let head = self.parted_head(stored)?.ok_or(BROKEN)?;
+    fn joined(&self, stored: &[u8], head: PartedHead, seen: &mut Position) -> Result<Joined, StoreError> {
         let mut bytes = Vec::with_capacity(usize::try_from(head.bytes).map_err(|_| BROKEN)?);
         let mut places = Vec::new();
-        self.scan(&parts_range(stored), |key, live| {
+        self.scan(&parts_range(stored), seen, &mut |key, live| {
             let label = key.last_chunk().map_or(0, |label| u64::from_be_bytes(*label));
             places.push((label, bytes.len()..bytes.len() + live.value.len()));
             bytes.extend_from_slice(live.value);
@@ -176,6 +175,9 @@ impl Txn<'_> {
         Ok((bytes, places))
     }
 }
+
+/// A value's bytes, and the place in them of each part, by label.
+type Joined = (Vec<u8>, Vec<(u64, Range<usize>)>);
 
 const BROKEN: DecodeError = DecodeError::Invalid { field: "parted", why: "the parts of a large value do not add up" };
 

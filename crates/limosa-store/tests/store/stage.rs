@@ -154,7 +154,7 @@ fn frames_out_of_place_are_refused_and_change_nothing() {
     wrong.digest.0 ^= 1;
     assert_eq!(target.stage_apply(&wrong, &[]).map_err(|e| e.code()), Err("tree.frame_digest"));
     assert!(matches!(target.stage_install(&sealed(&source)), Err(StageError::Incomplete { .. })));
-    frames.iter().for_each(|frame| drop(target.stage_apply(frame, &[]).expect("fits")));
+    frames.iter().for_each(|frame| _ = target.stage_apply(frame, &[]).expect("fits"));
     assert!(matches!(target.stage_apply(&frames[0], &[]), Err(StageError::Stale { .. })));
     let mut other = sealed(&source);
     other[1].state.0 ^= 1;
@@ -232,8 +232,8 @@ fn entries_that_reconciling_found_too_much_are_dropped_by_their_short_ids() {
     for (view, fork) in source.cut().fragments().iter().zip(&forks) {
         let range = view.facts().range;
         let theirs: std::collections::HashSet<u64> =
-            view.entry_ids(&[range.clone()], 77).expect("readable").into_iter().map(|(id, _)| id).collect();
-        let ours = fork.entry_ids(&[range.clone()], 77).expect("readable");
+            view.entry_ids(std::slice::from_ref(&range), 77).expect("readable").into_iter().map(|(id, _)| id).collect();
+        let ours = fork.entry_ids(std::slice::from_ref(&range), 77).expect("readable");
         let drops: Vec<u64> = ours.into_iter().map(|(id, _)| id).filter(|id| !theirs.contains(id)).collect();
         let (frame, _) = view.delta(&range, Version::ZERO, Extract::Changes, usize::MAX).expect("readable");
         let frame = Frame { mode: Mode::ReplaceKeys, ..frame };
@@ -255,7 +255,7 @@ fn late_frames_after_tombstones_were_collected_are_refused() {
     let late = copy_frames(&source, usize::MAX);
     transfer(&source, &target);
     let since = versions(&source);
-    (0..50).for_each(|i| drop(del(&source, &format!("k{i}"))));
+    (0..50).for_each(|i| _ = del(&source, &format!("k{i}")));
     source.flush().expect("works");
     transfer(&source, &target);
     for store in [&source, &target] {
@@ -275,7 +275,7 @@ fn a_stage_of_a_state_that_moved_on_is_not_installed() {
     let source = filled(&MemoryDisk::new(), "a", 50);
     let target = open(&MemoryDisk::new(), "b");
     target.stage_open(1, &starts(&source, &target)).expect("none is open");
-    copy_frames(&source, usize::MAX).iter().for_each(|frame| drop(target.stage_apply(frame, &[]).expect("fits")));
+    copy_frames(&source, usize::MAX).iter().for_each(|frame| _ = target.stage_apply(frame, &[]).expect("fits"));
     target.open_epoch(0).expect("works");
     set(&target, "acknowledged here", "x");
     target.flush().expect("works");

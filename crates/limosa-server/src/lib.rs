@@ -4,7 +4,6 @@ pub mod config;
 pub mod http;
 pub mod metrics;
 pub mod resp;
-pub mod resp;
 pub mod server;
 
 pub use server::ServerError;

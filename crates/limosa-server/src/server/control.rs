@@ -12,8 +12,8 @@ use super::prepare::Bound;
 use super::{quarantine, refusal, verify, views};
 use crate::config::{HostPort, ValidConfig};
 use crate::http::api::{
-    self, Acknowledged, Checkpointed, DurabilityWord, Followed, Flushed, Fragment, FragmentTotals, Listening, PeersReset, Plan,
-    Promoted, QuarantineFile, QuarantinePage, Readiness, Scrubbed, Status, Transfer, Verification, hex64,
+    self, Acknowledged, Checkpointed, DurabilityWord, Flushed, Followed, Fragment, FragmentTotals, Listening, PeersReset, Plan, Promoted,
+    QuarantineFile, QuarantinePage, Readiness, Scrubbed, Status, Transfer, Verification, hex64,
 };
 use crate::http::{Answer, Control};
 use crate::metrics::Counts;

@@ -11,9 +11,7 @@ use crate::metrics::{Counts, PeerLag};
 pub(super) fn peer(status: &PeerStatus, head: u64, transfers: &[Transfer]) -> Peer {
     let (moved_bytes_in, moved_bytes_out, handshake_bytes) = status.socket_bytes();
     let is_standby = status.role == PeerRole::Standby;
-    let last = |transfer: &&Transfer| {
-        Some(&transfer.peer) == status.name.as_ref() && (transfer.direction == Direction::Sent) == is_standby
-    };
+    let last = |transfer: &&Transfer| Some(&transfer.peer) == status.name.as_ref() && (transfer.direction == Direction::Sent) == is_standby;
     Peer {
         name: status.name.clone(),
         address: status.address.clone(),

@@ -49,7 +49,10 @@ fn acknowledged(standbys: &[Acknowledged]) -> String {
 
 fn one(fragment: &Fragment) -> String {
     let mut text = table(std::slice::from_ref(fragment));
-    text += &format!("\nstate digest    {}\ncontent digest  {}\nfloor           {}\n\n", fragment.state_digest, fragment.content_digest, fragment.floor);
+    text += &format!(
+        "\nstate digest    {}\ncontent digest  {}\nfloor           {}\n\n",
+        fragment.state_digest, fragment.content_digest, fragment.floor
+    );
     let mut epochs = output::table(["EPOCH", "FIRST SEQ", "OPENER"]);
     for row in &fragment.epochs {
         epochs.add_row([row.epoch.to_string(), row.first_seq.to_string(), row.opener.clone()]);

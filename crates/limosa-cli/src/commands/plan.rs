@@ -29,7 +29,13 @@ fn one(plan: &Plan) -> String {
     }
     let mut table = output::table(["FRAGMENT", "METHOD", "ENTRIES", "BYTES", "WHY"]);
     for item in &plan.items {
-        table.add_row([format!("f{}", item.fragment), item.method.to_string(), count(item.entries), bytes(item.bytes), item.reason.clone()]);
+        table.add_row([
+            format!("f{}", item.fragment),
+            item.method.to_string(),
+            count(item.entries),
+            bytes(item.bytes),
+            item.reason.clone(),
+        ]);
     }
     let sum = format!("{peer}: about {} in {}\n", bytes(plan.bytes()), several(plan.entries(), "entry", "entries"));
     sum + &output::text(&table) + &others(&plan.items)

@@ -167,7 +167,9 @@ fn greeting(started: &Started, config: &ValidConfig) -> String {
     } else {
         let owner = &bound.advertised_peer;
         text += &format!("  {client} SET greeting hello\n  limosa status{ask}\n");
-        text += &format!("  limosa cert issue --for b --out b.pem --data {data}\n  limosa serve --data ./b --bundle b.pem --standby-of {owner} \\\n");
+        text += &format!(
+            "  limosa cert issue --for b --out b.pem --data {data}\n  limosa serve --data ./b --bundle b.pem --standby-of {owner} \\\n"
+        );
         text += "    --resp 127.0.0.1:7610 --peer 127.0.0.1:7611 --http 127.0.0.1:7612\n";
     }
     text + "\nCtrl-C stops it in order.\n"

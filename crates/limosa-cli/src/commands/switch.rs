@@ -12,7 +12,8 @@ pub(crate) async fn promote(ask: &Ask) -> Result<Exit, CliError> {
     if ask.json {
         output::json(&promoted)?;
     } else {
-        let text = format!("{} takes writes now, in epoch {}\nnext: let the old owner follow it with `limosa follow`\n", ask.node, promoted.epoch);
+        let text =
+            format!("{} takes writes now, in epoch {}\nnext: let the old owner follow it with `limosa follow`\n", ask.node, promoted.epoch);
         output::print(&text)?;
     }
     Ok(Exit::Yes)
@@ -24,7 +25,10 @@ pub(crate) async fn follow(args: &FollowArgs) -> Result<Exit, CliError> {
     if args.ask.json {
         output::json(&followed)?;
     } else {
-        output::print(&format!("{} is a standby of {} now\nnext: watch it with `limosa status --node {}`\n", args.ask.node, followed.owner, args.ask.node))?;
+        output::print(&format!(
+            "{} is a standby of {} now\nnext: watch it with `limosa status --node {}`\n",
+            args.ask.node, followed.owner, args.ask.node
+        ))?;
     }
     Ok(Exit::Yes)
 }

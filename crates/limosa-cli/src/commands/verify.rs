@@ -27,7 +27,8 @@ fn one(verified: &Verification) -> String {
     let (word, colour) = if verified.agree { ("agrees", Paint::Good) } else { ("DIFFERS", Paint::Bad) };
     let scrub = verified.scrub_age_s.map_or_else(|| "not since the start".to_owned(), |age| format!("{} ago", seconds(age)));
     let fragments = several(verified.compared, "fragment", "fragments");
-    let head = format!("{}: {} in {fragments} at commit {}; last scrub {scrub}\n", verified.peer, paint(word, colour), count(verified.position));
+    let head =
+        format!("{}: {} in {fragments} at commit {}; last scrub {scrub}\n", verified.peer, paint(word, colour), count(verified.position));
     if verified.differing.is_empty() { head } else { head + &differences(&verified.differing) }
 }
 

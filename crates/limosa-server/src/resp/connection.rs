@@ -196,7 +196,7 @@ impl<B: Backend> Connection<B> {
                 Err(error) => refuse(session, batch, buffer, index, error, out),
                 Ok(command) => {
                     if index + 1 == batch.len() {
-                        session.facts.touch(command);
+                        session.facts.touch(command, *now_ms);
                     }
                     match command.run {
                         Run::Published(_) => pause = Pause::Cut,
@@ -234,7 +234,7 @@ impl<B: Backend> Connection<B> {
         let (cut, random) = (backend.cut(), random());
         let view = View { keys: &cut, facts: &|| backend.facts(), random };
         if let Ok(command) = batch.command(*next) {
-            session.facts.touch(command);
+            session.facts.touch(command, *now_ms);
             batch.with_args(*next, buffer, |args| dispatch::on_cut(session, &Request { command, args, now_ms: *now_ms }, &view, out));
         }
         *next += 1;
@@ -280,7 +280,13 @@ impl<B: Backend> Connection<B> {
         }
         let mut rest = &self.out[..];
         while !rest.is_empty() {
-            let count = timeout(STALL_MAX, self.stream.write(rest)).await.map_err(|_| Ended::Stalled)??;
+            // Most replies fit into the socket at once: no timer is made for them.
+            let count = match self.stream.try_write(rest) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    timeout(STALL_MAX, self.stream.write(rest)).await.map_err(|_| Ended::Stalled)??
+                }
+                written => written?,
+            };
             if count == 0 {
                 return Err(Ended::Socket(io::ErrorKind::WriteZero.into()));
             }

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use limosa_core::Expiry;
 use limosa_core::slot::slot_of;
+use limosa_core::{Expiry, Retry};
 
 use super::error::KeyspaceError;
 use super::keyspace::{Backend, BackendFacts, Keyspace, Published, ScannedKey, Stat, Value, Visit};
@@ -23,7 +24,11 @@ pub(super) struct State {
 }
 
 #[derive(Default)]
-pub(super) struct Memory(Mutex<State>);
+pub(super) struct Memory {
+    state: Mutex<State>,
+    /// While set, flushes find no room.
+    pub(super) is_full: AtomicBool,
+}
 
 pub(super) struct Head<'a> {
     state: MutexGuard<'a, State>,
@@ -112,7 +117,7 @@ impl Published for Cut {
 
 impl Memory {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("no test panics under this lock")
+        self.state.lock().expect("no test panics under this lock")
     }
 }
 
@@ -131,6 +136,9 @@ impl Backend for Memory {
     }
 
     fn flush(&self) -> Result<u64, KeyspaceError> {
+        if self.is_full.load(Ordering::SeqCst) {
+            return Err(KeyspaceError { code: "store.disk_full", message: "no room".to_owned(), retry: Retry::Later });
+        }
         let mut state = self.state();
         state.published = Arc::new(state.map.clone());
         state.horizon = state.head;

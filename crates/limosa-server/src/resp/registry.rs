@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use tokio::task::AbortHandle;
 
@@ -27,7 +26,7 @@ pub(crate) struct ClientFacts {
     pub(crate) id: u64,
     peer: SocketAddr,
     local: SocketAddr,
-    since: Instant,
+    since_ms: u64,
     active_ms: AtomicU64,
     protocol: AtomicU8,
     is_idle: AtomicBool,
@@ -35,14 +34,14 @@ pub(crate) struct ClientFacts {
 }
 
 impl ClientFacts {
-    /// A connection that was made just now.
-    pub(crate) fn new(id: u64, peer: SocketAddr, local: SocketAddr) -> Self {
+    /// A connection that was made at `now_ms`.
+    pub(crate) fn new(id: u64, peer: SocketAddr, local: SocketAddr, now_ms: u64) -> Self {
         Self {
             id,
             peer,
             local,
-            since: Instant::now(),
-            active_ms: AtomicU64::new(0),
+            since_ms: now_ms,
+            active_ms: AtomicU64::new(now_ms),
             protocol: AtomicU8::new(2),
             is_idle: AtomicBool::new(true),
             names: Mutex::default(),
@@ -54,9 +53,9 @@ impl ClientFacts {
         self.peer
     }
 
-    /// Notes that a command runs now.
-    pub(crate) fn touch(&self, command: &'static Command) {
-        self.active_ms.store(self.age_ms(), Ordering::Relaxed);
+    /// Notes that a command runs at `now_ms`.
+    pub(crate) fn touch(&self, command: &'static Command, now_ms: u64) {
+        self.active_ms.store(now_ms, Ordering::Relaxed);
         self.names().last_command = Some(command);
     }
 
@@ -91,14 +90,13 @@ impl ClientFacts {
     }
 
     /// One line of CLIENT LIST, without its end. Fields without a meaning here have the value of an idle Redis connection.
-    pub(crate) fn line(&self) -> String {
+    pub(crate) fn line(&self, now_ms: u64) -> String {
         let names = self.names().clone();
-        let age_ms = self.age_ms();
-        let idle_s = age_ms.saturating_sub(self.active_ms.load(Ordering::Relaxed)) / 1000;
+        let age_s = now_ms.saturating_sub(self.since_ms) / 1000;
+        let idle_s = now_ms.saturating_sub(self.active_ms.load(Ordering::Relaxed)) / 1000;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let mut line = format!("id={} addr={} laddr={} fd=0 name={}", self.id, self.peer, self.local, text(&names.name));
-        let _ =
-            write!(line, " age={} idle={idle_s} flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0", age_ms / 1000);
+        let _ = write!(line, " age={} idle={idle_s} flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0", age_s);
         let _ = write!(
             line,
             " multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={}",
@@ -107,10 +105,6 @@ impl ClientFacts {
         let _ = write!(line, " user=default redir=-1 resp={}", self.protocol.load(Ordering::Relaxed));
         let _ = write!(line, " lib-name={} lib-ver={}", text(&names.library), text(&names.library_version));
         line
-    }
-
-    fn age_ms(&self) -> u64 {
-        u64::try_from(self.since.elapsed().as_millis()).expect("no connection lives that long")
     }
 
     fn names(&self) -> MutexGuard<'_, Names> {
@@ -143,9 +137,9 @@ impl Registry {
     }
 
     /// Takes a new connection in.
-    pub(crate) fn open(&self, peer: SocketAddr, local: SocketAddr) -> Arc<ClientFacts> {
+    pub(crate) fn open(&self, peer: SocketAddr, local: SocketAddr, now_ms: u64) -> Arc<ClientFacts> {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
-        let facts = Arc::new(ClientFacts::new(id, peer, local));
+        let facts = Arc::new(ClientFacts::new(id, peer, local, now_ms));
         self.clients().insert(id, Client { facts: facts.clone(), task: None });
         facts
     }

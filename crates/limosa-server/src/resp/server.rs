@@ -126,7 +126,7 @@ fn open<B: Backend>(stream: TcpStream, backend: &Arc<B>, gate: &Arc<Gate>, share
     }
     stream.set_nodelay(true)?;
     Stats::add(&shared.stats.connections, 1);
-    let facts = shared.registry.open(stream.peer_addr()?, stream.local_addr()?);
+    let facts = shared.registry.open(stream.peer_addr()?, stream.local_addr()?, shared.now_ms());
     let id = facts.id;
     let session = Session::new(shared.clone(), facts);
     let task = tokio::spawn(Connection::new(stream, backend.clone(), gate.clone(), session).run());

@@ -50,7 +50,7 @@ pub(super) fn setinfo(call: &mut Call<'_>) -> Done {
 }
 
 pub(super) fn info(call: &mut Call<'_>) -> Done {
-    let line = call.session.facts.line() + "\n";
+    let line = call.session.facts.line(call.now_ms) + "\n";
     call.reply.verbatim(&line);
     Ok(())
 }
@@ -75,7 +75,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Done {
         _ => return Err(CommandError::Syntax),
     }
     let is_wanted = |id: u64| wanted_ids.as_ref().is_none_or(|ids| ids.iter().any(|wanted| wanted.unsigned_abs() == id));
-    let lines: String = clients.iter().filter(|client| is_wanted(client.id)).map(|client| client.line() + "\n").collect();
+    let lines: String = clients.iter().filter(|client| is_wanted(client.id)).map(|client| client.line(call.now_ms) + "\n").collect();
     call.reply.verbatim(&lines);
     Ok(())
 }

@@ -243,6 +243,10 @@ pub(crate) static COMMANDS: &[Command] = &[
         .says("3.0.0", "Wait until the writes of this connection are durable on standbys"),
 ];
 
+/// What most requests call: looked at before the whole table is searched.
+static FREQUENT: std::sync::LazyLock<[&'static Command; 2]> =
+    std::sync::LazyLock::new(|| [b"get", b"set"].map(|name| find(COMMANDS, name).expect("it is in the table")));
+
 const NAME_BYTES_MAX: usize = 16;
 
 /// The command or subcommand with this name, in any case.
@@ -275,7 +279,8 @@ pub(crate) fn path_of(command: &'static Command) -> String {
 
 /// The command that `args` call, if they are as many as it takes.
 pub(crate) fn resolve(args: &[&[u8]]) -> Result<&'static Command, CommandError> {
-    let command = find(COMMANDS, args[0]).ok_or_else(|| unknown(args))?;
+    let frequent = FREQUENT.iter().find(|command| args[0].eq_ignore_ascii_case(command.name.as_bytes()));
+    let command = frequent.copied().or_else(|| find(COMMANDS, args[0])).ok_or_else(|| unknown(args))?;
     if args.len() > 1 && !command.subcommands.is_empty() {
         return resolve_subcommand(command, args);
     }

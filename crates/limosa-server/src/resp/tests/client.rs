@@ -55,6 +55,7 @@ impl Node for TestNode {
 }
 
 pub(super) struct Door {
+    pub(super) memory: Arc<Memory>,
     pub(super) node: Arc<TestNode>,
     pub(super) address: SocketAddr,
     pub(super) handle: ServerHandle,
@@ -65,8 +66,9 @@ pub(super) fn door() -> Door {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = listener.local_addr().expect("a bound socket has an address");
     let node = Arc::new(TestNode::default());
-    let handle = serve(listener, Arc::new(Memory::default()), node.clone(), Options::default()).expect("the front door opens");
-    Door { node, address, handle }
+    let memory = Arc::new(Memory::default());
+    let handle = serve(listener, memory.clone(), node.clone(), Options::default()).expect("the front door opens");
+    Door { memory, node, address, handle }
 }
 
 impl Door {

@@ -1,5 +1,7 @@
 //! Pipelines, splits, broken bytes, many clients, and the end.
 
+use std::sync::atomic::Ordering;
+
 use super::client::{door, encode};
 
 #[test]
@@ -121,4 +123,33 @@ fn settings_are_read_and_changed_under_their_names() {
     assert_eq!(client.call("CONFIG SET port 1"), immutable);
     let unknown = "-ERR Unknown option or number of arguments for CONFIG SET - 'nope'\r\n";
     assert_eq!(client.call("CONFIG SET nope 1"), unknown);
+}
+
+#[test]
+fn a_write_that_finds_no_room_is_an_error_and_the_end_of_its_connection_until_there_is_room() {
+    let door = door();
+    let mut client = door.client();
+    assert_eq!(client.call("SET a 1"), "+OK\r\n");
+    door.memory.is_full.store(true, Ordering::SeqCst);
+    assert_eq!(client.call("SET a 2"), "-MISCONF Errors writing to the AOF file: no room\r\n");
+    assert_eq!(client.reply(), "");
+    door.memory.is_full.store(false, Ordering::SeqCst);
+    assert_eq!(door.client().call("SET b 1"), "+OK\r\n");
+}
+
+#[test]
+fn clients_that_write_together_share_group_commits_and_see_their_writes() {
+    let door = door();
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let mut client = door.client();
+            scope.spawn(move || {
+                for turn in 0..200 {
+                    assert_eq!(client.call(&format!("SET {number} {turn}")), "+OK\r\n");
+                    assert_eq!(client.call(&format!("GET {number}")), format!("${}\r\n{turn}\r\n", turn.to_string().len()));
+                }
+            });
+        }
+    });
+    assert_eq!(door.client().call("DBSIZE"), ":8\r\n");
 }

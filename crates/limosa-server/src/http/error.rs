@@ -43,6 +43,10 @@ pub(super) enum HttpError {
     Node(#[from] ControlError),
 }
 
+/// What this version answers, for whoever asks for something else.
+const CALLS: &str = "GET /livez, /readyz, /metrics, /v1/status, /v1/fragments, /v1/fragments/ID, /v1/plan, /v1/transfers, /v1/verify, \
+                     /v1/quarantine, /v1/quarantine/FILE; POST /v1/promote, /v1/follow, /v1/peers/reset, /v1/flush, /v1/checkpoint, /v1/scrub";
+
 impl HttpError {
     /// The stable code, explained in `docs/errors.md`.
     pub(super) fn code(&self) -> &'static str {
@@ -70,7 +74,7 @@ impl HttpError {
 
     fn action(&self) -> String {
         match self {
-            Self::NotFound { .. } | Self::Method { .. } => "see the list of calls in docs/operations.md".to_owned(),
+            Self::NotFound { .. } | Self::Method { .. } => format!("the calls are {CALLS}"),
             Self::Malformed { .. } => "mend that part of the request".to_owned(),
             Self::TooLong { .. } => "send a shorter body".to_owned(),
             Self::ForeignHost { .. } => "use localhost or an IP address, or start the node with --advertise-http HOST:PORT".to_owned(),

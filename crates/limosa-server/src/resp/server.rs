@@ -18,6 +18,7 @@ use super::keyspace::Backend;
 use super::node::Node;
 use super::session::Session;
 use super::shared::{Shared, Stats};
+use crate::metrics::ClientCounts;
 
 /// Optional decisions of a front door.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,13 +36,19 @@ impl Default for Options {
 }
 
 /// A running front door. Dropping it stops it without waiting.
-#[derive(Debug)]
 pub struct ServerHandle {
     stop: Arc<Notify>,
     thread: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
 }
 
 impl ServerHandle {
+    /// Reads what the front door counted since it opened, or since CONFIG RESETSTAT; from any thread.
+    pub fn counter(&self) -> impl Fn() -> ClientCounts + Send + Sync + 'static {
+        let shared = self.shared.clone();
+        move || shared.stats.counts(shared.registry.len())
+    }
+
     /// Takes no more connections, lets those that owe replies send them, closes all, and waits for that. Blocks for at most the grace time.
     pub fn stop(mut self) {
         self.stop.notify_one();
@@ -66,14 +73,15 @@ pub fn serve<B: Backend>(listener: TcpListener, backend: Arc<B>, node: Arc<dyn N
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let stop = Arc::new(Notify::new());
     let stopped = stop.clone();
+    let shared = Arc::new(Shared::new(node, options.run_id));
+    let served_by = shared.clone();
     let thread = std::thread::Builder::new().name("limosa-resp".to_owned()).spawn(move || {
-        let shared = Arc::new(Shared::new(node, options.run_id));
-        let served = runtime.block_on(run(listener, backend, shared, &stopped, options.grace));
+        let served = runtime.block_on(run(listener, backend, served_by, &stopped, options.grace));
         if let Err(error) = served {
             tracing::error!(code = "resp.listener", %error, "the RESP port can't be served");
         }
     })?;
-    Ok(ServerHandle { stop, thread: Some(thread) })
+    Ok(ServerHandle { stop, thread: Some(thread), shared })
 }
 
 async fn run<B: Backend>(listener: TcpListener, backend: Arc<B>, shared: Arc<Shared>, stop: &Notify, grace: Duration) -> io::Result<()> {

@@ -8,6 +8,7 @@ use limosa_core::limits::CLIENTS_MAX;
 
 use super::node::Node;
 use super::registry::Registry;
+use crate::metrics::ClientCounts;
 
 /// Settings that CONFIG SET changes while the node runs.
 #[derive(Debug)]
@@ -51,6 +52,22 @@ impl Stats {
     /// Adds to a counter. Only one thread writes, so a plain load and store do.
     pub(crate) fn add(counter: &AtomicU64, count: u64) {
         counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+    }
+
+    /// All of them, for `/metrics`; `connections` are open now.
+    pub(crate) fn counts(&self, connections: usize) -> ClientCounts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        ClientCounts {
+            connections: connections as u64,
+            accepted: read(&self.connections),
+            rejected: read(&self.rejected),
+            commands: read(&self.commands),
+            errors: read(&self.errors),
+            received_bytes: read(&self.read_bytes),
+            sent_bytes: read(&self.written_bytes),
+            hits: read(&self.hits),
+            misses: read(&self.misses),
+        }
     }
 
     /// CONFIG RESETSTAT.

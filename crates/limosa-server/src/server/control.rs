@@ -16,7 +16,7 @@ use crate::http::api::{
     QuarantineFile, QuarantinePage, Readiness, Scrubbed, Status, Transfer, Verification, hex64,
 };
 use crate::http::{Answer, Control};
-use crate::metrics::Counts;
+use crate::metrics::{ClientCounts, Counts};
 
 /// Answers operators.
 pub(super) struct NodeControl {
@@ -25,11 +25,12 @@ pub(super) struct NodeControl {
     quarantine: PathBuf,
     bound: Bound,
     started: Instant,
+    clients: Box<dyn Fn() -> ClientCounts + Send + Sync>,
 }
 
 impl NodeControl {
-    pub(super) fn new(node: Node, config: &ValidConfig, bound: Bound) -> Self {
-        Self { node, data: config.data.clone(), quarantine: config.data.join("quarantine"), bound, started: Instant::now() }
+    pub(super) fn new(node: Node, config: &ValidConfig, bound: Bound, clients: impl Fn() -> ClientCounts + Send + Sync + 'static) -> Self {
+        Self { node, data: config.data.clone(), quarantine: config.data.join("quarantine"), bound, started: Instant::now(), clients: Box::new(clients) }
     }
 
     /// Runs what waits for the disk or a lock beside the runtime's threads.
@@ -100,6 +101,7 @@ impl Control for NodeControl {
 
     fn counts(&self) -> Counts {
         let mut counts = views::counts(&self.node);
+        counts.clients = (self.clients)();
         counts.journal_bytes = bytes_in(&self.data.join("journal"));
         counts.checkpoint_bytes = std::fs::metadata(self.data.join("checkpoint.redb")).map_or(0, |facts| facts.len());
         counts.quarantined = quarantine::count(&self.quarantine).unwrap_or(0);

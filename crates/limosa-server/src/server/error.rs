@@ -8,7 +8,7 @@ use limosa_core::Retry;
 use limosa_node::PkiError;
 use limosa_node::driver::RoleError;
 use limosa_node::pki::NodeName;
-use limosa_store::StoreError;
+use limosa_store::{StageError, StoreError};
 use thiserror::Error;
 
 /// A node that does not start. Each message says what to do.
@@ -34,6 +34,12 @@ pub enum ServerError {
         /// The folder's.
         found: NodeName,
     },
+    /// The folder is no node's.
+    #[error("{} holds no node's data: name the folder of a node with --data", path.display())]
+    NoFolder {
+        /// Which.
+        path: PathBuf,
+    },
     /// A thread or runtime can't be started.
     #[error("the system gives no more resources ({source}): raise its limits of threads and open files")]
     Resources {
@@ -49,6 +55,9 @@ pub enum ServerError {
     /// The node's role.
     #[error(transparent)]
     Role(#[from] RoleError),
+    /// The stage with which a history is exchanged.
+    #[error(transparent)]
+    Stage(#[from] StageError),
 }
 
 impl ServerError {
@@ -57,10 +66,12 @@ impl ServerError {
         match self {
             Self::Listen { .. } => "server.listen",
             Self::OtherName { .. } => "server.other_name",
+            Self::NoFolder { .. } => "server.no_folder",
             Self::Resources { .. } => "server.resources",
             Self::Pki(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Role(error) => error.code(),
+            Self::Stage(error) => error.code(),
         }
     }
 
@@ -68,10 +79,11 @@ impl ServerError {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Listen { .. } | Self::Resources { .. } => Retry::Later,
-            Self::OtherName { .. } => Retry::Never,
+            Self::OtherName { .. } | Self::NoFolder { .. } => Retry::Never,
             Self::Pki(error) => error.retry(),
             Self::Store(error) => error.retry(),
             Self::Role(error) => error.retry(),
+            Self::Stage(error) => error.retry(),
         }
     }
 }

@@ -9,6 +9,7 @@
 mod control;
 mod doors;
 mod error;
+mod offline;
 mod prepare;
 mod quarantine;
 mod refusal;
@@ -19,5 +20,6 @@ mod views;
 
 pub use doors::HttpDoor;
 pub use error::ServerError;
+pub use offline::{Checked, Offline, Rot};
 pub use prepare::{Bound, Listeners, Prepared};
 pub use running::{Server, Started};

@@ -18,7 +18,7 @@ use crate::config::ValidConfig;
 use crate::resp::{self, NodeFacts, ServerHandle};
 
 /// The one space of this version; its name keys digests and block boundaries, so that it can never change.
-const SPACE: &str = "default";
+pub(super) const SPACE: &str = "default";
 
 /// What to tell whoever started the node.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -64,7 +64,7 @@ impl Server {
         let options = resp::Options { run_id: run_id(&node), ..resp::Options::default() };
         let resp_node = Arc::new(RespNode::new(node.clone(), facts));
         let resp = resp::serve(listeners.resp, Arc::new(node.store().clone()), resp_node, options).map_err(resources)?;
-        let control = Arc::new(NodeControl::new(node.clone(), &config, bound));
+        let control = Arc::new(NodeControl::new(node.clone(), &config, bound, resp.counter()));
         let http = HttpDoor::open(listeners.http, tls, control, hosts).map_err(resources)?;
         Ok(Self { started, stop_timeout: config.stop_timeout, resp, http, peers, node })
     }

@@ -1,0 +1,176 @@
+//! Work on a data folder that no node uses.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use limosa_core::{Digest, EpochRow, EpochTable, FragmentFacts, FragmentId, SpaceKeys};
+use limosa_node::pki::Pki;
+use limosa_store::{FragmentView, Identity, Options, SealedFacts, StageStart, Store};
+
+use super::error::ServerError;
+use super::running::SPACE;
+
+/// A data folder, held by this process.
+pub struct Offline {
+    store: Store,
+    keys: SpaceKeys,
+}
+
+/// A fragment whose entries do not add up to its digest.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rot {
+    /// Which.
+    pub fragment: FragmentId,
+    /// State digest of the entries as they are.
+    pub found: Digest,
+    /// State digest of the summaries.
+    pub expected: Digest,
+}
+
+/// What a check read.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Checked {
+    /// Commits that the folder holds.
+    pub position: u64,
+    /// Fragments.
+    pub fragments: u64,
+    /// Live entries.
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Fragments that can't be trusted; empty when all is well.
+    pub rotten: Vec<Rot>,
+}
+
+impl Offline {
+    /// Opens a folder that a node has used, as a start would: journal and checkpoint are checked, a torn last write is cut off.
+    ///
+    /// # Errors
+    /// There is no node's folder, a node uses it, or it is damaged.
+    pub fn open(data: &Path) -> Result<Self, ServerError> {
+        let pki = Pki::load(data)?;
+        // The store makes what is missing: a mistyped folder must not become a node's.
+        if !data.join("node.toml").exists() {
+            return Err(ServerError::NoFolder { path: data.to_owned() });
+        }
+        let keys = SpaceKeys::derive(pki.cluster_secret().expose(), SPACE);
+        let identity = Identity { cluster: pki.cluster().0, node: pki.node().to_string() };
+        Ok(Self { store: Store::open(Options::new(data, identity, keys.clone()))?, keys })
+    }
+
+    /// Reads every entry and compares what they add up to with the digests.
+    ///
+    /// # Errors
+    /// A block can't be read or is damaged.
+    pub fn check(&self) -> Result<Checked, ServerError> {
+        let cut = self.store.cut();
+        let mut checked = Checked { position: cut.position().0, ..Checked::default() };
+        for view in cut.fragments() {
+            self.check_fragment(view, &mut checked)?;
+        }
+        Ok(checked)
+    }
+
+    fn check_fragment(&self, view: &FragmentView, checked: &mut Checked) -> Result<(), ServerError> {
+        let facts = view.facts();
+        let mut found = Digest::ZERO;
+        let _ = view.scan(&facts.range, |entry| {
+            if let Some(live) = entry.live {
+                found += self.keys.state(self.keys.content(entry.key, live), entry.version);
+            }
+            ControlFlow::Continue(())
+        })?;
+        checked.fragments += 1;
+        checked.entries += facts.live;
+        checked.bytes += facts.live_bytes;
+        if found != facts.state {
+            checked.rotten.push(Rot { fragment: facts.id, found, expected: facts.state });
+        }
+        Ok(())
+    }
+
+    /// Gives every epoch row another opener, so that this history has nothing in common with any other: whoever meets the node next can only
+    /// compare by content. Entries and versions stay. For drills; answers how many rows were changed.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn forget_history(&self, random: impl FnMut() -> u64) -> Result<u64, ServerError> {
+        let facts = self.store.facts();
+        let (sealed, rows) = strangers(&facts, random);
+        // A stage that holds what is served already, sealed with another history: the way in which a node takes over a history.
+        self.store.stage_abort()?;
+        let start = |facts: &FragmentFacts| StageStart { fragment: facts.id, range: facts.range.clone(), common: facts.head };
+        self.store.stage_open(0, &facts.iter().map(start).collect::<Vec<_>>())?;
+        self.store.stage_install(&sealed)?;
+        self.store.sync()?;
+        Ok(rows)
+    }
+}
+
+fn strangers(facts: &[FragmentFacts], mut random: impl FnMut() -> u64) -> (Vec<SealedFacts>, u64) {
+    let mut changed = 0;
+    let mut stranger = |row: &EpochRow| {
+        changed += 1;
+        EpochRow { opener: random(), ..*row }
+    };
+    let sealed = facts
+        .iter()
+        .map(|facts| {
+            let rows = facts.epochs.rows().iter().map(&mut stranger).collect();
+            let epochs = EpochTable::from_rows(rows).expect("epochs and first seqs are as they were");
+            SealedFacts { id: facts.id, head: facts.head, state: facts.state, floor: facts.floor, epochs }
+        })
+        .collect();
+    (sealed, changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use limosa_core::Version;
+
+    fn made(dir: &Path) -> Store {
+        let pki = Pki::create(dir, &"a".parse().expect("a name")).expect("certificates");
+        let keys = SpaceKeys::derive(pki.cluster_secret().expose(), SPACE);
+        let store = Store::open(Options::new(dir, Identity { cluster: pki.cluster().0, node: "a".to_owned() }, keys)).expect("a new store");
+        store.open_epoch(0).expect("room");
+        let mut txn = store.begin();
+        for i in 0..100 {
+            txn.set(format!("k{i}").as_bytes(), b"v", limosa_core::Expiry::NEVER).expect("a write");
+        }
+        txn.commit();
+        drop(txn);
+        store.flush().expect("room");
+        store
+    }
+
+    #[test]
+    fn a_folder_that_forgot_its_history_has_its_entries_and_no_common_point() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let before = made(dir.path()).facts();
+        let mut seed = 0;
+        let rows = Offline::open(dir.path()).expect("nobody uses it").forget_history(|| {
+            seed += 1;
+            seed
+        });
+        assert_eq!(rows.expect("room"), 64);
+        let again = Offline::open(dir.path()).expect("it recovers");
+        let checked = again.check().expect("readable");
+        assert_eq!((checked.entries, checked.rotten.len(), checked.fragments), (100, 0, 64));
+        for (old, new) in before.iter().zip(again.store.facts()) {
+            assert_eq!((old.head, old.state, old.live), (new.head, new.state, new.live));
+            assert_eq!(new.epochs.common_point(new.head, &old.epochs, old.head), Version::ZERO);
+        }
+        assert!(again.store.open_epoch(0).is_ok(), "it can go on as an owner");
+    }
+
+    #[test]
+    fn a_folder_in_use_or_of_nobody_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let _store = made(dir.path());
+        assert_eq!(Offline::open(dir.path()).err().map(|error| error.code()), Some("store.folder_in_use"));
+        let nobody = dir.path().join("nobody");
+        assert_eq!(Offline::open(&nobody).err().map(|error| error.code()), Some("pki.no_bundle"));
+        assert!(!nobody.exists());
+    }
+}

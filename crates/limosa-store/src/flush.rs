@@ -1,6 +1,7 @@
 //! Group commit: what is pending goes into the journal with one write and one flush, and is published.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 
 use crate::apply::Slice;
 use crate::error::StoreError;
@@ -46,8 +47,12 @@ impl Store {
         let job = self.inner.flusher().journal.flush_job()?;
         // Outside the lock: a flush takes as long as the disk wants, and groups may be written meanwhile.
         let done = job.run();
-        let result = self.inner.flusher().journal.flushed_by(done);
-        self.inner.or_poison(result).map(drop)
+        let mut flusher = self.inner.flusher();
+        let result = flusher.journal.flushed_by(done);
+        self.inner.flushed(result)?;
+        // From here on, damage in the last group is told from a write that a crash tore.
+        let marked = flusher.journal.mark();
+        self.inner.or_poison(marked)
     }
 
     /// Flushes until `position` is published and on the disk, whatever the durability.
@@ -58,7 +63,7 @@ impl Store {
             if reached >= position {
                 // An earlier step may have published it without a flush.
                 let result = flusher.journal.flush();
-                return self.inner.or_poison(result).map(drop);
+                return self.inner.flushed(result);
             }
         }
     }
@@ -77,11 +82,11 @@ impl Inner {
         self.write(flusher)?;
         if flush {
             // Before anything is published: what a reader or a standby sees is never lost by a power cut.
-            let flushed = flusher.journal.flush();
-            self.or_poison(flushed)?;
+            let result = flusher.journal.flush();
+            self.flushed(result)?;
         }
         flusher.journal.publish();
-        self.counters.flushes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.counters.flushes.fetch_add(1, Ordering::Relaxed);
         self.apply(flusher)
     }
 
@@ -151,6 +156,13 @@ impl Inner {
                 drop(published); // thousands of small allocations: not under the lock
             }
         }
+        Ok(())
+    }
+
+    /// Takes note of how far the journal is on the disk.
+    fn flushed(&self, result: Result<Position, StoreError>) -> Result<(), StoreError> {
+        let position = self.or_poison(result)?;
+        self.counters.flushed.fetch_max(position.0, Ordering::Relaxed);
         Ok(())
     }
 

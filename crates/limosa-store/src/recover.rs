@@ -42,6 +42,7 @@ impl Store {
             tracing::warn!(path = %torn.path.display(), offset = torn.offset, bytes = torn.bytes, why = %torn.why, "cut a torn write off the journal");
         }
         let handle = journal.handle();
+        counters.covered_bytes.store(saved.marks.bytes(), std::sync::atomic::Ordering::Relaxed);
         let replay = Replay::new(saved, options.ring_bytes, Loader::current(&checkpoint, &counters));
         let (state, stage) = replay.run(&journal)?;
         assert_eq!(state.horizon, recovered.end.position, "every record that the journal has was replayed");

@@ -1,6 +1,7 @@
 //! Making a checkpoint: what changed since the last one, with the journal position that it holds, in one transaction.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use limosa_tree::{BlockLoader, Fragment};
 
@@ -44,7 +45,7 @@ impl Store {
     /// A full disk: the checkpoint before stays. A failing disk. A panic in redb poisons the store.
     pub fn checkpoint(&self) -> Result<CheckpointReport, StoreError> {
         let inner = &self.inner;
-        let mut last = inner.checkpoint_state();
+        let _one_at_a_time = inner.checkpointing();
         let snapshot = inner.snapshot()?;
         // The journal's bytes up to the snapshot reach the disk first: a checkpoint must never hold more than the journal does.
         self.sync()?;
@@ -55,8 +56,8 @@ impl Store {
         };
         let loader = Loader::of_last_commit(&inner.checkpoint_file, &inner.counters)?;
         inner.covered(&snapshot, &loader);
-        last.covered_bytes = snapshot.marks.bytes();
-        inner.counters.checkpoints.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        inner.counters.covered_bytes.store(snapshot.marks.bytes(), Ordering::Relaxed);
+        inner.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
         // Only now: until the checkpoint is on the disk, the segments are the only copy.
         report.segments_released = inner.release(snapshot.point.position)?;
         Ok(report)

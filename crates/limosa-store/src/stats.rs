@@ -43,14 +43,13 @@ pub struct StoreStats {
 impl Store {
     /// The figures now.
     pub fn stats(&self) -> StoreStats {
-        let flushed = self.inner.flusher().journal.flushed();
         let counters = &self.inner.counters;
         let state = self.inner.state();
         let mut stats = StoreStats {
             horizon: state.horizon,
             pending_records: state.next_position().0 - 1 - state.horizon.0,
             pending_bytes: state.groups.iter().chain([&state.group]).map(|group| group.body_bytes() as u64).sum(),
-            flushed,
+            flushed: Position(counters.flushed.load(Ordering::Relaxed)),
             journal_first: self.inner.handle.first(),
             journal_bytes: state.marks.bytes(),
             ring_bytes: state.ring.bytes() as u64,

@@ -9,7 +9,7 @@
 //! | as a standby | [`Store::replicate`], [`Store::stage_open`] and its kin |
 //!
 //! # Locks, in the order in which they may be taken
-//! checkpoint → stage → flusher → state. The state lock is never held over I/O, except for reading a cold block.
+//! checkpointing → stage → flusher → state. The state lock is never held over I/O, except for reading a cold block.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -33,6 +33,10 @@ pub(crate) struct Counters {
     pub(crate) entries_read: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
     pub(crate) flushes: AtomicU64,
+    /// Last position that is known to survive a power cut.
+    pub(crate) flushed: AtomicU64,
+    /// Record bytes of the journal that the last checkpoint holds.
+    pub(crate) covered_bytes: AtomicU64,
 }
 
 impl Counters {
@@ -41,20 +45,14 @@ impl Counters {
     }
 }
 
-/// What the checkpoint's writer keeps from one to the next.
-#[derive(Debug)]
-pub(crate) struct CheckpointState {
-    /// Journal bytes up to the last checkpoint.
-    pub(crate) covered_bytes: u64,
-}
-
 pub(crate) struct Inner {
     pub(crate) options: Options,
     pub(crate) folder: Folder,
     pub(crate) handle: JournalHandle,
     pub(crate) checkpoint_file: Arc<Checkpoint>,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) checkpoint: Mutex<CheckpointState>,
+    /// One checkpoint at a time.
+    pub(crate) checkpointing: Mutex<()>,
     pub(crate) stage: Mutex<Option<Stage>>,
     pub(crate) flusher: Mutex<Flusher>,
     state: Mutex<State>,
@@ -80,9 +78,9 @@ impl Inner {
         state: State,
         stage: Option<Stage>,
     ) -> Self {
-        let checkpoint = Mutex::new(CheckpointState { covered_bytes: state.marks.bytes() });
+        counters.flushed.store(state.horizon.0, Ordering::Relaxed);
         let (stage, flusher, state) = (Mutex::new(stage), Mutex::new(flusher), Mutex::new(state));
-        Self { options, folder, handle, checkpoint_file, counters, checkpoint, stage, flusher, state }
+        Self { options, folder, handle, checkpoint_file, counters, checkpointing: Mutex::new(()), stage, flusher, state }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -97,8 +95,8 @@ impl Inner {
         self.stage.lock().expect(PANICKED)
     }
 
-    pub(crate) fn checkpoint_state(&self) -> MutexGuard<'_, CheckpointState> {
-        self.checkpoint.lock().expect(PANICKED)
+    pub(crate) fn checkpointing(&self) -> MutexGuard<'_, ()> {
+        self.checkpointing.lock().expect(PANICKED)
     }
 }
 
@@ -157,7 +155,7 @@ impl Store {
     /// Whether the journal has grown enough since the last checkpoint to make another worth it.
     pub fn wants_checkpoint(&self) -> bool {
         let bytes = self.inner.state().marks.bytes();
-        bytes - self.inner.checkpoint_state().covered_bytes >= self.inner.options.checkpoint_bytes
+        bytes - self.inner.counters.covered_bytes.load(Ordering::Relaxed) >= self.inner.options.checkpoint_bytes
     }
 }
 

@@ -150,6 +150,20 @@ fn replacing_a_range_leaves_exactly_the_source() {
 }
 
 #[test]
+fn the_bound_of_replaced_content_is_the_frames_and_never_falls() {
+    let mut ours = Pair::fill(1_000);
+    (0..300).for_each(|i| ours.commit(&[], &[(i, None)]));
+    ours.commit(&[], &[(900, Some(Value::of(1)))]); // the head lies outside the range that is replaced
+    let (frame, _) = ours.fragment.delta(&between(0, 500), Version::ZERO, Extract::WholeRange, 1 << 20).expect("in memory");
+    let mut stage = Pair::fill(700).fragment;
+    stage.apply_frame(&frame, &[]).expect("fits");
+    assert_eq!(stage.total().max_version(), ours.fragment.head());
+    assert!(stage.total().tombstones > 0);
+    stage.collect_tombstones(ours.fragment.head()).expect("in memory");
+    assert_eq!((stage.total().tombstones, stage.total().max_version()), (0, ours.fragment.head()));
+}
+
+#[test]
 fn dropped_keys_are_what_the_target_has_too_much() {
     let source = Pair::fill(1_000);
     let mut target = source.clone();

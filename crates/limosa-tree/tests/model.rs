@@ -136,6 +136,9 @@ proptest! {
             take(step, &mut b, &mut Vec::new(), &mut checkpoint);
         }
         let ids = |f: &Fragment| f.block_ids(&range(), salt).expect("loads");
+        let mut collected = a.fragment.clone();
+        collected.collect_tombstones(collected.head()).expect("loads");
+        prop_assert_eq!(ids(&collected), ids(&a.fragment), "tombstones are no difference");
         let (ids_a, ids_b) = (ids(&a.fragment), ids(&b.fragment));
         let differing = |own: &[limosa_tree::BlockId], other: &[limosa_tree::BlockId]| -> Vec<_> {
             own.iter().filter(|block| other.iter().all(|o| o.id != block.id)).map(|block| block.range.clone()).collect()

@@ -148,3 +148,6 @@ fn sum<T: Labelled>(items: &[T]) -> Summary {
         sum
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use limosa_node::pki::NodeName;
 use limosa_server::config::HostPort;
 
 use crate::commands::serve::ServeArgs;
+use crate::demo::DemoArgs;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -44,6 +45,15 @@ Example:
   limosa serve --data ./b --bundle b.pem --standby-of 127.0.0.1:7601 \\
     --resp 127.0.0.1:7610 --peer 127.0.0.1:7611 --http 127.0.0.1:7612")]
     Serve(ServeArgs),
+    /// Start an owner and a standby, let them lose touch in seven ways, and measure what it costs to agree again
+    #[command(after_help = "\
+Exit code 0 only if both ends held the same after every scene, as read over RESP.
+
+Example:
+  limosa demo
+  limosa demo --scenes 1,4 --entries 1000000
+  limosa demo --input packages.jsonl --key Package --report demo.json")]
+    Demo(DemoArgs),
     /// Show what a node is and how its standbys do
     #[command(after_help = "Example:\n  limosa status\n  limosa status --node 127.0.0.1:7612 --json")]
     Status(Ask),
@@ -57,7 +67,13 @@ Example:
     #[command(after_help = "Example:\n  limosa transfers --json")]
     Transfers(Ask),
     /// Check that two nodes hold the same; exit code 1 when they do not
-    #[command(after_help = "Example:\n  limosa verify --peer b && echo equal")]
+    #[command(after_help = "\
+By itself the node compares what the stream of commits proves: equal digests at the start of the session and behind each commit since.
+With --with, this program reads the digests of all fragments from both nodes; writes that go on meanwhile are waited for a few seconds.
+
+Example:
+  limosa verify --peer b && echo equal
+  limosa verify --with 127.0.0.1:7612")]
     Verify(VerifyArgs),
     /// Make a standby take writes, under a new epoch
     #[command(after_help = "\
@@ -76,6 +92,9 @@ Example:
     /// Make certificates
     #[command(subcommand, after_help = "Example:\n  limosa cert issue --for b --out b.pem")]
     Cert(CertCommand),
+    /// Work on the data folder of a node that does not run
+    #[command(subcommand, after_help = "Example:\n  limosa store check --data ./a")]
+    Store(StoreCommand),
     /// Look at writes that a diverged node had to set aside
     #[command(subcommand, after_help = "Example:\n  limosa quarantine list")]
     Quarantine(QuarantineCommand),
@@ -86,11 +105,13 @@ impl Command {
     pub(crate) fn wants_json(&self) -> bool {
         match self {
             Self::Serve(serve) => serve.json,
+            Self::Demo(demo) => demo.json,
             Self::Status(ask) | Self::Plan(ask) | Self::Transfers(ask) | Self::Promote(ask) => ask.json,
             Self::Fragment(FragmentCommand::Show(show)) => show.ask.json,
             Self::Verify(verify) => verify.ask.json,
             Self::Follow(follow) => follow.ask.json,
             Self::Cert(CertCommand::Issue(issue)) => issue.json,
+            Self::Store(StoreCommand::Check(folder) | StoreCommand::ForgetHistory(folder)) => folder.json,
             Self::Quarantine(QuarantineCommand::List(ask)) => ask.json,
             Self::Quarantine(QuarantineCommand::Show(show)) => show.ask.json,
         }
@@ -140,6 +161,9 @@ pub(crate) struct FragmentShow {
 /// `limosa verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
+    /// Ask this node too (its HTTP address), and compare the digests of both here
+    #[arg(long, value_name = "ADDR", value_parser = host_port, conflicts_with = "peer")]
+    pub(crate) with: Option<HostPort>,
     /// Compare with this peer; none: with every connected one
     #[arg(long, value_name = "NAME", value_parser = node_name)]
     pub(crate) peer: Option<NodeName>,
@@ -187,6 +211,36 @@ pub(crate) struct CertIssue {
     pub(crate) json: bool,
 }
 
+/// `limosa store`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Read everything and compare it with its digests; exit code 1 when something is damaged
+    #[command(after_help = "\
+Opens the folder as a start of the node would: a torn last write is cut off the journal.
+
+Example:
+  limosa store check --data ./a")]
+    Check(Folder),
+    /// Make this node's history unknown to every other, for drills: they can then only compare by content
+    #[command(after_help = "\
+Entries and versions stay. The next session with an owner costs a comparison of all digests, and whatever is only here is set aside.
+
+Example:
+  limosa store forget-history --data ./b")]
+    ForgetHistory(Folder),
+}
+
+/// A data folder that no node uses.
+#[derive(Debug, Args)]
+pub(crate) struct Folder {
+    /// The folder
+    #[arg(long, value_name = "DIR", env = "LIMOSA_DATA", default_value = "./limosa-data")]
+    pub(crate) data: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// `limosa quarantine`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum QuarantineCommand {
@@ -210,7 +264,11 @@ pub(crate) struct QuarantineShow {
 
 fn file_name(text: &str) -> Result<String, String> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    if !text.is_empty() && text.bytes().all(plain) { Ok(text.to_owned()) } else { Err("not a file name of `limosa quarantine list`".to_owned()) }
+    if !text.is_empty() && text.bytes().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("not a file name of `limosa quarantine list`".to_owned())
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use limosa_server::config::ConfigError;
 use limosa_server::http::api::{ErrorBody, RetryWord};
 use thiserror::Error;
 
+use crate::demo::DemoError;
+
 /// What the program's exit code says; listed in `limosa --help`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Exit {
@@ -62,6 +64,9 @@ pub(crate) enum CliError {
     /// A node that can't start or go on.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// A demo that did not come to its end.
+    #[error(transparent)]
+    Demo(#[from] DemoError),
     /// The answer can't be printed.
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
@@ -77,6 +82,7 @@ impl CliError {
             Self::Config(error) => error.code(),
             Self::Pki(error) => error.code(),
             Self::Server(error) => error.code(),
+            Self::Demo(error) => error.code(),
             Self::Output(_) => "cli.output",
         }
     }
@@ -89,6 +95,7 @@ impl CliError {
             Self::Config(error) => error.retry().into(),
             Self::Pki(error) => error.retry().into(),
             Self::Server(error) => error.retry().into(),
+            Self::Demo(error) => error.retry().into(),
             Self::Foreign { .. } | Self::Output(_) => Retry::Never.into(),
         }
     }
@@ -99,6 +106,7 @@ impl CliError {
             Self::Unreachable { .. } => "start one with `limosa serve`, or name another with --node ADDR or LIMOSA_NODE",
             Self::Foreign { .. } => "name the node's HTTP address (port 7602 by default), not its RESP or peer address",
             Self::Refused(body) => &body.action,
+            Self::Demo(error) => error.action(),
             Self::Config(_) | Self::Pki(_) | Self::Server(_) | Self::Output(_) => "",
         }
     }
@@ -108,7 +116,8 @@ impl CliError {
         match self {
             Self::Unreachable { .. } | Self::Foreign { .. } => Exit::Unreachable,
             Self::Config(_) => Exit::Usage,
-            Self::Refused(_) | Self::Pki(_) | Self::Server(_) | Self::Output(_) => Exit::Refused,
+            Self::Demo(error) if error.is_usage() => Exit::Usage,
+            Self::Refused(_) | Self::Demo(_) | Self::Pki(_) | Self::Server(_) | Self::Output(_) => Exit::Refused,
         }
     }
 

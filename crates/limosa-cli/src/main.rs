@@ -6,6 +6,7 @@
 mod args;
 mod client;
 mod commands;
+mod demo;
 mod error;
 mod format;
 mod output;

@@ -210,3 +210,57 @@ fn mode_of(code: u8) -> Result<Mode, DecodeError> {
         _ => Err(DecodeError::Invalid { field: "frame.mode", why: "unknown" }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use limosa_core::columns::ColumnsBuilder;
+    use limosa_core::{EntryRef, LiveRef, Version};
+    use proptest::prelude::*;
+
+    fn frame() -> Frame {
+        let mut entries = ColumnsBuilder::default();
+        let live = LiveRef { kind: Kind::PART, expiry: Expiry::at(9), value: b"value" };
+        entries.push(EntryRef { key: b"a", version: Version::new(1, 300), live: Some(live) });
+        entries.push(EntryRef { key: b"b", version: Version::ZERO, live: None });
+        entries.push(EntryRef { key: b"c", version: Version::new(2, 1), live: Some(LiveRef { expiry: Expiry::NEVER, ..live }) });
+        let range = KeyRange::new(&b"a"[..], Some(Bytes::from_static(b"x")));
+        let range_deletes = vec![RangeDelete { range: range.clone(), version: Version::new(1, 7) }];
+        let (from, to) = (Version::new(1, 5), Version::new(2, 9));
+        Frame {
+            fragment: FragmentId(3),
+            mode: Mode::ReplaceKeys,
+            range,
+            from,
+            to,
+            range_deletes,
+            entries: entries.finish(),
+            digest: Digest(5),
+        }
+    }
+
+    #[test]
+    fn a_frame_and_its_drops_round_trip_and_are_refused_when_cut() {
+        let bytes = encode_frame(&frame(), &[7, u64::MAX]);
+        assert_eq!(decode_frame(&bytes), Ok((frame(), vec![7, u64::MAX])));
+        assert!((0..bytes.len()).all(|end| decode_frame(&bytes[..end]).is_err()));
+    }
+
+    #[test]
+    fn opens_and_installs_round_trip() {
+        let start = StageStart { fragment: FragmentId(1), range: KeyRange::ALL, common: Version::new(1, 4) };
+        for open in [OpenRecord::Open { session: 9, starts: vec![start] }, OpenRecord::Resume { session: 10 }] {
+            assert_eq!(OpenRecord::decode(&open.encode()), Ok(open));
+        }
+        let (head, floor) = (Version::new(2, 2), Version::new(1, 1));
+        let sealed = vec![SealedFacts { id: FragmentId(1), head, state: Digest(3), floor, epochs: limosa_core::EpochTable::default() }];
+        assert_eq!(decode_install(&encode_install(&sealed)), Ok(sealed));
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = (decode_frame(&bytes), decode_install(&bytes), OpenRecord::decode(&bytes), crate::codec::decode_rows(&bytes));
+        }
+    }
+}

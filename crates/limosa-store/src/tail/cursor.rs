@@ -2,46 +2,17 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
-use limosa_core::varint;
-use limosa_core::{Commit, EpochTable, FragmentId, Version};
+use bytes::Bytes;
+use limosa_core::{EpochTable, FragmentId, Version};
 use limosa_tree::Fragment;
 
 use super::COMMIT_BYTES_LIVE_MAX;
+use super::batch::{Batch, Builder};
+use super::skip::Skip;
 use crate::codec::decode_rows;
 use crate::error::StoreError;
 use crate::journal::{Position, Reader, Record, RecordKind};
-use crate::state::Check;
 use crate::store::Store;
-
-/// Commits in order, as a live message carries them.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Batch {
-    /// Rows that were opened before the commits of this batch, and behind those of the batches before.
-    pub epochs: Vec<(FragmentId, EpochTable)>,
-    /// Concatenated [`limosa_core::Commit`] bytes, each behind its varint length.
-    pub records: Bytes,
-    /// Position behind the last record.
-    pub upto: Position,
-    /// State digests at versions that the batch reaches, where they are known.
-    pub checks: Vec<Check>,
-}
-
-impl Batch {
-    /// Tells `rows` first, and those of them that the batch has itself only once.
-    fn lead_with(&mut self, rows: Vec<(FragmentId, EpochTable)>) {
-        if rows.is_empty() {
-            return;
-        }
-        let told = |id: &FragmentId, row| rows.iter().any(|(other, table)| other == id && table.rows().contains(row));
-        let untold = self.epochs.iter().filter_map(|(id, table)| {
-            let rest: Vec<_> = table.rows().iter().filter(|row| !told(id, row)).copied().collect();
-            (!rest.is_empty()).then(|| (*id, EpochTable::from_rows(rest).expect("a part of a table in order")))
-        });
-        let untold: Vec<_> = untold.collect();
-        self.epochs = rows.into_iter().chain(untold).collect();
-    }
-}
 
 /// What a tail has next.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -72,41 +43,6 @@ pub struct Tail {
     skip: Option<Skip>,
     /// Rows that directly follow what the reader has: told with the first batch.
     rows: Vec<(FragmentId, EpochTable)>,
-}
-
-/// What the reader has already: a tail may have to start a little before what is new.
-#[derive(Debug)]
-struct Skip {
-    since: Vec<(FragmentId, Version)>,
-    /// Behind this position everything is new.
-    until: Position,
-}
-
-impl Skip {
-    fn has(&self, fragment: FragmentId, version: Version) -> bool {
-        self.since.binary_search_by_key(&fragment, |(id, _)| *id).is_ok_and(|i| version <= self.since[i].1)
-    }
-
-    fn has_commit(&self, body: &[u8]) -> bool {
-        Commit::decode(&mut varint::Reader::new(body)).is_ok_and(|c| c.parts.iter().all(|part| self.has(part.fragment, part.version)))
-    }
-
-    /// The rows that the reader lacks.
-    fn new_rows(&self, rows: Vec<(FragmentId, EpochTable)>) -> Vec<(FragmentId, EpochTable)> {
-        rows.into_iter().filter(|(id, table)| !self.has(*id, Version::new(table.epoch(), 0))).collect()
-    }
-
-    /// The commits of a piece that the reader lacks.
-    fn new_commits(&self, commits: &Bytes) -> Bytes {
-        let mut out = Vec::new();
-        let mut reader = varint::Reader::new(commits);
-        while let Ok(body) = reader.bytes_max("record", COMMIT_BYTES_LIVE_MAX) {
-            if !self.has_commit(body) {
-                varint::put_bytes(&mut out, body);
-            }
-        }
-        out.into()
-    }
 }
 
 impl Store {
@@ -289,59 +225,5 @@ impl Tail {
         }
         self.upto = batch.upto;
         batch.finish()
-    }
-}
-
-/// A batch that grows.
-struct Builder {
-    epochs: Vec<(FragmentId, EpochTable)>,
-    commits: BytesMut,
-    single: Option<Bytes>,
-    upto: Position,
-    checks: Vec<Check>,
-}
-
-impl Builder {
-    fn new(upto: Position) -> Self {
-        Self { epochs: Vec::new(), commits: BytesMut::new(), single: None, upto, checks: Vec::new() }
-    }
-
-    fn bytes(&self) -> usize {
-        self.commits.len() + self.single.as_ref().map_or(0, Bytes::len)
-    }
-
-    fn has_commits(&self) -> bool {
-        self.bytes() > 0
-    }
-
-    fn is_full(&self, max_bytes: usize, next: usize) -> bool {
-        self.has_commits() && self.bytes() + next > max_bytes
-    }
-
-    /// The first piece is shared, not copied; most batches have one.
-    fn put_commits(&mut self, commits: &Bytes) {
-        if commits.is_empty() {
-            return;
-        }
-        if !self.has_commits() {
-            self.single = Some(commits.clone());
-            return;
-        }
-        if let Some(single) = self.single.take() {
-            self.commits.extend_from_slice(&single);
-        }
-        self.commits.extend_from_slice(commits);
-    }
-
-    fn put_commit(&mut self, body: &[u8]) {
-        let mut length = Vec::with_capacity(5);
-        varint::put(&mut length, body.len() as u64);
-        self.commits.extend_from_slice(&length);
-        self.commits.extend_from_slice(body);
-    }
-
-    fn finish(self) -> TailRead {
-        let records = self.single.unwrap_or_else(|| self.commits.freeze());
-        TailRead::Batch(Batch { epochs: self.epochs, records, upto: self.upto, checks: self.checks })
     }
 }

@@ -2,11 +2,14 @@
 //!
 //! A reader that falls behind both tiers is told so, and takes the delta since its version from the tree (tier 3).
 
+mod batch;
 mod cursor;
 mod marks;
 mod ring;
+mod skip;
 
-pub use cursor::{Batch, Tail, TailRead};
+pub use batch::Batch;
+pub use cursor::{Tail, TailRead};
 pub(crate) use marks::Marks;
 pub(crate) use ring::Ring;
 

@@ -1,0 +1,92 @@
+//! What a tail hands out at once: rows, then commits.
+
+use bytes::{Bytes, BytesMut};
+use limosa_core::varint;
+use limosa_core::{EpochTable, FragmentId};
+
+use super::TailRead;
+use crate::journal::Position;
+use crate::state::Check;
+
+/// Commits in order, as a live message carries them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Batch {
+    /// Rows that were opened before the commits of this batch, and behind those of the batches before.
+    pub epochs: Vec<(FragmentId, EpochTable)>,
+    /// Concatenated [`limosa_core::Commit`] bytes, each behind its varint length.
+    pub records: Bytes,
+    /// Position behind the last record.
+    pub upto: Position,
+    /// State digests at versions that the batch reaches, where they are known.
+    pub checks: Vec<Check>,
+}
+
+impl Batch {
+    /// Tells `rows` first, and those of them that the batch has itself only once.
+    pub(super) fn lead_with(&mut self, rows: Vec<(FragmentId, EpochTable)>) {
+        if rows.is_empty() {
+            return;
+        }
+        let told = |id: &FragmentId, row| rows.iter().any(|(other, table)| other == id && table.rows().contains(row));
+        let untold = self.epochs.iter().filter_map(|(id, table)| {
+            let rest: Vec<_> = table.rows().iter().filter(|row| !told(id, row)).copied().collect();
+            (!rest.is_empty()).then(|| (*id, EpochTable::from_rows(rest).expect("a part of a table in order")))
+        });
+        let untold: Vec<_> = untold.collect();
+        self.epochs = rows.into_iter().chain(untold).collect();
+    }
+}
+
+/// A batch that grows.
+pub(super) struct Builder {
+    pub(super) epochs: Vec<(FragmentId, EpochTable)>,
+    commits: BytesMut,
+    single: Option<Bytes>,
+    pub(super) upto: Position,
+    pub(super) checks: Vec<Check>,
+}
+
+impl Builder {
+    pub(super) fn new(upto: Position) -> Self {
+        Self { epochs: Vec::new(), commits: BytesMut::new(), single: None, upto, checks: Vec::new() }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.commits.len() + self.single.as_ref().map_or(0, Bytes::len)
+    }
+
+    pub(super) fn has_commits(&self) -> bool {
+        self.bytes() > 0
+    }
+
+    pub(super) fn is_full(&self, max_bytes: usize, next: usize) -> bool {
+        self.has_commits() && self.bytes() + next > max_bytes
+    }
+
+    /// The first piece is shared, not copied; most batches have one.
+    pub(super) fn put_commits(&mut self, commits: &Bytes) {
+        if commits.is_empty() {
+            return;
+        }
+        if !self.has_commits() {
+            self.single = Some(commits.clone());
+            return;
+        }
+        if let Some(single) = self.single.take() {
+            self.commits.extend_from_slice(&single);
+        }
+        self.commits.extend_from_slice(commits);
+    }
+
+    pub(super) fn put_commit(&mut self, body: &[u8]) {
+        let mut length = Vec::with_capacity(5);
+        varint::put(&mut length, body.len() as u64);
+        self.commits.extend_from_slice(&length);
+        self.commits.extend_from_slice(body);
+    }
+
+    pub(super) fn finish(self) -> TailRead {
+        let records = self.single.unwrap_or_else(|| self.commits.freeze());
+        TailRead::Batch(Batch { epochs: self.epochs, records, upto: self.upto, checks: self.checks })
+    }
+}

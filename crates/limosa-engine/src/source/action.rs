@@ -50,13 +50,22 @@ pub enum Job {
     },
     /// The next frame of a range of the snapshot. Answer: [`Event::Extracted`].
     Extract(Extract),
-    /// Find the commits behind these versions in ring or journal, and keep the place. Answer: [`Event::TailOpened`].
-    OpenTail(Vec<(FragmentId, Version)>),
+    /// Find a place in the order of commits, in ring or journal, and keep it. Answer: [`Event::TailOpened`].
+    OpenTail(TailStart),
     /// Read on from the tail's place. Answer: [`Event::Tail`].
     ReadTail {
         /// At most about this many bytes of records.
         max_bytes: usize,
     },
+}
+
+/// Where a tail starts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TailStart {
+    /// Behind this position: the target has everything up to it, epoch rows too.
+    At(u64),
+    /// Behind these versions.
+    Behind(Vec<(FragmentId, Version)>),
 }
 
 /// Which entries a frame must hold.

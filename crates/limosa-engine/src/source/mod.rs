@@ -32,7 +32,7 @@ use limosa_core::{FragmentFacts, FragmentId, IntervalMap};
 use limosa_wire::{HaveFragment, Hello, Message, Method};
 
 pub(crate) use action::name;
-pub use action::{Action, BlockRef, EntryId, Event, Extract, Job, TailRead};
+pub use action::{Action, BlockRef, EntryId, Event, Extract, Job, TailRead, TailStart};
 
 use crate::error::SessionError;
 use crate::plan::Piece;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use limosa_core::{FragmentFacts, FragmentId};
 use limosa_wire::{Hello, Message, Offer, OfferedFragment, Refusal, Refuse, common_features, negotiate};
 
-use super::{Action, Cut, Job, Phase, Progress, Source};
+use super::{Action, Cut, Job, Phase, Progress, Source, TailStart};
 use crate::error::SessionError;
 use crate::shared::shared_digest;
 
@@ -86,12 +86,11 @@ impl Source {
         let features = self.features;
         self.send(Message::Offer(Offer { wire_version: self.wire_version, features, session, equal, fragments }));
         if equal {
-            let since = facts.iter().map(|facts| (facts.id, facts.head)).collect();
             self.actions.push_back(Action::Acknowledged(position)); // it has all of this cut, durably
             self.pieces.clear();
             self.release_cut();
             self.phase = Phase::Live;
-            self.job(Job::OpenTail(since));
+            self.job(Job::OpenTail(TailStart::At(position)));
         } else {
             self.phase = Phase::AwaitHave;
             self.targets.clear();

@@ -3,7 +3,7 @@
 use limosa_core::{FragmentId, KeyRange, Version};
 use limosa_wire::{Have, HaveFragment, Message, Method, Plan, PlanItem};
 
-use super::{Job, Phase, Source, TargetState};
+use super::{Job, Phase, Source, TailStart, TargetState};
 use crate::error::SessionError;
 use crate::plan::{self, Estimate, Piece};
 
@@ -60,7 +60,7 @@ impl Source {
         self.may_tail = plan::may_tail(&facts, &haves);
         self.tail_bytes = None;
         if self.may_tail {
-            self.job(Job::OpenTail(haves.iter().map(|have| (have.id, have.head)).collect()));
+            self.job(Job::OpenTail(TailStart::Behind(haves.iter().map(|have| (have.id, have.head)).collect())));
         } else {
             self.estimate();
         }

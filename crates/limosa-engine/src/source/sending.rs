@@ -12,7 +12,7 @@ use limosa_core::limits::FRAME_BYTES_BULK;
 use limosa_core::{FragmentId, Frame, KeyRange, Version};
 use limosa_wire::{Ack, FrameMessage, Message, Method, Ready, Seal};
 
-use super::{Action, Extract, Job, Phase, Source};
+use super::{Action, Extract, Job, Phase, Source, TailStart};
 use crate::credit::{Credit, frame_cost};
 use crate::error::SessionError;
 use crate::plan;
@@ -170,14 +170,13 @@ impl Source {
             return;
         }
         let fragments = cut.facts.values().map(super::action::sealed).collect();
-        let since = cut.facts.values().map(|facts| (facts.id, facts.head)).collect();
         let position = cut.position;
         self.send(Message::Seal(Seal { position, fragments }));
         self.phase = Phase::Sealing;
         self.live.seal(position);
         self.release_cut();
         self.reconciling = None;
-        self.job(Job::OpenTail(since));
+        self.job(Job::OpenTail(TailStart::At(position)));
     }
 
     pub(super) fn on_ack(&mut self, ack: Ack) -> Result<(), SessionError> {

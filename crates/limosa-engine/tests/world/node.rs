@@ -11,7 +11,7 @@ use limosa_core::{
     SpaceKeys, Version, key,
 };
 use limosa_engine::plan::Estimate;
-use limosa_engine::source::{self, BlockRef, EntryId, TailRead};
+use limosa_engine::source::{self, BlockRef, EntryId, TailRead, TailStart};
 use limosa_engine::target::{self, StageState};
 use limosa_tree::{Extract, Fragment};
 use limosa_wire::{Live, Refusal, SealedFragment};
@@ -260,7 +260,11 @@ impl Node {
                 self.count_sent(&frame);
                 Event::Extracted { frame, next }
             }
-            Job::OpenTail(since) => Event::TailOpened(self.open_tail(since)),
+            Job::OpenTail(TailStart::Behind(since)) => Event::TailOpened(self.open_tail(since)),
+            Job::OpenTail(TailStart::At(position)) => {
+                let since = self.heads_at(position);
+                Event::TailOpened(self.open_tail(since).or(Some(0)))
+            }
             Job::ReadTail { max_bytes } => Event::Tail(self.read_tail(max_bytes.min(400))),
         })
     }
@@ -280,6 +284,16 @@ impl Node {
         let bytes = self.now.log.iter().filter(|logged| is_behind(logged, &places)).map(|logged| logged.record.len() as u64).sum();
         self.tail = Some(places);
         Some(bytes)
+    }
+
+    /// Where each fragment stood at a position that the log reaches back to, or the log's start.
+    fn heads_at(&self, position: u64) -> Vec<(FragmentId, Version)> {
+        let head = |id: &FragmentId, fragment: &Fragment| {
+            let later = self.now.log.iter().filter(|logged| logged.position > position).flat_map(|logged| &logged.parts);
+            let first_later = later.filter(|part| part.0 == *id).map(|part| part.1).min();
+            first_later.map_or(fragment.head(), |version| Version::new(version.epoch, version.seq - 1))
+        };
+        self.now.fragments.iter().map(|(id, fragment)| (*id, head(id, fragment))).collect()
     }
 
     /// Whether the log has every commit behind these versions.

@@ -3,8 +3,8 @@
 use limosa_core::varint::Reader;
 use limosa_core::{Commit, FragmentId, KeyRange};
 use limosa_engine::plan::Estimate;
-use limosa_engine::source::{BlockRef, EntryId, Event, Extract, Job, TailRead};
-use limosa_store::{Cut, FragmentView, Store, StoreError, Tail};
+use limosa_engine::source::{BlockRef, EntryId, Event, Extract, Job, TailRead, TailStart};
+use limosa_store::{Cut, FragmentView, Position, Store, StoreError, Tail};
 use limosa_wire::Live;
 
 use super::transfer_log::TransferLog;
@@ -53,8 +53,11 @@ impl SourceJobs {
             Job::Blocks { ranges, salt } => Event::Blocks(blocks(self.cut(), &ranges, salt)?),
             Job::Entries { ranges, salt } => Event::Entries(entries(self.cut(), &ranges, salt)?),
             Job::Extract(extract) => self.extract(&extract)?,
-            Job::OpenTail(since) => {
-                self.tail = self.store.tail(&since);
+            Job::OpenTail(start) => {
+                self.tail = match start {
+                    TailStart::At(position) => Some(self.store.tail_from(Position(position))),
+                    TailStart::Behind(versions) => self.store.tail(&versions),
+                };
                 Event::TailOpened(self.tail.as_ref().map(Tail::bytes_behind))
             }
             Job::ReadTail { max_bytes } => Event::Tail(self.read_tail(max_bytes)?),

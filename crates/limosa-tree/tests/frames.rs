@@ -159,7 +159,9 @@ fn the_bound_of_replaced_content_is_the_frames_and_never_falls() {
     stage.apply_frame(&frame, &[]).expect("fits");
     assert_eq!(stage.total().max_version(), ours.fragment.head());
     assert!(stage.total().tombstones > 0);
+    let before = stage.generation();
     stage.collect_tombstones(ours.fragment.head()).expect("in memory");
+    assert!(stage.dirty_since(before).all(|block| block.summary.max_version() == ours.fragment.head()));
     assert_eq!((stage.total().tombstones, stage.total().max_version()), (0, ours.fragment.head()));
 }
 

@@ -81,6 +81,12 @@ fn covers(range: &KeyRange, start: &[u8], end: Option<&[u8]>) -> bool {
     end_inside && start >= &range.start[..]
 }
 
+/// Whether an item of `span` has touched neighbours on both sides: it then lies in the range whole, and its keys need not be looked at.
+/// A walk passes over most items by their summaries, and each key is a place in memory of its own.
+fn is_inner(i: usize, span: &std::ops::Range<usize>) -> bool {
+    i > span.start && i + 1 < span.end
+}
+
 /// The items that can hold keys of the range: from the one that its start belongs into to the last that starts before its end.
 fn touched<T: Labelled>(items: &[T], range: &KeyRange) -> std::ops::Range<usize> {
     let first = super::position(items, &range.start).unwrap_or(0);
@@ -96,10 +102,11 @@ fn walk<'a, E>(
 ) -> Result<ControlFlow<()>, E> {
     match node {
         Node::Inner(children) => {
-            for i in touched(children, range) {
+            let span = touched(children, range);
+            for i in span.clone() {
                 let child = &children[i];
                 let end = children.get(i + 1).map(|next| &*next.first_key).or(end);
-                let inside = covers(range, &child.first_key, end);
+                let inside = is_inner(i, &span) || covers(range, &child.first_key, end);
                 let stops = match f(Step::Subtree { summary: &child.summary, inside })? {
                     Next::Skip => false,
                     Next::Stop => true,
@@ -111,10 +118,11 @@ fn walk<'a, E>(
             }
         }
         Node::Leaves(leaves) => {
-            for i in touched(leaves, range) {
+            let span = touched(leaves, range);
+            for i in span.clone() {
                 let leaf = &leaves[i];
                 let end = leaves.get(i + 1).map(|next| &*next.first_key).or(end);
-                let inside = covers(range, &leaf.first_key, end);
+                let inside = is_inner(i, &span) || covers(range, &leaf.first_key, end);
                 if matches!(f(Step::Leaf(Visit { leaf, end, inside }))?, Next::Stop) {
                     return Ok(ControlFlow::Break(()));
                 }

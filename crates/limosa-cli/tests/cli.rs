@@ -98,6 +98,10 @@ fn nodes_that_differ_give_exit_code_1() {
     assert_eq!(verified.status.code(), Some(1));
     assert!(out(&verified).contains("DIFFERS") && out(&verified).contains("f1"), "{}", out(&verified));
     assert_eq!(stage.ask("verify --json").status.code(), Some(1));
+
+    let other = Stage::new();
+    let with = stage.ask(&format!("verify --with {}", other.address));
+    assert_eq!(with.status.code(), Some(0), "both hold the same fixed fragments: {}", err(&with));
 }
 
 #[test]

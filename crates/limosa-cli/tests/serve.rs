@@ -92,4 +92,30 @@ fn a_folder_in_use_is_refused_with_exit_code_4() {
     assert_eq!(second.status.code(), Some(4));
     let text = String::from_utf8_lossy(&second.stderr);
     assert!(text.contains("store.folder_in_use"), "{text}");
+    let check = offline("check", dir.path());
+    assert_eq!(check.status.code(), Some(4), "nor is it checked under a running node");
+}
+
+fn offline(command: &str, data: &Path) -> std::process::Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_limosa"));
+    program.args(["store", command, "--json", "--data"]).arg(data).output().expect("the program runs")
+}
+
+#[test]
+fn a_folder_is_checked_offline_and_can_forget_its_history_but_nothing_else() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut node = Served::start(dir.path());
+    node.resp(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n", b"+OK\r\n");
+    node.signal("TERM");
+    assert_eq!(node.wait(), Some(0));
+    let forgotten = offline("forget-history", dir.path());
+    assert_eq!(forgotten.status.code(), Some(0), "{}", String::from_utf8_lossy(&forgotten.stderr));
+    let checked = offline("check", dir.path());
+    let checked: Value = serde_json::from_slice(&checked.stdout).expect("JSON");
+    assert_eq!((&checked["agree"], &checked["entries"]), (&Value::from(true), &Value::from(1)));
+    let again = Served::start(dir.path());
+    again.resp(b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n", b"$1\r\nb\r\n");
+    let nothing = offline("check", &dir.path().join("nothing"));
+    assert_eq!(nothing.status.code(), Some(4));
+    assert!(!dir.path().join("nothing").exists(), "a mistyped folder is not made");
 }

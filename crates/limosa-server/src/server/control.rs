@@ -30,7 +30,14 @@ pub(super) struct NodeControl {
 
 impl NodeControl {
     pub(super) fn new(node: Node, config: &ValidConfig, bound: Bound, clients: impl Fn() -> ClientCounts + Send + Sync + 'static) -> Self {
-        Self { node, data: config.data.clone(), quarantine: config.data.join("quarantine"), bound, started: Instant::now(), clients: Box::new(clients) }
+        Self {
+            node,
+            data: config.data.clone(),
+            quarantine: config.data.join("quarantine"),
+            bound,
+            started: Instant::now(),
+            clients: Box::new(clients),
+        }
     }
 
     /// Runs what waits for the disk or a lock beside the runtime's threads.

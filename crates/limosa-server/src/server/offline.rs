@@ -94,9 +94,11 @@ impl Offline {
     ///
     /// # Errors
     /// The disk fails.
-    pub fn forget_history(&self, random: impl FnMut() -> u64) -> Result<u64, ServerError> {
+    pub fn forget_history(&self) -> Result<u64, ServerError> {
+        let mut salt = [0; 8];
+        getrandom::fill(&mut salt).map_err(|error| ServerError::Resources { source: std::io::Error::other(error.to_string()) })?;
         let facts = self.store.facts();
-        let (sealed, rows) = strangers(&facts, random);
+        let (sealed, rows) = strangers(&facts, u64::from_le_bytes(salt));
         // A stage that holds what is served already, sealed with another history: the way in which a node takes over a history.
         self.store.stage_abort()?;
         let start = |facts: &FragmentFacts| StageStart { fragment: facts.id, range: facts.range.clone(), common: facts.head };
@@ -107,17 +109,20 @@ impl Offline {
     }
 }
 
-fn strangers(facts: &[FragmentFacts], mut random: impl FnMut() -> u64) -> (Vec<SealedFacts>, u64) {
+fn strangers(facts: &[FragmentFacts], salt: u64) -> (Vec<SealedFacts>, u64) {
     let mut changed = 0;
     let mut stranger = |row: &EpochRow| {
         changed += 1;
-        EpochRow { opener: random(), ..*row }
+        // Random openers stay random, and no two rows that differed become equal.
+        EpochRow { opener: row.opener ^ salt, ..*row }
     };
     let sealed = facts
         .iter()
         .map(|facts| {
             let rows = facts.epochs.rows().iter().map(&mut stranger).collect();
-            let epochs = EpochTable::from_rows(rows).expect("epochs and first seqs are as they were");
+            let mut epochs = EpochTable::from_rows(rows).expect("epochs and first seqs are as they were");
+            // A history is replaced only by one with a higher epoch.
+            epochs.open(epochs.epoch().max(facts.head.epoch) + 1, facts.head, salt);
             SealedFacts { id: facts.id, head: facts.head, state: facts.state, floor: facts.floor, epochs }
         })
         .collect();
@@ -148,11 +153,7 @@ mod tests {
     fn a_folder_that_forgot_its_history_has_its_entries_and_no_common_point() {
         let dir = tempfile::tempdir().expect("a folder");
         let before = made(dir.path()).facts();
-        let mut seed = 0;
-        let rows = Offline::open(dir.path()).expect("nobody uses it").forget_history(|| {
-            seed += 1;
-            seed
-        });
+        let rows = Offline::open(dir.path()).expect("nobody uses it").forget_history();
         assert_eq!(rows.expect("room"), 64);
         let again = Offline::open(dir.path()).expect("it recovers");
         let checked = again.check().expect("readable");

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use limosa_server::http::api::{Peer, PeerState, Status};
 
@@ -18,7 +18,9 @@ const START_MAX: Duration = Duration::from_secs(120);
 /// For a node to notice that a connection is gone.
 const NOTICE_MAX: Duration = Duration::from_secs(60);
 /// For two ends to agree.
-const AGREE_MAX: Duration = Duration::from_secs(900);
+const AGREE_MAX: Duration = Duration::from_secs(1800);
+/// For a transfer to stand still.
+const STILL_MAX: Duration = Duration::from_secs(60);
 /// Lines of a log that an error shows.
 const LOG_LINES: usize = 12;
 
@@ -91,15 +93,24 @@ impl Node {
 
     /// Until the standby has all of this owner's commits durably; `look` is shown every status on the way.
     pub(super) fn agrees(&self, standby: &Self, mut look: impl FnMut(&Status)) -> Result<Status, DemoError> {
+        let mut last = (Instant::now(), String::new());
         self.until("in agreement with its standby", AGREE_MAX, || {
             standby.check()?;
             let status = self.control.status()?;
             look(&status);
-            let Some(peer) = peer(&status, standby.name) else { return Ok(Seen::NotYet("no standby".to_owned())) };
-            if peer.state == PeerState::Live && peer.acknowledged.is_some_and(|position| position >= status.head) {
-                return Ok(Seen::Done(status));
+            let seen = match peer(&status, standby.name) {
+                Some(peer) if peer.state == PeerState::Live && peer.acknowledged.is_some_and(|position| position >= status.head) => {
+                    return Ok(Seen::Done(status));
+                }
+                Some(peer) => describe(peer, &status),
+                None => "no standby".to_owned(),
+            };
+            if seen != last.1 {
+                last = (Instant::now(), seen.clone());
+            } else if last.0.elapsed() > STILL_MAX {
+                return Err(DemoError::TooLate { what: "the transfer to go on".to_owned(), waited: STILL_MAX, seen });
             }
-            Ok(Seen::NotYet(format!("{}, {} of {} commits", peer.state.word(), peer.acknowledged.unwrap_or(0), status.head)))
+            Ok(Seen::NotYet(seen))
         })
     }
 
@@ -133,6 +144,14 @@ impl Node {
         self.children.check()?; // an interrupt ended it
         Err(DemoError::NodeEnded { node: self.name, status, log: last_lines(&self.log) })
     }
+}
+
+/// Where a standby is, in words that change when it gets on.
+fn describe(peer: &Peer, status: &Status) -> String {
+    let bytes = peer.progress.as_ref().map_or(0, |progress| progress.bytes_done);
+    let blocked = peer.blocked_because.as_ref().map_or_else(String::new, |why| format!(" because {why}"));
+    let acknowledged = peer.acknowledged.unwrap_or(0);
+    format!("{}{blocked}, {acknowledged} of {} commits, {bytes} bytes transferred", peer.state.word(), status.head)
 }
 
 /// What a status says of the peer called `name`.

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::CellAlignment;
 use limosa_core::limits::CREDIT_WINDOW_BYTES;
 use serde::Serialize;
 
 use super::error::DemoError;
 use crate::format::{bytes, count, seconds};
+use crate::output;
 
 /// One scene, measured.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -51,7 +52,7 @@ impl Row {
     pub(super) fn line(&self) -> String {
         let equal = if self.digests_equal { "equal" } else { "DIFFERENT" };
         format!(
-            "{} {:<34} {:>9}: {} changed ({}), {} moved in {}, ends {equal}",
+            "{}  {:<26} {:<9}  {} changed ({}), {} moved in {}, ends {equal}",
             self.scene,
             self.name,
             self.method,
@@ -110,9 +111,8 @@ impl Report {
 
     /// The table at the end.
     pub(super) fn table(&self) -> String {
-        let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-        table.set_header(["#", "scene", "method", "changed", "bytes changed", "bytes moved", "ratio", "full copy", "cheaper", "time", "ends"]);
+        let mut table =
+            output::table(["#", "SCENE", "METHOD", "CHANGED", "BYTES", "MOVED", "RATIO", "FULL COPY", "CHEAPER", "TIME", "ENDS"]);
         for row in &self.scenes {
             table.add_row([
                 row.scene.to_string(),
@@ -131,12 +131,12 @@ impl Report {
         for index in 3..10 {
             table.column_mut(index).expect("there are eleven").set_cell_alignment(CellAlignment::Right);
         }
-        format!("{table}\n")
+        output::text(&table)
     }
 
     /// What the table's words mean, and what it has no room for.
     pub(super) fn legend(&self) -> String {
-        let mut text = "changed: keys whose value or expiry differed, by the demo's own book. moved: bytes over the socket, both directions, \
+        let mut text = "\nchanged: keys whose value or expiry differed, by the demo's own book; bytes: of their keys and values. moved: bytes over the socket, both directions, \
                         TLS handshakes apart.\nequal: every entry of both ends was read over RESP and hashed, and both are what was written.\n"
             .to_owned();
         let cut = self.scenes.iter().find_map(|row| Some((row, row.sent_again_bytes_by_cut.as_ref()?)));

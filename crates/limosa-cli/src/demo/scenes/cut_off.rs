@@ -41,6 +41,7 @@ pub(super) fn play(play: &mut Play) -> Result<Row, DemoError> {
     let count = play.keys_in(CHANGE);
     let keys = play.model.pick(&mut play.random, count);
     play.overwrite(&keys, "scene 6: overwriting while the standby is away")?;
+    play.owner.control.checkpoint()?; // the journal lets go of what is beyond its tail: no replay of commits, but a transfer
     #[allow(clippy::cast_precision_loss)] // bytes, about
     let bytes = play.model.changed().bytes as f64 * play.wire_per_payload;
     let relay = Relay::start(play.ports.relay(), play.owner.ports.peer())?;
@@ -61,6 +62,10 @@ pub(super) fn play(play: &mut Play) -> Result<Row, DemoError> {
     let changed = play.model.changed();
     let again = sent_again::read(&scene.log, &scene.cuts)?;
     let row = play.row(6, "cut off three times", changed, traffic)?;
+    // Without the relay again, which ends with this scene.
+    play.part()?;
+    play.return_standby()?;
+    play.agreement(6)?;
     Ok(Row { seconds, sent_again_bytes: again.total, sent_again_bytes_by_cut: Some(again.after_cut), ..row })
 }
 
@@ -126,11 +131,12 @@ impl CutOff {
             if self.relay.is_used_up() {
                 return Ok(Seen::Done(()));
             }
-            let state = node::peer(&play.owner.control.status()?, play.standby.name).map(|peer| peer.state);
-            match state {
-                Some(PeerState::Live) => Err(unexpected(6, "a transfer was over before it could be cut")),
-                state => Ok(Seen::NotYet(state.map_or("no standby", PeerState::word).to_owned())),
+            let status = play.owner.control.status()?;
+            let Some(peer) = node::peer(&status, play.standby.name) else { return Ok(Seen::NotYet("no standby".to_owned())) };
+            if peer.state == PeerState::Live && peer.acknowledged.is_some_and(|position| position >= status.head) {
+                return Err(unexpected(6, "a transfer was over before it could be cut"));
             }
+            Ok(Seen::NotYet(peer.state.word().to_owned()))
         })
     }
 }

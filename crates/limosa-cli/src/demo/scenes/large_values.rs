@@ -17,7 +17,7 @@ pub(super) fn play(play: &mut Play) -> Result<Vec<Row>, DemoError> {
     play.agreement(7)?;
     play.model.settle();
 
-    let rows = [("large values, 50 bytes overwritten", &mut overwritten, EDIT_BYTES), ("large values, 50 bytes inserted", &mut inserted, 0)];
+    let rows = [("large values, overwritten", &mut overwritten, EDIT_BYTES), ("large values, inserted", &mut inserted, 0)];
     rows.into_iter().map(|(name, values, replaced)| edit(play, name, values, replaced)).collect()
 }
 

@@ -8,5 +8,5 @@ pub(super) fn play(play: &mut Play) -> Result<Row, DemoError> {
     play.screen.step("scene 2: killing the standby and starting it again");
     let before = play.part()?;
     play.return_standby()?;
-    play.meet(2, "unchanged, after kill -9", before)
+    play.meet(2, "unchanged (kill -9)", before)
 }

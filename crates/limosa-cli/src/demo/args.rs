@@ -6,15 +6,8 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
 /// Scenes, in the order in which they are played.
-pub(super) const SCENES: [(u8, &str); 7] = [
-    (1, "first copy"),
-    (2, "unchanged"),
-    (3, "short absence"),
-    (4, "long absence"),
-    (5, "diverged"),
-    (6, "cut off"),
-    (7, "large values"),
-];
+pub(super) const SCENES: [(u8, &str); 7] =
+    [(1, "first copy"), (2, "unchanged"), (3, "short absence"), (4, "long absence"), (5, "diverged"), (6, "cut off"), (7, "large values")];
 
 /// `limosa demo`.
 #[derive(Clone, Debug, Args)]
@@ -66,7 +59,9 @@ impl DemoArgs {
 
 fn share(text: &str) -> Result<f64, String> {
     let share: Option<f64> = text.parse().ok();
-    share.filter(|share| (0.0001..=0.5).contains(share)).ok_or_else(|| "not a share from 0.0001 to 0.5, such as 0.01 for one in a hundred".to_owned())
+    share
+        .filter(|share| (0.0001..=0.5).contains(share))
+        .ok_or_else(|| "not a share from 0.0001 to 0.5, such as 0.01 for one in a hundred".to_owned())
 }
 
 #[cfg(test)]

@@ -162,7 +162,10 @@ mod tests {
     fn an_empty_or_absent_file_is_refused() {
         assert_eq!(read_text("").expect_err("nothing in it").code(), "demo.too_few");
         assert_eq!(read_text("\n\n").expect_err("empty lines").code(), "demo.too_few");
-        assert_eq!(read_text(&good(99)).expect_err("too few").to_string().split(": ").nth(1), Some("99 records, and a demo needs at least 100"));
+        assert_eq!(
+            read_text(&good(99)).expect_err("too few").to_string().split(": ").nth(1),
+            Some("99 records, and a demo needs at least 100")
+        );
         let error = read(Path::new("/nowhere/a.jsonl"), "name").expect_err("no such file");
         assert_eq!(error.code(), "demo.unreadable");
     }

@@ -10,6 +10,7 @@
 //! - What a node does: `limosa serve`, which the demo starts as processes of their own.
 
 mod args;
+mod background;
 mod children;
 mod compare;
 mod content;
@@ -22,7 +23,6 @@ mod model;
 mod node;
 mod pen;
 mod play;
-mod background;
 mod ports;
 mod quarantine;
 mod random;

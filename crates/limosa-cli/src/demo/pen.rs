@@ -1,4 +1,4 @@
-//! Writes to the owner and into the model at once.
+//! Writes to the owner, through several connections, and into the model at once.
 
 use std::net::SocketAddr;
 
@@ -15,26 +15,36 @@ pub(super) enum Change {
     Expire(super::model::Key, u64),
 }
 
+/// Connections: a node flushes the journal once for what all of them have written.
+const LANES: usize = 4;
+
 /// Writes both. The model is right once [`Pen::finish`] returned; a demo whose writes fail ends.
 pub(super) struct Pen<'a> {
-    writer: Writer,
+    lanes: Vec<Writer>,
     model: &'a mut Model,
 }
 
 impl<'a> Pen<'a> {
     pub(super) fn new(owner: SocketAddr, model: &'a mut Model) -> Result<Self, DemoError> {
-        Ok(Self { writer: Writer::connect("owner", owner)?, model })
+        let lanes = (0..LANES).map(|_| Writer::connect("owner", owner)).collect::<Result<_, _>>()?;
+        Ok(Self { lanes, model })
+    }
+
+    /// The connection for a key: always the same one, so that writes of a key stay in order.
+    fn lane(&mut self, key: &[u8]) -> &mut Writer {
+        let hash = key.iter().fold(0usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(*byte)));
+        &mut self.lanes[hash % LANES]
     }
 
     /// A key that the standby has no word of yet.
     pub(super) fn begin(&mut self, put: Put) -> Result<(), DemoError> {
-        self.writer.put(&put)?;
+        self.lane(&put.key).put(&put)?;
         self.model.begin(put.key, Fact::of(&put.value, put.expiry_ms));
         Ok(())
     }
 
     pub(super) fn put(&mut self, put: &Put) -> Result<(), DemoError> {
-        self.writer.put(put)?;
+        self.lane(&put.key).put(put)?;
         self.model.put(&put.key, Fact::of(&put.value, put.expiry_ms));
         Ok(())
     }
@@ -43,12 +53,12 @@ impl<'a> Pen<'a> {
         match change {
             Change::Put(put) => self.put(put),
             Change::Delete(key) => {
-                self.writer.delete(key)?;
+                self.lane(key).delete(key)?;
                 self.model.delete(key);
                 Ok(())
             }
             Change::Expire(key, expiry_ms) => {
-                self.writer.expire(key, *expiry_ms)?;
+                self.lane(key).expire(key, *expiry_ms)?;
                 let fact = self.model.get(key).expect("only keys that are there get an expiry");
                 self.model.put(key, fact.expiring(*expiry_ms));
                 Ok(())
@@ -57,6 +67,6 @@ impl<'a> Pen<'a> {
     }
 
     pub(super) fn finish(mut self) -> Result<(), DemoError> {
-        self.writer.finish()
+        self.lanes.iter_mut().try_for_each(Writer::finish)
     }
 }

@@ -194,7 +194,8 @@ mod tests {
     fn the_report_has_the_fields_that_it_promises() {
         let report = Report::new(10, 100, 1, vec![row(4, 1000, true), row(2, 0, true)]);
         let json = serde_json::to_value(&report).expect("JSON");
-        let fields = |value: &serde_json::Value| value.as_object().expect("an object").keys().cloned().collect::<std::collections::BTreeSet<_>>();
+        let fields =
+            |value: &serde_json::Value| value.as_object().expect("an object").keys().cloned().collect::<std::collections::BTreeSet<_>>();
         let set = |names: &str| names.split_whitespace().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
         assert_eq!(fields(&json), set("version machine entries value_bytes seed credit_window_bytes scenes"));
         let scene = "scene name method changed_entries changed_bytes moved_bytes handshake_bytes sent_again_bytes ratio seconds \

@@ -4,7 +4,7 @@ use super::args::{DemoArgs, SCENES};
 use super::error::DemoError;
 use super::play::Play;
 use super::report::{Report, Row};
-use super::scenes;
+use super::{scenes, screen};
 use crate::error::{CliError, Exit};
 use crate::format::{bytes, count};
 use crate::output;
@@ -30,6 +30,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<Exit, CliError> {
     drop(play);
     if args.json {
         output::json(&report)?;
+        screen::note(&format!("{problems}{}", kept.unwrap_or_default()));
     } else {
         output::print(&format!("\n{}{}{problems}{}", report.table(), report.legend(), kept.unwrap_or_default()))?;
     }
@@ -68,7 +69,12 @@ fn introduce(play: &Play) {
         None => format!("random values of {}", bytes(play.args.value_bytes)),
     };
     let (owner, standby) = (play.owner.ports, play.standby.ports);
-    play.screen.line(&format!("{} entries, {values}, seed {}; folders under {}", count(play.entries), play.args.seed, play.folder.path().display()));
+    play.screen.line(&format!(
+        "{} entries, {values}, seed {}; folders under {}",
+        count(play.entries),
+        play.args.seed,
+        play.folder.path().display()
+    ));
     play.screen.line(&format!("owner    clients {}, peers {}, http {}", owner.resp(), owner.peer(), owner.http()));
     play.screen.line(&format!("standby  clients {}, peers {}, http {}", standby.resp(), standby.peer(), standby.http()));
     if play.args.plays(6) {

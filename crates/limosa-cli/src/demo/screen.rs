@@ -57,7 +57,7 @@ impl Screen {
         if self.is_terminal {
             self.bar.println(text);
         } else {
-            let _ = writeln!(io::stderr().lock(), "{text}"); // nobody reads it: nobody is to be told
+            note(&format!("{text}\n"));
         }
     }
 
@@ -71,6 +71,11 @@ impl Screen {
         }
         self.bar.set_message(text.to_owned());
     }
+}
+
+/// Text that stays, when nothing moves any more.
+pub(super) fn note(text: &str) {
+    let _ = write!(io::stderr().lock(), "{text}"); // nobody reads it: nobody is to be told
 }
 
 impl Drop for Screen {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::demo::content::Put;
 use crate::demo::error::DemoError;
 use crate::demo::fact::Fact;
 use crate::demo::input::Records;
@@ -9,7 +10,6 @@ use crate::demo::model::Key;
 use crate::demo::pen::{Change, Pen};
 use crate::demo::play::Play;
 use crate::demo::report::Row;
-use crate::demo::content::Put;
 
 /// Commits are written until they are so many times what ring and journal tail hold together.
 const OVERFLOW: u64 = 3;

@@ -89,7 +89,7 @@ impl Play {
         let records = args.input.as_deref().map(|path| input::read(path, field)).transpose()?;
         let later = args.changed.as_deref().map(|path| input::read(path, field)).transpose()?;
         let entries = records.as_ref().map_or(args.entries, |records| records.len() as u64);
-        let entry_bytes = records.as_ref().map_or(args.value_bytes, |records| mean_bytes(records)) + 64;
+        let entry_bytes = records.as_ref().map_or(args.value_bytes, mean_bytes) + 64;
         let content = match records {
             Some(records) => Content::records(records, random.fork()),
             None => Content::random(args.value_bytes, random.fork()),

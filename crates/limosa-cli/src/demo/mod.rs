@@ -3,7 +3,7 @@
 //! ```text
 //! Options > load > scene 1 .. 7: part, change, meet again > measure > compare both ends > table and report
 //! ```
-//! Nothing that judges is taken from what is judged: what changed comes from the demo's own [`model`](self::model), whether both ends
+//! Nothing that judges is taken from what is judged: what changed comes from the demo's own [`model`], whether both ends
 //! are equal from reading every entry of both over RESP. From the nodes come only their socket counters and what they did.
 //!
 //! # Not here

@@ -280,7 +280,7 @@ impl Node {
         if !self.reaches(&places) {
             return None;
         }
-        self.sent_epochs = self.now.fragments.iter().map(|(id, _)| (*id, 0)).collect();
+        self.sent_epochs = self.now.fragments.keys().map(|id| (*id, 0)).collect();
         let bytes = self.now.log.iter().filter(|logged| is_behind(logged, &places)).map(|logged| logged.record.len() as u64).sum();
         self.tail = Some(places);
         Some(bytes)

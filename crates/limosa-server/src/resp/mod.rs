@@ -5,8 +5,8 @@
 //!    └───────── reply ◄──────────┘             gate: replies leave once the horizon covers what they saw
 //! ```
 //! One thread runs all connections. What a connection has sent is executed under one hold of the store's lock, one commit for each
-//! command; the connections that are ready in the same turn of the event loop share one group commit ([`gate`]). `commands` and
-//! [`dispatch`] know no socket and no clock.
+//! command; the connections that are ready in the same turn of the event loop share one group commit (`gate`). `commands` and
+//! `dispatch` know no socket and no clock.
 //!
 //! # Not here
 //! - What is durable, and how: `limosa-store`. Who is the owner: the [`node::Node`] around the front door.

@@ -96,6 +96,10 @@ impl Play {
         };
         // Scene 3's commits fit into the ring, scene 4's do not fit into ring and journal tail together.
         let kept_bytes = (2 * entry_bytes * share_of(SHORT_CHANGE, entries) as u64).clamp(KEPT_BYTES.0, KEPT_BYTES.1);
+        if let Some(path) = &args.report {
+            // Now rather than when everything was measured; and an old report does not speak for this demo.
+            std::fs::write(path, "").map_err(|source| DemoError::File { path: path.clone(), source })?;
+        }
         let ports = Ports::choose(args.ports)?;
         let folder = Folder::create(args.keep)?;
         let children = Children::default();
@@ -176,9 +180,14 @@ impl Play {
     /// Waits until the standby has everything; answers what the owner counted up to then.
     pub(super) fn agreement(&mut self, scene: u8) -> Result<Traffic, DemoError> {
         let (screen, name) = (&self.screen, self.standby.name);
-        screen.count(&format!("scene {scene}: transferring"), 0, Unit::Bytes);
+        let text = format!("scene {scene}: transferring");
+        screen.step(&text);
+        let mut is_weighed = false; // until the plan is made, nobody knows how much it is
         let status = self.owner.agrees(&self.standby, |status| {
             if let Some(progress) = node::peer(status, name).and_then(|peer| peer.progress.as_ref()) {
+                if progress.bytes_total > 0 && !std::mem::replace(&mut is_weighed, true) {
+                    screen.count(&text, progress.bytes_total, Unit::Bytes);
+                }
                 screen.at_of(progress.bytes_done, progress.bytes_total);
             }
         })?;
@@ -212,7 +221,7 @@ impl Play {
     fn compare(&self, scene: u8) -> Result<bool, DemoError> {
         let expected = self.model.fingerprint();
         let at = self.owner.control.status()?.head;
-        self.screen.count(&format!("scene {scene}: comparing every entry of both ends"), 2 * expected.entries, Unit::Entries);
+        self.screen.count(&format!("scene {scene}: reading every entry of both ends"), 2 * expected.entries, Unit::Entries);
         let (owner, standby) = self.read_both()?;
         let status = self.owner.agrees(&self.standby, |_| ())?;
         if status.head != at {

@@ -19,8 +19,8 @@ pub(super) struct Screen {
 }
 
 const NAMED: &str = "{spinner} {msg}";
-const COUNTED: &str = "{spinner} {msg:42!} [{bar:30}] {human_pos} of {human_len} {percent:>3} %";
-const WEIGHED: &str = "{spinner} {msg:42!} [{bar:30}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}";
+const COUNTED: &str = "{spinner} {msg:44!} [{bar:30}] {human_pos} of {human_len} {percent:>3} %";
+const WEIGHED: &str = "{spinner} {msg:44!} [{bar:30}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}";
 
 impl Screen {
     pub(super) fn new() -> Self {
@@ -48,8 +48,10 @@ impl Screen {
 
     /// How far the step is, and how much it is after all.
     pub(super) fn at_of(&self, done: u64, total: u64) {
-        self.bar.set_length(total);
-        self.bar.set_position(done);
+        if total > 0 {
+            self.bar.set_length(total);
+            self.bar.set_position(done);
+        }
     }
 
     /// A line that stays.

@@ -4,7 +4,6 @@ use std::fs;
 use std::process::Command;
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::bench::Bench;
 use crate::process::run_logged;
@@ -25,9 +24,12 @@ pub(super) struct Scene {
     pub(super) changed_bytes: u64,
     pub(super) moved_bytes: u64,
     pub(super) seconds: f64,
-    /// After each cut, or the most after one.
+    /// In all, over every cut.
     #[serde(default)]
-    sent_again_bytes: Value,
+    sent_again_bytes: u64,
+    /// After each cut, where there were some.
+    #[serde(default)]
+    sent_again_bytes_by_cut: Vec<u64>,
     digests_equal: bool,
 }
 
@@ -51,10 +53,7 @@ impl Scene {
 
     /// Bytes sent again after the worst cut.
     pub(super) fn sent_again_bytes_max(&self) -> u64 {
-        match &self.sent_again_bytes {
-            Value::Array(cuts) => cuts.iter().filter_map(Value::as_u64).max().unwrap_or(0),
-            one => one.as_u64().unwrap_or(0),
-        }
+        self.sent_again_bytes_by_cut.iter().copied().max().unwrap_or(self.sent_again_bytes)
     }
 
     /// Moved bytes a second.

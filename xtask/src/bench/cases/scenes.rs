@@ -69,8 +69,15 @@ mod tests {
                      "digests_equal": true, "ratio": null {more}}}"#
             )
         };
-        let rows =
-            [row(1, ""), row(2, ""), row(4, ""), row(5, ""), row(6, r#", "sent_again_bytes": [1, 9, 3]"#), scene7.to_owned()].join(",");
+        let rows = [
+            row(1, ""),
+            row(2, ""),
+            row(4, ""),
+            row(5, ""),
+            row(6, r#", "sent_again_bytes": 13, "sent_again_bytes_by_cut": [1, 9, 3]"#),
+            scene7.to_owned(),
+        ]
+        .join(",");
         serde_json::from_str(&format!(r#"{{"version": 1, "scenes": [{rows}]}}"#)).expect("a report")
     }
 

@@ -40,7 +40,7 @@ pub(super) fn play(play: &mut Play) -> Result<Row, DemoError> {
     restart_owner(play, &log)?;
     let count = play.keys_in(CHANGE);
     let keys = play.model.pick(&mut play.random, count);
-    play.overwrite(&keys, "scene 6: overwriting while the standby is away")?;
+    play.overwrite(&keys, "scene 6: overwriting while it is away")?;
     play.owner.control.checkpoint()?; // the journal lets go of what is beyond its tail: no replay of commits, but a transfer
     #[allow(clippy::cast_precision_loss)] // bytes, about
     let bytes = play.model.changed().bytes as f64 * play.wire_per_payload;

@@ -30,7 +30,7 @@ fn edit(play: &mut Play, name: &str, values: &mut [Put], replaced: usize) -> Res
         play.random.fill(&mut edit);
         put.value.splice(at..at + replaced, edit);
     }
-    write(play, values, "scene 7: editing while the standby is away")?;
+    write(play, values, "scene 7: editing while it is away")?;
     play.return_standby()?;
     play.meet(7, name, before)
 }

@@ -23,7 +23,7 @@ pub(super) fn play(play: &mut Play) -> Result<Row, DemoError> {
         None => synthetic(play),
     };
     overflow(play, &changes)?;
-    play.screen.step("scene 4: changing while the standby is away");
+    play.screen.step("scene 4: changing while it is away");
     let mut pen = Pen::new(play.owner.ports.resp(), &mut play.model)?;
     changes.iter().try_for_each(|change| pen.write(change))?;
     pen.finish()?;
@@ -41,7 +41,7 @@ fn overflow(play: &mut Play, changes: &[Change]) -> Result<(), DemoError> {
         return Ok(()); // a later release without a changed record
     }
     for _ in 0..(OVERFLOW * 2 * play.kept_bytes).div_ceil(pass_bytes) {
-        play.overwrite(&keys, "scene 4: more commits than ring and journal hold")?;
+        play.overwrite(&keys, "scene 4: overflowing ring and journal")?;
     }
     Ok(())
 }

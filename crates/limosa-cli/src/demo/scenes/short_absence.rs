@@ -8,7 +8,7 @@ pub(super) fn play(play: &mut Play) -> Result<Row, DemoError> {
     let before = play.part()?;
     let count = play.keys_in(SHORT_CHANGE);
     let keys = play.model.pick(&mut play.random, count);
-    play.overwrite(&keys, "scene 3: overwriting while the standby is away")?;
+    play.overwrite(&keys, "scene 3: overwriting while it is away")?;
     play.return_standby()?;
     play.meet(3, "short absence", before)
 }

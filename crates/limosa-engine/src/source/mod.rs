@@ -13,7 +13,7 @@
 //! ```
 //!
 //! # Invariants
-//! - At most one job is under way: checked in [`Source::job`].
+//! - At most one job is under way: checked in `Source::job`.
 //! - A frame of a range starts where the target's map of that range stands, and only credits that were given back are spent again.
 //! - A seal is sent only when every range stands at the cut's head: checked in `sending`.
 

@@ -99,6 +99,33 @@ fn a_key_created_in_a_diverged_tail_is_gone_after_the_repair() {
 }
 
 #[test]
+fn an_own_tail_is_set_aside_once_however_often_the_transfer_is_cut() {
+    for seed in 0..10 {
+        let mut pair = agreed(600, 2, seed);
+        pair.standby.open_epoch(0);
+        (0..8).for_each(|i| pair.standby.put(&format!("stray{i}"), "written by the promoted standby"));
+        (0..200).for_each(|i| pair.owner.put(&format!("key{i}"), "changed by the owner"));
+        pair.owner.keep_commits(0);
+        pair.standby.flush();
+        pair.connect();
+        while !pair.standby.has_stage() {
+            assert!(pair.step(), "the session goes on until a stage is open");
+        }
+        pair.standby.flush();
+        for cut in 0..3 {
+            pair.cut_connection();
+            pair.connect();
+            for _ in 0..pair_steps(seed, cut) / 4 {
+                pair.step();
+            }
+        }
+        pair.heal();
+        assert_eq!(pair.standby.set_aside.len(), 8, "seed {seed}");
+        assert_eq!(pair.standby.get("stray1"), None);
+    }
+}
+
+#[test]
 fn without_an_epoch_table_only_what_differs_is_sent() {
     let mut pair = agreed(3000, 4, 7);
     pair.standby.open_epoch(0);

@@ -1,6 +1,6 @@
 //! `limosa status`: the node, its peers, and head, durable and acknowledged version of each fragment.
 
-use limosa_server::http::api::{DurabilityWord, Fragment, Peer, PeerState, Role, Status};
+use limosa_server::http::api::{DurabilityWord, Fragment, Peer, PeerState, Role, Status, Version};
 use serde::Serialize;
 
 use crate::args::Ask;
@@ -25,7 +25,7 @@ pub(crate) async fn run(ask: &Ask) -> Result<Exit, CliError> {
     if ask.json {
         output::json(&Whole { status, each_fragment })?;
     } else {
-        let text = format!("{}\n{}\n{}", node(&status), peers(&status.peers), fragment::table(&each_fragment));
+        let text = format!("{}\n{}\n{}", node(&status), peers(&status.peers), fragments(each_fragment));
         output::print(&text)?;
     }
     Ok(Exit::Yes)
@@ -77,6 +77,17 @@ fn peers(peers: &[Peer]) -> String {
         ]);
     }
     output::text(&table) + &peers.iter().filter_map(remark).collect::<String>()
+}
+
+/// One row for each fragment that was ever written; the others are counted.
+fn fragments(mut all: Vec<Fragment>) -> String {
+    let count = all.len();
+    all.retain(|fragment| fragment.head != Version::default());
+    match (all.len(), count - all.len()) {
+        (0, never) => format!("{} without a write yet\n", several(never as u64, "fragment", "fragments")),
+        (_, 0) => fragment::table(&all),
+        (_, never) => format!("{}and {} without a write yet\n", fragment::table(&all), several(never as u64, "fragment", "fragments")),
+    }
 }
 
 /// What a row has no room for: progress, or what blocks a peer.

@@ -25,8 +25,13 @@ pub enum Action {
 pub enum Job {
     /// What this node holds. Answer: [`Event::State`].
     State,
-    /// Write the entries changed behind these versions to a readable file, durably, and name their keys. Answer: [`Event::TailsSetAside`].
-    SetAsideTails(Vec<(FragmentId, Version)>),
+    /// Name the keys changed behind these versions. Answer: [`Event::TailsSetAside`].
+    SetAsideTails {
+        /// Behind which version of which fragment.
+        tails: Vec<(FragmentId, Version)>,
+        /// Write the entries to a readable file first, durably. False when an open stage proves that this was done before it was opened.
+        write: bool,
+    },
     /// Write these entries to a readable file, durably, before they are replaced. Answer: [`Event::KeysSetAside`].
     SetAsideKeys(Vec<(FragmentId, Bytes)>),
     /// Open a stage in place of any other: each fragment with its range stands at a version. Answer: [`Event::StageOpened`].

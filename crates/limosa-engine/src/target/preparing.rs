@@ -47,7 +47,8 @@ impl Target {
             self.send_have(Vec::new());
         } else {
             // Set aside before the source is told: once it knows, frames that replace these keys may come.
-            self.job(Job::SetAsideTails(tails));
+            let write = self.stage.is_none();
+            self.job(Job::SetAsideTails { tails, write });
         }
         Ok(())
     }

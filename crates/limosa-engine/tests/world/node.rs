@@ -178,6 +178,11 @@ impl Node {
         self.now.position != self.flushed.position
     }
 
+    /// Whether a stage is open.
+    pub fn has_stage(&self) -> bool {
+        self.now.stage.is_some()
+    }
+
     /// Keeps this state, to come back to it later.
     pub fn disk_image(&self) -> Image {
         Image(self.flushed.clone())
@@ -366,8 +371,8 @@ impl Node {
         use target::{Event, Job};
         Some(match job {
             Job::State => Event::State { facts: self.facts(), stage: self.now.stage.as_ref().map(stage_state) },
-            Job::SetAsideTails(tails) => {
-                Event::TailsSetAside(tails.into_iter().map(|(id, since)| (id, self.set_aside_tail(id, since))).collect())
+            Job::SetAsideTails { tails, write } => {
+                Event::TailsSetAside(tails.into_iter().map(|(id, since)| (id, self.set_aside_tail(id, since, write))).collect())
             }
             Job::SetAsideKeys(keys) => {
                 self.set_aside.extend(keys.into_iter().map(|(_, key)| key.to_vec()));
@@ -393,7 +398,7 @@ impl Node {
         })
     }
 
-    fn set_aside_tail(&mut self, id: FragmentId, since: Version) -> Vec<Bytes> {
+    fn set_aside_tail(&mut self, id: FragmentId, since: Version, write: bool) -> Vec<Bytes> {
         let fragment = &self.now.fragments[&id];
         let mut keys = Vec::new();
         let _ = fragment
@@ -404,7 +409,9 @@ impl Node {
                 std::ops::ControlFlow::Continue(())
             })
             .expect("resident");
-        self.set_aside.extend(keys.iter().map(|key| key.to_vec()));
+        if write {
+            self.set_aside.extend(keys.iter().map(|key| key.to_vec()));
+        }
         keys
     }
 

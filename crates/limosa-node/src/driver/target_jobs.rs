@@ -53,7 +53,7 @@ impl TargetJobs {
     fn try_carry_out(&mut self, job: Job, answers: &Answers) -> Result<Option<Event>, StoreError> {
         Ok(Some(match job {
             Job::State => Event::State { facts: self.store.facts(), stage: self.store.stage().map(stage_state) },
-            Job::SetAsideTails(tails) => Event::TailsSetAside(self.set_aside_tails(&tails)?),
+            Job::SetAsideTails { tails, write } => Event::TailsSetAside(self.set_aside_tails(&tails, write)?),
             Job::SetAsideKeys(keys) => {
                 self.set_aside_keys(&keys)?;
                 Event::KeysSetAside
@@ -82,7 +82,7 @@ impl TargetJobs {
     }
 
     /// Everything that this node wrote behind the given versions goes into a readable file before anybody may replace it.
-    fn set_aside_tails(&self, tails: &[(FragmentId, Version)]) -> Result<Vec<(FragmentId, Vec<Bytes>)>, StoreError> {
+    fn set_aside_tails(&self, tails: &[(FragmentId, Version)], write: bool) -> Result<Vec<(FragmentId, Vec<Bytes>)>, StoreError> {
         let cut = self.store.cut();
         let mut out = Vec::new();
         let mut all = Vec::new();
@@ -92,7 +92,9 @@ impl TargetJobs {
             all.extend(keys.iter().map(|key| (*fragment, key.clone())));
             out.push((*fragment, keys));
         }
-        self.quarantine(&cut, "diverged", &all)?;
+        if write {
+            self.quarantine(&cut, "diverged", &all)?;
+        }
         Ok(out)
     }
 

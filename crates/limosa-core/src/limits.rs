@@ -30,7 +30,7 @@ pub const FRAME_ENTRIES_MAX: u64 = 1 << 17;
 /// Most bytes of one message on the wire, envelope and columns.
 pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// Bytes that may be on their way to a target before it has them in its journal.
-pub const CREDIT_WINDOW_BYTES: u64 = 4 << 20;
+pub const CREDIT_WINDOW_BYTES: u64 = 6 << 20;
 /// Most bytes that a cut transfer may send again: what was on its way.
 pub const SENT_AGAIN_BYTES_MAX: u64 = 8 << 20;
 /// Bytes of recent commits that an owner keeps in memory for its standbys (tier 1).

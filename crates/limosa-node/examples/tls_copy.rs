@@ -24,8 +24,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 
 /// As in the program: the C library's gives freed records back to the system and faults them in again.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type AnyError = Box<dyn Error + Send + Sync>;
 

@@ -23,6 +23,7 @@ mod source_session;
 mod target_jobs;
 mod target_session;
 mod transfer_log;
+mod warm;
 
 pub use limosa_wire::{Method, PlanItem};
 pub use node::{Node, NodeOptions, RoleError};

@@ -11,6 +11,7 @@ use limosa_wire::{Refusal, SealedFragment};
 use tokio::sync::{mpsc, watch};
 
 use super::source_jobs::{blocks, entries};
+use super::warm;
 
 /// What a job or a flush gave.
 pub(super) enum Answer {
@@ -29,13 +30,15 @@ pub(super) struct TargetJobs {
     store: Store,
     flusher: Option<sync::Sender<()>>,
     published: watch::Sender<u64>,
+    /// The open stage's forks as they were: clones share what is loaded from disk.
+    forks: Vec<FragmentView>,
     /// A frame was refused: those behind it belong to the same offer and are not looked at.
     refused: Option<(FragmentId, KeyRange)>,
 }
 
 impl TargetJobs {
     pub(super) fn new(store: Store, published: watch::Sender<u64>) -> Self {
-        Self { store, flusher: None, published, refused: None }
+        Self { store, flusher: None, published, forks: Vec::new(), refused: None }
     }
 
     pub(super) fn carry_out(&mut self, job: Job, answers: &Answers) {
@@ -52,7 +55,10 @@ impl TargetJobs {
 
     fn try_carry_out(&mut self, job: Job, answers: &Answers) -> Result<Option<Event>, StoreError> {
         Ok(Some(match job {
-            Job::State => Event::State { facts: self.store.facts(), stage: self.store.stage().map(stage_state) },
+            Job::State => {
+                self.forks = self.store.stage_fragments();
+                Event::State { facts: self.store.facts(), stage: self.store.stage().map(stage_state) }
+            }
             Job::SetAsideTails { tails, write } => Event::TailsSetAside(self.set_aside_tails(&tails, write)?),
             Job::SetAsideKeys(keys) => {
                 self.set_aside_keys(&keys)?;
@@ -121,7 +127,10 @@ impl TargetJobs {
             .map(|(fragment, range, common)| StageStart { fragment: *fragment, range: range.clone(), common: *common })
             .collect();
         match self.store.stage_open(session, &starts) {
-            Ok(()) => Ok(Event::StageOpened),
+            Ok(()) => {
+                self.forks = self.store.stage_fragments();
+                Ok(Event::StageOpened)
+            }
             Err(StageError::Store(error)) => Err(error),
             Err(error) => Ok(refused(starts[0].fragment, starts[0].range.clone(), &error)),
         }
@@ -131,6 +140,9 @@ impl TargetJobs {
         if let Some((fragment, range)) = &self.refused {
             let detail = "behind a frame that was refused".to_owned();
             return Ok(Event::Refused { fragment: *fragment, range: range.clone(), why: Refusal::Gap, detail });
+        }
+        if let Some(fork) = self.forks.iter().find(|fork| fork.id() == frame.fragment) {
+            warm::blocks(fork, frame)?;
         }
         match self.store.stage_apply(frame, &[]) {
             Ok(applied) => {
@@ -152,6 +164,7 @@ impl TargetJobs {
             .collect();
         match self.store.stage_install(&facts) {
             Ok(position) => {
+                self.forks.clear();
                 self.published.send_replace(position.0);
                 Ok(Event::Installed)
             }

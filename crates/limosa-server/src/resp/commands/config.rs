@@ -63,7 +63,7 @@ pub(super) fn set(call: &mut Call<'_>) -> Done {
     }
     let shared = &call.session.shared;
     let changes: Vec<_> = pairs.iter().map(|[name, value]| change(shared, name, value)).collect::<Result<_, _>>()?;
-    for change in changes {
+    for change in changes.into_iter().flatten() {
         match change {
             Change::Seconds(setting, value) => setting.store(value, Ordering::Relaxed),
             Change::ClientsMax(value) => shared.settings.clients_max.store(value, Ordering::Relaxed),
@@ -73,7 +73,8 @@ pub(super) fn set(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-fn change<'a>(shared: &'a Shared, name: &[u8], value: &[u8]) -> Result<Change<'a>, CommandError> {
+/// What to change; nothing when a setting that can't change already has the value.
+fn change<'a>(shared: &'a Shared, name: &[u8], value: &[u8]) -> Result<Option<Change<'a>>, CommandError> {
     let lower = name.to_ascii_lowercase();
     let number = |max: u64| {
         let number = parse_i64(value).ok_or_else(|| failed(name, "argument couldn't be parsed into an integer"))?;
@@ -81,16 +82,19 @@ fn change<'a>(shared: &'a Shared, name: &[u8], value: &[u8]) -> Result<Change<'a
         in_range.ok_or_else(|| failed(name, &format!("argument must be between 0 and {max} inclusive")))
     };
     match lower.as_slice() {
-        b"timeout" => Ok(Change::Seconds(&shared.settings.timeout_s, number(i32::MAX.unsigned_abs().into())?)),
+        b"timeout" => Ok(Some(Change::Seconds(&shared.settings.timeout_s, number(i32::MAX.unsigned_abs().into())?))),
         b"maxclients" => {
             let clients = usize::try_from(number(CLIENTS_MAX as u64)?).expect("bounded by a usize");
             if clients == 0 {
                 return Err(failed(name, &format!("argument must be between 1 and {CLIENTS_MAX} inclusive")));
             }
-            Ok(Change::ClientsMax(clients))
+            Ok(Some(Change::ClientsMax(clients)))
         }
-        known if all(shared).iter().any(|(name, _)| name.as_bytes() == known) => Err(failed(name, "can't set immutable config")),
-        _ => Err(CommandError::text(format!("ERR Unknown option or number of arguments for CONFIG SET - '{}'", excerpt(name, 128)))),
+        known => match all(shared).iter().find(|(name, _)| name.as_bytes() == known) {
+            Some((_, present)) if present.as_bytes() == value => Ok(None),
+            Some(_) => Err(failed(name, "can't set immutable config")),
+            None => Err(CommandError::text(format!("ERR Unknown option or number of arguments for CONFIG SET - '{}'", excerpt(name, 128)))),
+        },
     }
 }
 

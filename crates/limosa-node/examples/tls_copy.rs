@@ -23,7 +23,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 
-/// As in the program: the C library's gives freed records back to the system and faults them in again.
 
 type AnyError = Box<dyn Error + Send + Sync>;
 

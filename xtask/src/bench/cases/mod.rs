@@ -5,6 +5,7 @@ mod demo;
 mod first_copy;
 mod memory;
 mod scenes;
+mod store;
 mod throughput;
 
 use super::Bench;
@@ -28,4 +29,17 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "delta-scale", about: "extracting a delta of 1,000 changes from 1,000,000 and 10,000,000 entries", run: delta_scale::run },
     Case { name: "throughput", about: "redis-benchmark against Limosa and Redis, both flushing once a second", run: throughput::run },
     Case { name: "memory", about: "resident memory of 1,000,000 values of 100 bytes, against Redis", run: memory::run },
+    Case {
+        name: "store-rates",
+        about: "random reads, ordered scan and random overwrites of 1,000,000 entries in process",
+        run: store::rates,
+    },
+    Case { name: "store-install", about: "installing the received frames of 1,000,000 x 1 KB, journal on tmpfs", run: store::install },
+    Case { name: "store-commit", about: "64 writers that wait for the disk, against the disk's flush rate", run: store::commit },
+    Case { name: "store-memory", about: "memory beside the keys and values of 2,000,000 x 100 bytes", run: store::memory },
+    Case {
+        name: "store-delta",
+        about: "delta of random changes of 10,000,000 entries, against a full scan and an index of versions",
+        run: store::delta,
+    },
 ];

@@ -1,0 +1,47 @@
+//! What the store does in one process, without a server: each case runs one measurement of the example `bars`, whose metrics it takes over.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use crate::bench::Bench;
+use crate::bench::samples::Samples;
+use crate::process::{Scratch, output_of};
+
+pub(super) fn rates(bench: &Bench, samples: &mut Samples) -> Result<(), String> {
+    measure(bench, samples, "rates", 1_000_000)
+}
+
+pub(super) fn install(bench: &Bench, samples: &mut Samples) -> Result<(), String> {
+    measure(bench, samples, "install", 1_000_000)
+}
+
+pub(super) fn commit(bench: &Bench, samples: &mut Samples) -> Result<(), String> {
+    measure(bench, samples, "commit", 1_000_000)
+}
+
+pub(super) fn memory(bench: &Bench, samples: &mut Samples) -> Result<(), String> {
+    measure(bench, samples, "memory", 2_000_000)
+}
+
+pub(super) fn delta(bench: &Bench, samples: &mut Samples) -> Result<(), String> {
+    measure(bench, samples, "delta", 10_000_000)
+}
+
+/// Runs measurement `name` of the example with `entries`, a process for each round: what one leaves in memory must not serve the next.
+fn measure(bench: &Bench, samples: &mut Samples, name: &str, entries: u64) -> Result<(), String> {
+    bench.build(&["-p", "limosa-store", "--example", "bars"])?;
+    for _ in 0..bench.rounds {
+        let folder = Scratch::new(&bench.folder)?;
+        let mut command = Command::new(bench.metadata.example("bars"));
+        command.args([name, &bench.sized(entries).to_string()]).arg(folder.path());
+        add_all(samples, &output_of(command)?)?;
+    }
+    Ok(())
+}
+
+/// Takes over metrics printed as one line of JSON.
+pub(super) fn add_all(samples: &mut Samples, text: &str) -> Result<(), String> {
+    let metrics: BTreeMap<String, f64> = serde_json::from_str(text).map_err(|error| format!("{error} in {text}"))?;
+    metrics.into_iter().for_each(|(metric, value)| samples.add(metric, value));
+    Ok(())
+}

@@ -7,11 +7,11 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::{Method, Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
+use limosa_core::limits::HTTP_CHANGE_TIME_MAX;
 use limosa_node::PeerError;
 use limosa_node::pki::Bundle;
 use limosa_node::transport::{ControlStream, Tls, connect_control};
 use limosa_server::config::HostPort;
-use limosa_server::http::CHANGE_TIME_MAX;
 use limosa_server::http::api::ErrorBody;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,7 +20,7 @@ use crate::args::Ask;
 use crate::error::CliError;
 
 /// Longest time for an answer: the node gives up before.
-const ANSWER_TIME_MAX: Duration = CHANGE_TIME_MAX.saturating_add(Duration::from_secs(10));
+const ANSWER_TIME_MAX: Duration = HTTP_CHANGE_TIME_MAX.saturating_add(Duration::from_secs(10));
 /// Longest answer, bytes: 16,384 fragments with long histories fit.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 

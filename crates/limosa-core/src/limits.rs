@@ -1,5 +1,7 @@
 //! Every limit of Limosa's formats and protocols, and the relations between them. The client port and the peer port share these.
 
+use std::time::Duration;
+
 /// Longest user key, bytes.
 pub const USER_KEY_BYTES_MAX: usize = 64 << 10;
 /// Longest stored key, bytes: slot, every byte of the user key escaped, terminator, tag and rest.
@@ -51,9 +53,34 @@ pub const EPOCH_ROWS_MAX: u64 = 65_536;
 /// Most intervals of one fragment that a peer may send.
 pub const INTERVALS_MAX: u64 = 65_536;
 
+/// Most HTTP connections of a node at once; more wait in the listener's queue.
+pub const HTTP_CONNECTIONS_MAX: usize = 256;
+/// Most bytes of an HTTP request's body: the largest one is an address.
+pub const HTTP_BODY_BYTES_MAX: usize = 16 << 10;
+/// Most bytes of an HTTP request's line and headers.
+pub const HTTP_HEAD_BYTES_MAX: usize = 32 << 10;
+/// Longest time for an HTTP request's line and headers, and for a connection without a request.
+pub const HTTP_HEAD_TIME_MAX: Duration = Duration::from_secs(10);
+/// Longest time for an HTTP answer that only reads.
+pub const HTTP_READ_TIME_MAX: Duration = Duration::from_secs(10);
+/// Longest time for an HTTP answer that changes or checks something: a checkpoint or scrub reads and writes a lot.
+pub const HTTP_CHANGE_TIME_MAX: Duration = Duration::from_secs(300);
+/// Most records in one page of a quarantine file.
+pub const HTTP_PAGE_RECORDS_MAX: u64 = 1_000;
+
+/// Fewest bytes that a ring, or the journal between two checkpoints, may be set to.
+pub const SETTING_BYTES_MIN: u64 = 4 << 10;
+/// Most bytes of recent commits that an owner may be set to keep in memory.
+pub const RING_BYTES_MAX: u64 = 1 << 30;
+/// Most bytes of journal that a node may be set to keep.
+pub const JOURNAL_BYTES_MAX: u64 = 1 << 40;
+
 const _: () = assert!(WHOLE_VALUE_BYTES_MAX <= ENTRY_VALUE_BYTES_MAX);
 const _: () = assert!(PART_BYTES.2 <= WHOLE_VALUE_BYTES_MAX);
 const _: () = assert!(FRAME_BYTES_MAX < MESSAGE_BYTES_MAX);
 const _: () = assert!(CREDIT_WINDOW_BYTES + FRAME_BYTES_MAX as u64 <= SENT_AGAIN_BYTES_MAX);
 const _: () = assert!(LIVE_BATCH_BYTES < RING_BYTES);
 const _: () = assert!(STORED_KEY_BYTES_MAX < u32::MAX as usize);
+const _: () = assert!(HTTP_BODY_BYTES_MAX < COMMAND_BYTES_MAX);
+const _: () = assert!(HTTP_READ_TIME_MAX.as_secs() <= HTTP_CHANGE_TIME_MAX.as_secs());
+const _: () = assert!(SETTING_BYTES_MIN <= RING_BYTES as u64 && RING_BYTES as u64 <= RING_BYTES_MAX);

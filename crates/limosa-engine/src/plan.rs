@@ -3,6 +3,8 @@
 //! The planner reads what both ends said of a fragment and returns [`Piece`]s; [`crate::source`] executes them. No piece is a copy
 //! unless the target's range is empty (invariant I12).
 
+use std::iter::Sum;
+
 use limosa_core::{FragmentFacts, FragmentId, KeyRange, Version};
 use limosa_wire::{HaveFragment, Method, PlanItem};
 
@@ -26,6 +28,29 @@ pub struct Estimate {
     pub entries: u64,
     /// Key and value bytes of those entries.
     pub bytes: u64,
+    /// Key and value bytes of everything live in the range: what a copy would send.
+    pub all_bytes: u64,
+}
+
+impl Sum for Estimate {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            entries: sum.entries + one.entries,
+            bytes: sum.bytes + one.bytes,
+            all_bytes: sum.all_bytes + one.all_bytes,
+        })
+    }
+}
+
+/// A method that was not chosen for an item of a plan.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Alternative {
+    /// Which.
+    pub method: Method,
+    /// What it would move, both directions, estimated; none where it can't be used.
+    pub bytes: Option<u64>,
+    /// Why not.
+    pub why_not: &'static str,
 }
 
 /// Whether the target changed keys that the source's history does not know of: they must be replaced.
@@ -97,6 +122,35 @@ pub fn tail_wins(tail_bytes: u64, delta_bytes: u64) -> bool {
     tail_bytes > 0 && tail_bytes <= delta_bytes + TAIL_BONUS_BYTES
 }
 
+/// Bytes that comparing costs before it finds anything: the symbols that a target sends unasked.
+const COMPARE_BYTES: u64 = 96 * 13;
+/// Bytes that comparing costs for each difference, blocks and entries together: a guess, 8 symbols of 13 bytes.
+const COMPARE_ENTRY_BYTES: u64 = 8 * 13;
+
+/// The methods that were not chosen, what each would cost, and why not. `tail`: what the commits of all fragments cost, or why they can't be had.
+pub fn alternatives(chosen: Method, estimate: Estimate, tail: Result<u64, &'static str>) -> Vec<Alternative> {
+    let methods = [Method::Nothing, Method::Tail, Method::Delta, Method::Reconcile, Method::Copy];
+    methods.into_iter().filter(|method| *method != chosen).map(|method| alternative(method, chosen, estimate, tail)).collect()
+}
+
+fn alternative(method: Method, chosen: Method, estimate: Estimate, tail: Result<u64, &'static str>) -> Alternative {
+    let has_common = matches!(chosen, Method::Tail | Method::Delta);
+    let compared = COMPARE_BYTES + COMPARE_ENTRY_BYTES * estimate.entries + estimate.bytes;
+    let (bytes, why_not) = match method {
+        Method::Nothing => (None, "the ends differ"),
+        Method::Tail => match tail {
+            Ok(bytes) => (Some(bytes), "the exact commits of all fragments are more than the latest values of what they changed"),
+            Err(why) => (None, why),
+        },
+        Method::Delta if has_common => (Some(estimate.bytes), "a stage and its round trips cost more than the commits have too much"),
+        Method::Delta => (None, "no version is known that both ends have and behind which all deletions are known"),
+        Method::Reconcile if has_common => (Some(compared), "a common version is known: ids and round trips would come on top"),
+        Method::Reconcile => (None, "the target's range is empty: there is nothing to compare with"),
+        Method::Copy => (Some(estimate.all_bytes), "the target has state in common: nothing is copied that it has"),
+    };
+    Alternative { method, bytes, why_not }
+}
+
 /// The line of the plan for one piece.
 pub fn item(fragment: FragmentId, piece: &Piece, estimate: Estimate) -> PlanItem {
     let reason = if piece.since.is_zero() { piece.reason.to_owned() } else { format!("{} (since {})", piece.reason, piece.since) };
@@ -153,6 +207,22 @@ mod tests {
             let pieces = assess(&ours, &theirs);
             assert_eq!(pieces.first().map(|piece| piece.method), method, "{name}");
         }
+    }
+
+    #[test]
+    fn each_alternative_says_what_it_would_move_or_why_it_can_not_be_used() {
+        let estimate = Estimate { entries: 10, bytes: 1_000, all_bytes: 90_000 };
+        let costs = |chosen, tail| alternatives(chosen, estimate, tail).into_iter().map(|one| (one.method, one.bytes)).collect::<Vec<_>>();
+        assert_eq!(
+            costs(Method::Delta, Ok(5_000)),
+            [(Method::Nothing, None), (Method::Tail, Some(5_000)), (Method::Reconcile, Some(3_288)), (Method::Copy, Some(90_000))]
+        );
+        assert_eq!(
+            costs(Method::Copy, Err("gone")),
+            [(Method::Nothing, None), (Method::Tail, None), (Method::Delta, None), (Method::Reconcile, None)]
+        );
+        assert_eq!(costs(Method::Tail, Ok(500))[1], (Method::Delta, Some(1_000)));
+        assert_eq!(costs(Method::Reconcile, Err("gone"))[3], (Method::Copy, Some(90_000)));
     }
 
     #[test]

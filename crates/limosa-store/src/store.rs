@@ -152,6 +152,12 @@ impl Store {
         self.inner.state().drift
     }
 
+    /// Why the store refuses all work until it is opened again; `None` while it does not.
+    pub fn poison(&self) -> Option<StoreError> {
+        let checkpoint = || self.inner.checkpoint_file.poison();
+        self.inner.state().check_poisoned().err().or_else(checkpoint)
+    }
+
     /// Whether the journal has grown enough since the last checkpoint to make another worth it.
     pub fn wants_checkpoint(&self) -> bool {
         let bytes = self.inner.state().marks.bytes();

@@ -5,7 +5,7 @@ use limosa_core::{Digest, EpochTable, FragmentFacts, FragmentId, Frame, KeyRange
 use limosa_wire::{Live, Message};
 
 use crate::error::SessionError;
-use crate::plan::Estimate;
+use crate::plan::{Alternative, Estimate};
 
 /// What a source wants done. Actions come in order and are carried out in order.
 #[derive(Clone, PartialEq, Debug)]
@@ -16,6 +16,10 @@ pub enum Action {
     Job(Job),
     /// The target's journal has everything up to this position of the live stream.
     Acknowledged(u64),
+    /// The target's journal has these fragments at these versions of this history; the others are where they were.
+    Held(Vec<(FragmentId, Version)>),
+    /// What was not chosen, for each item of the plan that is sent next.
+    Alternatives(Vec<Vec<Alternative>>),
     /// Send the error's close message, then end the connection.
     Close(SessionError),
 }
@@ -109,7 +113,12 @@ pub struct EntryId {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TailRead {
     /// Commits, ready to send.
-    Batch(Live),
+    Batch {
+        /// The message.
+        live: Live,
+        /// The fragments that it touches, and their versions behind it.
+        heads: Vec<(FragmentId, Version)>,
+    },
     /// Nothing behind the place yet: everything up to this position was handed out.
     CaughtUp(u64),
     /// The commits behind the place are in neither ring nor journal any more.

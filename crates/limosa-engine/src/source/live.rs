@@ -1,6 +1,9 @@
 //! The live stream: commits behind the cut, from ring or journal; a target that falls behind both gets a delta instead.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use limosa_core::limits::LIVE_BATCH_BYTES;
+use limosa_core::{FragmentId, Version};
 use limosa_wire::{Ack, Message};
 
 use super::{Action, Job, Phase, Source, TailRead};
@@ -29,10 +32,13 @@ pub(super) struct Live {
     /// The store published while a read was under way: its "nothing yet" may be old.
     published: bool,
     sealed: Option<u64>,
+    sealed_heads: Vec<(FragmentId, Version)>,
     upto: u64,
     acknowledged: u64,
     /// Behind `upto` and up to here lies nothing that a standby needs.
     covered: u64,
+    /// Messages that are not acknowledged: their `upto`, and what the fragments that they touch are at behind them.
+    on_the_way: VecDeque<(u64, Vec<(FragmentId, Version)>)>,
 }
 
 impl Live {
@@ -43,9 +49,11 @@ impl Live {
             place: Place::Opening,
             published: false,
             sealed: None,
+            sealed_heads: Vec::new(),
             upto: 0,
             acknowledged: 0,
             covered: 0,
+            on_the_way: VecDeque::new(),
         }
     }
 
@@ -53,8 +61,14 @@ impl Live {
         *self = Self::new(self.window);
     }
 
-    pub(super) fn seal(&mut self, position: u64) {
+    pub(super) fn seal(&mut self, position: u64, heads: Vec<(FragmentId, Version)>) {
         self.sealed = Some(position);
+        self.sealed_heads = heads;
+    }
+
+    /// What the target has once it is at the seal.
+    pub(super) fn installed(&mut self) -> Vec<(FragmentId, Version)> {
+        std::mem::take(&mut self.sealed_heads)
     }
 
     pub(super) fn sealed(&self) -> Option<u64> {
@@ -79,6 +93,15 @@ impl Live {
         ack.live <= self.upto.max(self.sealed.unwrap_or(0)) && self.credit.give_back(ack.live_bytes)
     }
 
+    /// What the messages that were acknowledged since the last call brought the fragments to.
+    fn newly_held(&mut self) -> Vec<(FragmentId, Version)> {
+        let mut held = BTreeMap::new();
+        while let Some((_, heads)) = self.on_the_way.pop_front_if(|(upto, _)| *upto <= self.acknowledged) {
+            held.extend(heads);
+        }
+        held.into_iter().collect()
+    }
+
     /// What the target has durably, in the source's order.
     fn durable(&self) -> u64 {
         if self.acknowledged >= self.upto { self.acknowledged.max(self.covered) } else { self.acknowledged }
@@ -99,9 +122,17 @@ impl Source {
     }
 
     pub(super) fn tell_acknowledged(&mut self) {
+        let held = self.live.newly_held();
+        self.tell_held(held);
         let position = self.live.durable();
         if position > 0 {
             self.actions.push_back(Action::Acknowledged(position));
+        }
+    }
+
+    pub(super) fn tell_held(&mut self, held: Vec<(FragmentId, Version)>) {
+        if !held.is_empty() {
+            self.actions.push_back(Action::Held(held));
         }
     }
 
@@ -115,9 +146,10 @@ impl Source {
             }
             // The target is where the last message left it: it offers no more than what changed since, and streams again behind that.
             TailRead::Lost => self.live.place = Place::Lost,
-            TailRead::Batch(live) => {
+            TailRead::Batch { live, heads } => {
                 self.live.credit.spend(live_cost(&live));
                 self.live.upto = live.upto;
+                self.live.on_the_way.push_back((live.upto, heads));
                 self.send(Message::Live(live));
             }
         }

@@ -86,6 +86,7 @@ impl Source {
         let features = self.features;
         self.send(Message::Offer(Offer { wire_version: self.wire_version, features, session, equal, fragments }));
         if equal {
+            self.tell_held(facts.iter().map(|facts| (facts.id, facts.head)).collect());
             self.actions.push_back(Action::Acknowledged(position)); // it has all of this cut, durably
             self.pieces.clear();
             self.release_cut();

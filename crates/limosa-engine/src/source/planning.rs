@@ -3,9 +3,9 @@
 use limosa_core::{FragmentId, KeyRange, Version};
 use limosa_wire::{Have, HaveFragment, Message, Method, Plan, PlanItem};
 
-use super::{Job, Phase, Source, TailStart, TargetState};
+use super::{Action, Job, Phase, Source, TailStart, TargetState};
 use crate::error::SessionError;
-use crate::plan::{self, Estimate, Piece};
+use crate::plan::{self, Alternative, Estimate, Piece};
 
 impl Source {
     pub(super) fn on_have(&mut self, have: Have) -> Result<(), SessionError> {
@@ -46,6 +46,9 @@ impl Source {
             epoch_above |= plan::needs_epoch_above(&pieces, &target.have);
             self.pieces.extend(pieces.into_iter().map(|piece| (facts.id, piece)));
         }
+        // What both histories have: durable there, for a target recovers only what its journal has.
+        let common = self.targets.values().map(|target| (target.have.id, target.have.common)).collect();
+        self.tell_held(common);
         let theirs = self.hello.as_ref().map_or(0, |hello| hello.epoch_max);
         if epoch_above && self.own_epoch() <= theirs {
             // The same epoch on both sides and yet something to replace: two openers, or a drift. Rise above it first, then offer again.
@@ -55,7 +58,7 @@ impl Source {
             return Ok(());
         }
         self.phase = Phase::Planning;
-        let facts: Vec<_> = cut.facts.values().cloned().collect();
+        let facts: Vec<_> = self.cut.as_ref().expect("an offer holds its cut").facts.values().cloned().collect();
         let haves: Vec<_> = self.targets.values().map(|target| target.have.clone()).collect();
         self.may_tail = plan::may_tail(&facts, &haves);
         self.tail_bytes = None;
@@ -91,11 +94,14 @@ impl Source {
         if let Some(tail_bytes) = self.tail_bytes
             && plan::tail_wins(tail_bytes, delta_bytes)
         {
-            self.start_tail(tail_bytes);
+            self.start_tail(tail_bytes, estimates);
             return Ok(());
         }
         let items = self.pieces.iter().zip(estimates).map(|((id, piece), estimate)| plan::item(*id, piece, *estimate)).collect();
-        self.announce(items);
+        let tail = self.tail_cost();
+        let others = self.pieces.iter().zip(estimates).map(|((_, piece), estimate)| plan::alternatives(piece.method, *estimate, tail));
+        let others = others.collect();
+        self.announce(items, others);
         self.progress.bytes_total = delta_bytes;
         let ranges = self.ranges_to_reconcile();
         if ranges.is_empty() {
@@ -107,17 +113,28 @@ impl Source {
     }
 
     /// The exact commits: no stage, no seal; the live stream starts where the target is.
-    fn start_tail(&mut self, bytes: u64) {
+    fn start_tail(&mut self, bytes: u64, estimates: &[Estimate]) {
         let reason = "the recent commits are at hand and no more than the delta".to_owned();
         let fragment = self.targets.keys().next().copied().unwrap_or_default();
-        self.announce(vec![PlanItem { fragment, method: Method::Tail, entries: 0, bytes, reason }]);
+        let others = plan::alternatives(Method::Tail, estimates.iter().copied().sum(), Ok(bytes));
+        self.announce(vec![PlanItem { fragment, method: Method::Tail, entries: 0, bytes, reason }], vec![others]);
         self.progress.bytes_total = bytes;
         self.release_cut();
         self.phase = Phase::Live;
         self.live.opened(true);
     }
 
-    fn announce(&mut self, items: Vec<PlanItem>) {
+    /// What the exact commits would cost, or why they can't be had.
+    fn tail_cost(&self) -> Result<u64, &'static str> {
+        if !self.may_tail {
+            return Err("the target does not stand, whole, at a version of this history");
+        }
+        self.tail_bytes.ok_or("the commits behind the target are in neither ring nor journal any more")
+    }
+
+    fn announce(&mut self, items: Vec<PlanItem>, others: Vec<Vec<Alternative>>) {
+        assert_eq!(items.len(), others.len(), "one list of alternatives for each item");
+        self.actions.push_back(Action::Alternatives(others));
         for item in &items {
             *self.methods.entry(item.method).or_default() += item.bytes;
         }

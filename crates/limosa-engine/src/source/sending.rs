@@ -170,10 +170,11 @@ impl Source {
             return;
         }
         let fragments = cut.facts.values().map(super::action::sealed).collect();
+        let heads = cut.facts.values().map(|facts| (facts.id, facts.head)).collect();
         let position = cut.position;
+        self.live.seal(position, heads);
         self.send(Message::Seal(Seal { position, fragments }));
         self.phase = Phase::Sealing;
-        self.live.seal(position);
         self.release_cut();
         self.reconciling = None;
         self.job(Job::OpenTail(TailStart::At(position)));
@@ -195,6 +196,8 @@ impl Source {
             return Err(SessionError::Malformed { message: "Ready", why: "another position than the seal's" });
         }
         self.phase = Phase::Live;
+        let held = self.live.installed();
+        self.tell_held(held);
         self.actions.push_back(Action::Acknowledged(ready.position));
         Ok(())
     }

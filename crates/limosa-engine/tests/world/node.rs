@@ -276,7 +276,7 @@ impl Node {
 
     fn estimate(&self, id: FragmentId, range: &KeyRange, since: Version) -> Estimate {
         let changes = self.cut.as_ref().expect("a cut").1[&id].changed(range, since);
-        Estimate { entries: changes.entries, bytes: changes.bytes }
+        Estimate { entries: changes.entries, bytes: changes.bytes, all_bytes: changes.bytes }
     }
 
     fn open_tail(&mut self, since: Vec<(FragmentId, Version)>) -> Option<u64> {
@@ -341,7 +341,9 @@ impl Node {
                 epochs.push((*id, fragment.epochs().clone()));
             }
         }
-        TailRead::Batch(Live { upto, records: records.into(), epochs, checks: checks.into_values().collect() })
+        let heads = checks.values().map(|(id, version, _)| (*id, *version)).collect();
+        let live = Live { upto, records: records.into(), epochs, checks: checks.into_values().collect() };
+        TailRead::Batch { live, heads }
     }
 }
 

@@ -1,8 +1,9 @@
 //! An owner and a standby, their machines, and a connection between them on a virtual clock: ordered, delayed, and cut at will.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use limosa_core::{FragmentId, Version};
 use limosa_engine::source::{self, Source};
 use limosa_engine::target::{self, Target};
 use limosa_engine::{SessionError, shared};
@@ -33,6 +34,8 @@ pub struct Pair {
     pub trace: Vec<String>,
     pub methods: Vec<Method>,
     pub acknowledged: u64,
+    /// What the owner knows the standby to have durably.
+    pub held: BTreeMap<FragmentId, Version>,
     pub consistent: bool,
     pub errors: Vec<SessionError>,
 }
@@ -48,6 +51,7 @@ impl Pair {
             trace: Vec::new(),
             methods: Vec::new(),
             acknowledged: 0,
+            held: BTreeMap::new(),
             consistent: false,
             errors: Vec::new(),
         }
@@ -151,6 +155,8 @@ impl Pair {
                 source::Action::Send(message) => session.to_target.push_back(message),
                 source::Action::Job(job) => session.source_jobs.push_back(job),
                 source::Action::Acknowledged(position) => self.acknowledged = position,
+                source::Action::Held(held) => self.held.extend(held),
+                source::Action::Alternatives(_) => {}
                 source::Action::Close(error) => closed = Some(error),
             }
         }
@@ -199,6 +205,9 @@ impl Pair {
             shared::shared_digest(&self.standby.facts()),
             "digests, heads and tables agree"
         );
+        let held: Vec<_> = self.owner.facts().iter().map(|facts| (facts.id, facts.head)).collect();
+        let known: Vec<_> = self.held.iter().map(|(id, version)| (*id, *version)).collect();
+        assert_eq!(known, held, "the owner knows of every fragment what its standby has");
         assert!(self.owner.contents() == self.standby.contents(), "every entry agrees");
     }
 }

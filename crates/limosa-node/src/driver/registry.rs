@@ -1,13 +1,16 @@
 //! What the sessions of a node tell about themselves: for status, metrics, WAIT, and the history of transfers.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use limosa_core::{FragmentId, Version};
+use limosa_engine::plan::Alternative;
 use limosa_wire::{Method, PlanItem};
 use tokio::sync::watch;
 
+use super::on_the_way::Sent;
+use super::totals::Totals;
 use crate::transport::Counters;
 
 /// Transfers remembered.
@@ -45,8 +48,12 @@ pub struct PeerStatus {
     pub since: Instant,
     /// Position of the source's commit order that the target has durably.
     pub acknowledged: u64,
+    /// What a standby has durably of each fragment, as far as it is known: kept while it is away.
+    pub held: Arc<BTreeMap<FragmentId, Version>>,
     /// The plan of the session.
     pub plan: Vec<PlanItem>,
+    /// What was not chosen, for each item of the plan; empty where this node is the target, which is not told.
+    pub alternatives: Arc<Vec<Vec<Alternative>>>,
     /// Why it can't go on.
     pub blocked: Option<String>,
     /// Socket bytes of this node's earlier sessions with the peer: in, out, handshakes.
@@ -89,6 +96,8 @@ pub struct TransferRecord {
     pub moved_bytes: u64,
     /// Socket bytes of handshakes.
     pub handshake_bytes: u64,
+    /// Key and value bytes that an earlier session had sent already (same key and version).
+    pub sent_again_bytes: u64,
     /// Key and value bytes of everything live at the source.
     pub full_copy_bytes: u64,
     /// From the accepted connection until both ends agreed or the end.
@@ -102,18 +111,20 @@ pub struct TransferRecord {
 pub struct Registry {
     inner: Mutex<Inner>,
     progress: watch::Sender<u64>,
-    sent_again: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     peers: BTreeMap<(u8, String), PeerStatus>,
     history: VecDeque<TransferRecord>,
+    totals: Totals,
+    /// On its way to a standby when its last session ended.
+    cuts: BTreeMap<(u8, String), Sent>,
 }
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { inner: Mutex::default(), progress: watch::Sender::new(0), sent_again: AtomicU64::new(0) }
+        Self { inner: Mutex::default(), progress: watch::Sender::new(0) }
     }
 }
 
@@ -133,13 +144,9 @@ impl Registry {
         self.progress.subscribe()
     }
 
-    /// Frames that came for what the journal had already.
-    pub fn stale_frames(&self) -> u64 {
-        self.sent_again.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn count_stale_frame(&self) {
-        self.sent_again.fetch_add(1, Ordering::Relaxed);
+    /// Sums over all sessions since the node started.
+    pub fn totals(&self) -> Totals {
+        self.lock().totals
     }
 
     /// A handle on the peer at `address`, or called `name`: it stays listed when its session ends.
@@ -156,7 +163,9 @@ impl Registry {
             bytes: (0, 0),
             since: Instant::now(),
             acknowledged: 0,
+            held: Arc::default(),
             plan: Vec::new(),
+            alternatives: Arc::default(),
             blocked: None,
             before: (0, 0, 0),
             counters: None,
@@ -200,6 +209,7 @@ impl PeerHandle {
             status.acknowledged = 0;
             status.blocked = None;
             status.plan.clear();
+            status.alternatives = Arc::default();
             status.since = Instant::now();
             status.counters = Some(counters);
         });
@@ -224,17 +234,79 @@ impl PeerHandle {
 
     pub(super) fn record(&self, record: TransferRecord) {
         let mut inner = self.registry.lock();
+        if record.failure.is_some() {
+            inner.totals.transfers_cut += 1;
+        } else {
+            let totals = inner.totals.of_mut(record.method);
+            totals.transfers += 1;
+            totals.bytes += record.moved_bytes;
+            totals.entries += record.entries;
+        }
         if inner.history.len() == HISTORY_MAX {
             inner.history.pop_front();
         }
         inner.history.push_back(record);
     }
 
-    pub(super) fn count_stale_frame(&self) {
-        self.registry.count_stale_frame();
+    /// Counts what a session did.
+    pub(super) fn count(&self, change: impl FnOnce(&mut Totals)) {
+        change(&mut self.registry.lock().totals);
+    }
+
+    pub(super) fn held(&self, versions: Vec<(FragmentId, Version)>) {
+        self.update(|status| Arc::make_mut(&mut status.held).extend(versions));
+    }
+
+    /// What the last session with this peer had on its way when it ended.
+    pub(super) fn take_cut(&self) -> Sent {
+        self.registry.lock().cuts.remove(&self.key).unwrap_or_default()
+    }
+
+    pub(super) fn leave_cut(&self, cut: Sent) {
+        if !cut.is_empty() {
+            self.registry.lock().cuts.insert(self.key.clone(), cut);
+        }
     }
 
     fn bump(&self) {
         self.registry.progress.send_modify(|count| *count += 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_go_on_when_the_list_of_transfers_is_full() {
+        let registry = Arc::new(Registry::default());
+        let peer = registry.open(PeerRole::Standby, Some("b".to_owned()), "127.0.0.1:1".to_owned());
+        let record = |failure| TransferRecord {
+            peer: "b".to_owned(),
+            peer_role: PeerRole::Standby,
+            session: 1,
+            method: Method::Delta,
+            why: String::new(),
+            failure,
+            entries: 3,
+            planned_bytes: 0,
+            moved_bytes: 10,
+            handshake_bytes: 0,
+            sent_again_bytes: 0,
+            full_copy_bytes: 0,
+            seconds: 0.0,
+            ended: SystemTime::UNIX_EPOCH,
+        };
+        for _ in 0..HISTORY_MAX + 5 {
+            peer.record(record(None));
+        }
+        peer.record(record(Some(("session.reset", String::new()))));
+        let totals = registry.totals();
+        assert_eq!(registry.transfers().len(), HISTORY_MAX);
+        assert_eq!(
+            (totals.of(Method::Delta).transfers, totals.of(Method::Delta).bytes),
+            (HISTORY_MAX as u64 + 5, 10 * (HISTORY_MAX as u64 + 5))
+        );
+        assert_eq!((totals.transfers_cut, totals.of(Method::Copy).transfers), (1, 0));
     }
 }

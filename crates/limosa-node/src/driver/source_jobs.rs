@@ -1,7 +1,7 @@
 //! Carries out a source's jobs: snapshots, extraction, comparison lists, and the tail of commits.
 
 use limosa_core::varint::Reader;
-use limosa_core::{Commit, FragmentId, KeyRange};
+use limosa_core::{Commit, FragmentId, KeyRange, Version};
 use limosa_engine::plan::Estimate;
 use limosa_engine::source::{BlockRef, EntryId, Event, Extract, Job, TailRead, TailStart};
 use limosa_store::{Cut, FragmentView, Position, Store, StoreError, Tail};
@@ -45,8 +45,9 @@ impl SourceJobs {
                 ranges
                     .iter()
                     .map(|(id, range, since)| {
-                        let changes = self.view(*id).changed(range, *since);
-                        Estimate { entries: changes.entries, bytes: changes.bytes }
+                        let (view, zero) = (self.view(*id), Version::ZERO);
+                        let (changes, all) = (view.changed(range, *since), view.changed(range, zero));
+                        Estimate { entries: changes.entries, bytes: changes.bytes, all_bytes: all.bytes }
                     })
                     .collect(),
             ),
@@ -98,7 +99,8 @@ impl SourceJobs {
             }
         }
         let checks = batch.checks.iter().map(|check| (check.fragment, check.version, check.state)).collect();
-        Ok(TailRead::Batch(Live { upto: batch.upto.0, records: batch.records, epochs: batch.epochs, checks }))
+        let live = Live { upto: batch.upto.0, records: batch.records, epochs: batch.epochs, checks };
+        Ok(TailRead::Batch { live, heads: batch.heads })
     }
 }
 

@@ -11,6 +11,7 @@ use limosa_wire::{Message, Method, WIRE_VERSIONS, features};
 use super::jobs::JobThread;
 use super::link::Link;
 use super::node::Shared;
+use super::on_the_way::OnTheWay;
 use super::registry::{PeerHandle, PeerRole, TransferRecord};
 use super::session_end::SessionEnd;
 use super::source_jobs::SourceJobs;
@@ -30,6 +31,7 @@ pub(super) struct SourceSession {
     jobs: JobThread<limosa_engine::source::Job, Answer>,
     peer: PeerHandle,
     watch: Consistency,
+    on_the_way: OnTheWay,
 }
 
 /// Measures one transfer: from the accepted connection until the target agrees at a version at least the head of that moment.
@@ -42,6 +44,7 @@ struct Consistency {
     counters: Arc<Counters>,
     why: String,
     method: Method,
+    sent_again_bytes: u64,
     reached: bool,
 }
 
@@ -59,6 +62,7 @@ impl SourceSession {
             counters: connection.counters(),
             why: String::new(),
             method: Method::Nothing,
+            sent_again_bytes: 0,
             reached: false,
         };
         let peer = shared.registry.open(PeerRole::Standby, Some(name.clone()), address);
@@ -76,7 +80,8 @@ impl SourceSession {
         let jobs = JobThread::spawn("limosa-source", move |job, answers| {
             let _ = answers.send(carrier.carry_out(job)); // the session has ended
         });
-        Ok(Self { shared, source, link: Link::new(connection), jobs, peer, watch })
+        let on_the_way = OnTheWay::new(peer.take_cut());
+        Ok(Self { shared, source, link: Link::new(connection), jobs, peer, watch, on_the_way })
     }
 
     /// Until the connection, the peer or this node ends the session.
@@ -86,6 +91,7 @@ impl SourceSession {
         if !self.watch.reached {
             self.record(Some((end.code(), end.to_string())));
         }
+        self.peer.leave_cut(std::mem::take(&mut self.on_the_way).end());
         self.peer.disconnected(end.blocks().then(|| end.to_string()));
         if let Some(close) = end.to_close() {
             self.link.send(Message::Close(close));
@@ -106,7 +112,10 @@ impl SourceSession {
             }
             let event = tokio::select! {
                 message = self.link.receive() => match message {
-                    Ok(message) => Event::Message(message),
+                    Ok(message) => {
+                        self.note_received(&message);
+                        Event::Message(message)
+                    }
                     Err(error) => return error.into(),
                 },
                 answer = self.jobs.answer() => match answer {
@@ -136,6 +145,7 @@ impl SourceSession {
             match action {
                 Action::Send(message) => {
                     self.note_plan(&message);
+                    self.note_sent(&message);
                     self.link.send(message);
                 }
                 Action::Job(job) => self.jobs.push(job),
@@ -143,6 +153,8 @@ impl SourceSession {
                     self.peer.acknowledged(position);
                     self.notice_consistency(position);
                 }
+                Action::Held(versions) => self.peer.held(versions),
+                Action::Alternatives(others) => self.peer.update(|status| status.alternatives = Arc::new(others)),
                 Action::Close(error) => return Err(error.into()),
             }
         }
@@ -158,11 +170,31 @@ impl SourceSession {
         self.peer.update(|status| status.plan.clone_from(&plan.items));
     }
 
+    fn note_sent(&mut self, message: &Message) {
+        let again = self.on_the_way.sent(message);
+        self.watch.sent_again_bytes += again;
+        let is_frame = matches!(message, Message::Frame(_));
+        if is_frame || again > 0 {
+            self.peer.count(|totals| {
+                totals.frames_sent += u64::from(is_frame);
+                totals.sent_again_bytes += again;
+            });
+        }
+    }
+
+    fn note_received(&mut self, message: &Message) {
+        self.on_the_way.received(message);
+        if matches!(message, Message::Refuse(_)) {
+            self.peer.count(|totals| totals.refusals += 1);
+        }
+    }
+
     fn notice_consistency(&mut self, position: u64) {
         if self.watch.reached || position < self.watch.head_then {
             return;
         }
         self.watch.reached = true;
+        self.on_the_way.agreed();
         self.record(None);
         let seconds = self.watch.accepted.elapsed().as_secs_f64();
         tracing::info!(peer = self.watch.peer, method = self.watch.method.word(), seconds, "standby agrees");
@@ -183,6 +215,7 @@ impl SourceSession {
             planned_bytes: progress.bytes_total,
             moved_bytes: (watch.counters.bytes_in() + watch.counters.bytes_out()).saturating_sub(handshake_bytes),
             handshake_bytes,
+            sent_again_bytes: watch.sent_again_bytes,
             full_copy_bytes: watch.full_copy_bytes,
             seconds: watch.accepted.elapsed().as_secs_f64(),
             ended: SystemTime::now(),

@@ -96,9 +96,14 @@ impl TargetSession {
                     Err(error) => return error.into(),
                 },
                 answer = self.jobs.answer() => match answer {
-                    Answer::Event(event) => *event,
+                    Answer::Event(event) => {
+                        if matches!(*event, Event::Drifted { .. }) {
+                            peer.count(|totals| totals.drifts += 1);
+                        }
+                        *event
+                    }
                     Answer::Stale(event) => {
-                        peer.count_stale_frame();
+                        peer.count(|totals| totals.stale_frames += 1);
                         *event
                     }
                     Answer::Failed(error) => return error.into(),
@@ -117,7 +122,12 @@ impl TargetSession {
     fn act(&mut self, peer: &PeerHandle) -> Result<(), SessionEnd> {
         while let Some(action) = self.target.poll() {
             match action {
-                Action::Send(message) => self.link.send(message),
+                Action::Send(message) => {
+                    if matches!(message, Message::Refuse(_)) {
+                        peer.count(|totals| totals.refusals += 1);
+                    }
+                    self.link.send(message);
+                }
                 Action::Job(job) => self.jobs.push(job),
                 Action::Consistent => {
                     if !self.consistent {
@@ -145,6 +155,7 @@ impl TargetSession {
                 }
                 peer.update(|status| status.plan.clone_from(&plan.items));
             }
+            Message::Frame(_) => peer.count(|totals| totals.frames_received += 1),
             Message::Live(live) => peer.update(|status| status.acknowledged = live.upto),
             _ => {}
         }
@@ -164,6 +175,7 @@ impl TargetSession {
             planned_bytes: progress.bytes_total,
             moved_bytes: (self.counters.bytes_in() + self.counters.bytes_out()).saturating_sub(handshake_bytes),
             handshake_bytes,
+            sent_again_bytes: 0,
             full_copy_bytes: self.shared.store.facts().iter().map(|facts| facts.live_bytes).sum(),
             seconds: self.connected.elapsed().as_secs_f64(),
             ended: SystemTime::now(),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use limosa_core::limits::RING_BYTES;
+use limosa_core::limits::{JOURNAL_BYTES_MAX, RING_BYTES_MAX, SETTING_BYTES_MIN};
 use limosa_node::pki::NodeName;
 use limosa_store::Durability;
 
@@ -62,15 +62,6 @@ pub struct ValidConfig {
     pub log: String,
 }
 
-/// Smallest ring, tail and checkpoint distance that is accepted, bytes.
-const SMALLEST_BYTES: u64 = 4 << 10;
-/// Largest ring: it is held in memory, bytes.
-const RING_LARGEST_BYTES: u64 = 1 << 30;
-/// Largest tail and checkpoint distance, bytes.
-const JOURNAL_LARGEST_BYTES: u64 = 1 << 40;
-
-const _: () = assert!(SMALLEST_BYTES <= RING_BYTES as u64 && RING_BYTES as u64 <= RING_LARGEST_BYTES);
-
 impl Settings {
     /// Checks every value, alone and against the others.
     ///
@@ -85,9 +76,9 @@ impl Settings {
             standby_of: self.optional(Setting::StandbyOf, HostPort::parse)?,
             bundle: self.path(Setting::Bundle),
             fragments: self.required(Setting::Fragments, fragments)?,
-            ring_bytes: self.required(Setting::RingBytes, |text| parse::bytes(text, SMALLEST_BYTES, RING_LARGEST_BYTES))?,
-            tail_bytes: self.required(Setting::TailBytes, |text| parse::bytes(text, 0, JOURNAL_LARGEST_BYTES))?,
-            checkpoint_bytes: self.required(Setting::CheckpointBytes, |text| parse::bytes(text, SMALLEST_BYTES, JOURNAL_LARGEST_BYTES))?,
+            ring_bytes: self.required(Setting::RingBytes, |text| parse::bytes(text, SETTING_BYTES_MIN, RING_BYTES_MAX))?,
+            tail_bytes: self.required(Setting::TailBytes, |text| parse::bytes(text, 0, JOURNAL_BYTES_MAX))?,
+            checkpoint_bytes: self.required(Setting::CheckpointBytes, |text| parse::bytes(text, SETTING_BYTES_MIN, JOURNAL_BYTES_MAX))?,
             stop_timeout: self.required(Setting::StopTimeout, stop_timeout)?,
             transfer_log: self.path(Setting::TransferLog),
             log: self.given(Setting::Log).text,
@@ -191,6 +182,7 @@ fn stop_timeout(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use limosa_core::limits::RING_BYTES;
 
     fn validate(flags: &[(Setting, &str)]) -> Result<ValidConfig, ConfigError> {
         Settings::from_flags(flags.iter().map(|(setting, text)| (*setting, (*text).to_owned()))).validate()

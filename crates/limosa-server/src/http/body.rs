@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use super::error::HttpError;
-use super::limits::BODY_BYTES_MAX;
+use limosa_core::limits::HTTP_BODY_BYTES_MAX;
 
 /// A JSON body.
 pub(super) struct Body<T>(pub(super) T);
@@ -17,7 +17,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, HttpError> {
         let refuse = |rejection: JsonRejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => HttpError::TooLong { max: BODY_BYTES_MAX },
+            StatusCode::PAYLOAD_TOO_LARGE => HttpError::TooLong { max: HTTP_BODY_BYTES_MAX },
             _ => HttpError::Malformed { part: "body", why: rejection.body_text() },
         };
         Json::from_request(request, state).await.map(|Json(value)| Self(value)).map_err(refuse)

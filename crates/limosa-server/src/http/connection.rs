@@ -13,7 +13,7 @@ use hyper_util::service::TowerToHyperService;
 use limosa_node::transport::Caller;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::limits::{HEAD_BYTES_MAX, HEAD_TIME_MAX};
+use limosa_core::limits::{HTTP_HEAD_BYTES_MAX, HTTP_HEAD_TIME_MAX};
 
 /// Answers requests of `caller` until either end closes. Once `stop` is ready, the request under way is answered and then the connection ends.
 ///
@@ -31,8 +31,8 @@ where
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME_MAX)
-            .max_buf_size(HEAD_BYTES_MAX)
+            .header_read_timeout(HTTP_HEAD_TIME_MAX)
+            .max_buf_size(HTTP_HEAD_BYTES_MAX)
             .serve_connection(TokioIo::new(stream), service)
     );
     tokio::select! {

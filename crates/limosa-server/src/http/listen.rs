@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::connection::serve_connection;
-use super::limits::CONNECTIONS_MAX;
+use limosa_core::limits::HTTP_CONNECTIONS_MAX;
 
 /// Finds out who calls, before HTTP is read: looks at the address and, where the stream begins with one, does the TLS handshake. Must end in bounded time.
 pub trait Admit: Send + Sync + 'static {
@@ -42,7 +42,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Serves `router` on `listener` until `stop` turns true or its sender is gone; then ends connections behind the request under way.
 pub async fn listen<A: Admit>(listener: TcpListener, admit: A, router: Router, mut stop: watch::Receiver<bool>) {
     let admit = Arc::new(admit);
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let room = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
         let place = Arc::clone(&room).acquire_owned().await.expect("the semaphore is never closed");

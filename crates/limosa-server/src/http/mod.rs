@@ -18,13 +18,11 @@ mod connection;
 mod control;
 mod error;
 mod guard;
-mod limits;
 mod listen;
 mod routes;
 
 pub use connection::serve_connection;
 pub use control::{Answer, Control, ControlError, Turn};
 pub use guard::Hosts;
-pub use limits::CHANGE_TIME_MAX;
 pub use listen::{Admit, Sniff, listen};
 pub use routes::router;

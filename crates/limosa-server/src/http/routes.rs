@@ -19,9 +19,9 @@ use super::body::{Asked, Body, Named};
 use super::control::{Control, ControlError, Turn};
 use super::error::HttpError;
 use super::guard::{self, Hosts};
-use super::limits::{BODY_BYTES_MAX, CHANGE_TIME_MAX, PAGE_RECORDS_MAX, READ_TIME_MAX};
 use crate::config::HostPort;
 use crate::metrics;
+use limosa_core::limits::{HTTP_BODY_BYTES_MAX, HTTP_CHANGE_TIME_MAX, HTTP_PAGE_RECORDS_MAX, HTTP_READ_TIME_MAX};
 
 /// What every handler has.
 struct Node<C> {
@@ -47,7 +47,7 @@ pub fn router<C: Control>(control: Arc<C>, hosts: Hosts) -> Router {
         .route("/v1/fragments/{id}", get(fragment::<C>))
         .route("/v1/plan", get(plan::<C>))
         .route("/v1/transfers", get(transfers::<C>))
-        .layer(from_fn_with_state(READ_TIME_MAX, guard::timed));
+        .layer(from_fn_with_state(HTTP_READ_TIME_MAX, guard::timed));
     // Quarantined records hold users' values: who sees them needs the same trust as who writes.
     let trusted = Router::new()
         .route("/v1/quarantine", get(quarantine::<C>))
@@ -59,15 +59,15 @@ pub fn router<C: Control>(control: Arc<C>, hosts: Hosts) -> Router {
         .route("/v1/checkpoint", post(checkpoint::<C>))
         .route("/v1/scrub", post(scrub::<C>))
         .layer(from_fn(guard::trusted))
-        .layer(from_fn_with_state(CHANGE_TIME_MAX, guard::timed));
+        .layer(from_fn_with_state(HTTP_CHANGE_TIME_MAX, guard::timed));
     // Only reads, but reads a lot and may have to ask the other node.
-    let verify = Router::new().route("/v1/verify", get(verify::<C>)).layer(from_fn_with_state(CHANGE_TIME_MAX, guard::timed));
+    let verify = Router::new().route("/v1/verify", get(verify::<C>)).layer(from_fn_with_state(HTTP_CHANGE_TIME_MAX, guard::timed));
     reads
         .merge(trusted)
         .merge(verify)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(DefaultBodyLimit::max(HTTP_BODY_BYTES_MAX))
         .layer(from_fn_with_state(hosts, guard::addressed))
         .with_state(Node { control })
 }
@@ -146,7 +146,7 @@ async fn quarantined<C: Control>(
     if !is_file_name(&name) {
         return Err(HttpError::Malformed { part: "path", why: "not a plain file name".to_owned() });
     }
-    let count = page.count.unwrap_or(PAGE_RECORDS_MAX).min(PAGE_RECORDS_MAX);
+    let count = page.count.unwrap_or(HTTP_PAGE_RECORDS_MAX).min(HTTP_PAGE_RECORDS_MAX);
     Ok(Json(node.control.quarantined(name, page.first, count).await?))
 }
 

@@ -77,8 +77,10 @@ pub struct Counts {
     pub handshake_bytes: u64,
     /// Bytes sent again after a cut (same key and version).
     pub sent_again_bytes: u64,
-    /// Frames that a target refused.
+    /// Frames, seals and commits that a target refused: this node, or a standby of it.
     pub refusals: u64,
+    /// Frames that came for what the journal had already.
+    pub stale_frames: u64,
     /// Times that a live stream's digest did not match.
     pub drifts: u64,
     /// Peer connections open now.

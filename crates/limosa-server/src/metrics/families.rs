@@ -50,8 +50,9 @@ impl Families<'_> {
         self.by_method("transfer_entries", "Entries that those moved, deletions included", counts.transfer_entries)?;
         self.counter("transfers_cut", "Transfers that were cut", counts.transfers_cut)?;
         self.by_direction("frames", "Frames of state", counts.frames)?;
-        self.counter("sent_again_bytes", "Bytes sent again after a cut", counts.sent_again_bytes)?;
-        self.counter("refusals", "Frames that a target refused", counts.refusals)?;
+        self.counter("sent_again_bytes", "Key and value bytes sent again (same key and version) after a cut", counts.sent_again_bytes)?;
+        self.counter("refusals", "Frames, seals and commits that a target refused", counts.refusals)?;
+        self.counter("stale_frames", "Frames that came for what the journal had already", counts.stale_frames)?;
         self.counter("drifts", "Times that the digest of a live stream did not match", counts.drifts)
     }
 

@@ -4,8 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use limosa_core::FragmentId;
 use limosa_node::driver::{Node, PeerRole, PeerStatus, Role, ScrubError};
-use limosa_store::Durability;
+use limosa_store::{Durability, StoreError};
 use tokio::task::spawn_blocking;
 
 use super::prepare::Bound;
@@ -55,11 +56,11 @@ impl NodeControl {
         self.node.registry().transfers().iter().map(views::transfer).collect()
     }
 
-    /// Standbys by what they have acknowledged of the state at `head`.
-    fn acknowledged(peers: &[PeerStatus], head: u64, version: limosa_core::Version) -> Vec<Acknowledged> {
+    /// What each standby is known to have of a fragment.
+    fn acknowledged(peers: &[PeerStatus], fragment: FragmentId) -> Vec<Acknowledged> {
         let standby = |peer: &PeerStatus| {
-            let has_all = peer.live && peer.acknowledged >= head;
-            Some(Acknowledged { peer: peer.name.clone()?, version: has_all.then(|| version.into()) })
+            let version = peer.held.get(&fragment).filter(|version| !version.is_zero());
+            Some(Acknowledged { peer: peer.name.clone()?, version: version.map(|&version| version.into()) })
         };
         peers.iter().filter(|peer| peer.role == PeerRole::Standby).filter_map(standby).collect()
     }
@@ -94,16 +95,12 @@ impl Control for NodeControl {
             durable: stats.flushed.0.min(head),
             fragments: FragmentTotals { count: facts as u64, entries: stats.live, bytes: stats.live_bytes, tombstones: stats.tombstones },
             quarantined,
-            peers: self.node.registry().peers().iter().map(|peer| views::peer(peer, head, &transfers)).collect(),
+            peers: self.node.registry().peers().iter().map(|peer| views::peer(peer, self.node.store(), head, &transfers)).collect(),
         })
     }
 
     fn readiness(&self) -> Readiness {
-        match self.node.role() {
-            _ if self.node.is_ready() => Readiness::ready(),
-            Role::Standby { of } => Readiness::waiting(format!("this standby has not agreed with its owner {of} yet")),
-            _ => Readiness::waiting("this node is being promoted"),
-        }
+        readiness(self.node.store().poison(), self.node.role(), self.node.is_ready())
     }
 
     fn counts(&self) -> Counts {
@@ -116,11 +113,11 @@ impl Control for NodeControl {
     }
 
     async fn fragments(&self) -> Answer<Vec<Fragment>> {
-        let (horizon, facts) = self.blocking(|node| (node.store().horizon().0, node.store().facts())).await;
+        // Before the heads: what a standby has is never shown as more than what this node has.
         let peers = self.node.registry().peers();
-        let durable = self.node.durable_heads();
+        let (durable, facts) = self.blocking(|node| (node.durable_heads(), node.store().facts())).await;
         let one = |facts: &limosa_core::FragmentFacts| {
-            let acknowledged = Self::acknowledged(&peers, horizon, facts.head);
+            let acknowledged = Self::acknowledged(&peers, facts.id);
             Fragment::new(facts, durable.get(&facts.id).copied().unwrap_or_default(), acknowledged)
         };
         Ok(facts.iter().map(one).collect())
@@ -198,8 +195,36 @@ impl Control for NodeControl {
     }
 }
 
+/// Whether a node can do its work; a store that refuses all work comes before everything else.
+fn readiness(poison: Option<StoreError>, role: Role, is_ready: bool) -> Readiness {
+    match (poison, role) {
+        (Some(poison), _) => Readiness::waiting(format!("{}: {poison}", poison.code())),
+        (None, _) if is_ready => Readiness::ready(),
+        (None, Role::Standby { of }) => Readiness::waiting(format!("this standby has not agreed with its owner {of} yet")),
+        (None, _) => Readiness::waiting("this node is being promoted"),
+    }
+}
+
 /// Bytes of the files in a folder; files that vanish meanwhile count nothing.
 fn bytes_in(folder: &Path) -> u64 {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
     files.filter_map(|file| file.metadata().ok()).map(|facts| facts.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_poisoned_store_is_not_ready_and_says_why() {
+        let poison = || Some(StoreError::Poisoned { why: "a flush of the journal failed".to_owned() });
+        let refused = readiness(poison(), Role::Owner, true);
+        assert!(!refused.ready);
+        let reason = refused.reason.expect("there is one");
+        assert!(reason.starts_with("store.poisoned: ") && reason.contains("a flush of the journal failed"), "{reason}");
+        assert_eq!(readiness(None, Role::Owner, true), Readiness::ready());
+        assert!(!readiness(None, Role::Promoting, false).ready);
+        let waiting = readiness(None, Role::Standby { of: "a:1".to_owned() }, false).reason.expect("there is one");
+        assert!(waiting.contains("a:1"), "{waiting}");
+    }
 }

@@ -3,12 +3,13 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use limosa_node::driver::{self, Node, PeerRole, PeerStatus, TransferRecord};
+use limosa_store::{Position, Store};
 
 use crate::http::api::{Alternative, Direction, Method, Outcome, Peer, PeerState, Plan, PlanItem, Progress, Transfer, hex64};
 use crate::metrics::{Counts, PeerLag};
 
 /// A peer; `head` is this node's newest commit.
-pub(super) fn peer(status: &PeerStatus, head: u64, transfers: &[Transfer]) -> Peer {
+pub(super) fn peer(status: &PeerStatus, store: &Store, head: u64, transfers: &[Transfer]) -> Peer {
     let (moved_bytes_in, moved_bytes_out, handshake_bytes) = status.socket_bytes();
     let is_standby = status.role == PeerRole::Standby;
     let last = |transfer: &&Transfer| Some(&transfer.peer) == status.name.as_ref() && (transfer.direction == Direction::Sent) == is_standby;
@@ -21,7 +22,7 @@ pub(super) fn peer(status: &PeerStatus, head: u64, transfers: &[Transfer]) -> Pe
         session: (status.session != 0).then(|| hex64(status.session)),
         acknowledged: (is_standby && status.live).then_some(status.acknowledged),
         lag_commits: if is_standby { head.saturating_sub(status.acknowledged) } else { 0 },
-        lag_bytes: lag_bytes(status),
+        lag_bytes: lag_bytes(status, store),
         progress: progress(status),
         moved_bytes_in,
         moved_bytes_out,
@@ -30,9 +31,14 @@ pub(super) fn peer(status: &PeerStatus, head: u64, transfers: &[Transfer]) -> Pe
     }
 }
 
-/// What a transfer still has to bring. The stream of commits counts no bytes that are still to come: its lag is in commits.
-fn lag_bytes(status: &PeerStatus) -> u64 {
-    if status.live || status.role == PeerRole::Owner { 0 } else { status.bytes.1.saturating_sub(status.bytes.0) }
+/// What a standby lacks: while it follows the stream, or is away, the commits behind the last one that it acknowledged; while a transfer runs,
+/// what that still has to bring.
+fn lag_bytes(status: &PeerStatus, store: &Store) -> u64 {
+    match status.role {
+        PeerRole::Owner => 0,
+        PeerRole::Standby if status.live || !status.connected => store.bytes_behind(Position(status.acknowledged)),
+        PeerRole::Standby => status.bytes.1.saturating_sub(status.bytes.0),
+    }
 }
 
 fn state(status: &PeerStatus) -> PeerState {
@@ -79,29 +85,32 @@ fn method(method: driver::Method) -> Method {
     }
 }
 
-/// Why the other methods were not chosen: the planner takes the first that is safe, and the tail only where it is cheaper.
-fn alternatives(chosen: Method) -> Vec<Alternative> {
-    let why_not = |other: Method| match other {
-        Method::Nothing => "the ends differ",
-        Method::Tail if chosen > Method::Tail => "the exact commits are gone from ring and journal, or are more bytes than the delta",
-        Method::Delta if chosen > Method::Delta => "no common version is known, or deletions behind it were collected",
-        Method::Reconcile if chosen == Method::Copy => "the target has nothing to compare with",
-        Method::Copy => "the target has state in common: nothing is copied that it has",
-        _ => "dearer than the chosen method",
-    };
-    let others = Method::ALL.into_iter().filter(|other| *other != chosen);
-    others.map(|method| Alternative { method, bytes: None, why_not: why_not(method).to_owned() }).collect()
+/// The inverse of [`method`].
+fn back(method: Method) -> driver::Method {
+    match method {
+        Method::Nothing => driver::Method::Nothing,
+        Method::Tail => driver::Method::Tail,
+        Method::Delta => driver::Method::Delta,
+        Method::Reconcile => driver::Method::Reconcile,
+        Method::Copy => driver::Method::Copy,
+    }
+}
+
+/// What was not chosen. A target is not told what the others would have cost: only the source knows.
+fn alternatives(status: &PeerStatus, item: usize) -> Vec<Alternative> {
+    let others = status.alternatives.get(item).into_iter().flatten();
+    others.map(|one| Alternative { method: method(one.method), bytes: one.bytes, why_not: one.why_not.to_owned() }).collect()
 }
 
 /// The newest plan of a session; none before a peer has introduced itself.
 pub(super) fn plan(status: &PeerStatus) -> Option<Plan> {
-    let items = status.plan.iter().map(|item| PlanItem {
+    let items = status.plan.iter().enumerate().map(|(index, item)| PlanItem {
         fragment: item.fragment.0,
         method: method(item.method),
         entries: item.entries,
         bytes: item.bytes,
         reason: item.reason.clone(),
-        alternatives: alternatives(method(item.method)),
+        alternatives: alternatives(status, index),
     });
     Some(Plan { peer: status.name.clone()?, session: (status.session != 0).then(|| hex64(status.session)), items: items.collect() })
 }
@@ -122,7 +131,7 @@ pub(super) fn transfer(record: &TransferRecord) -> Transfer {
         planned_bytes: record.planned_bytes,
         moved_bytes: record.moved_bytes,
         handshake_bytes: record.handshake_bytes,
-        sent_again_bytes: 0,
+        sent_again_bytes: record.sent_again_bytes,
         full_copy_bytes: record.full_copy_bytes,
         seconds: record.seconds,
         ended_ms: millis(record.ended),
@@ -131,7 +140,7 @@ pub(super) fn transfer(record: &TransferRecord) -> Transfer {
 
 /// What node, store and sessions counted. The client door's figures are not among them.
 pub(super) fn counts(node: &Node) -> Counts {
-    let stats = node.store().stats();
+    let (stats, totals) = (node.store().stats(), node.registry().totals());
     let mut counts = Counts {
         commits: stats.horizon.0,
         horizon: stats.horizon.0,
@@ -142,32 +151,28 @@ pub(super) fn counts(node: &Node) -> Counts {
         entries: stats.live,
         live_bytes: stats.live_bytes,
         tombstones: stats.tombstones,
-        refusals: node.registry().stale_frames(),
-        drifts: u64::from(node.store().drift().is_some()),
+        transfers_cut: totals.transfers_cut,
+        frames: [totals.frames_sent, totals.frames_received],
+        sent_again_bytes: totals.sent_again_bytes,
+        refusals: totals.refusals,
+        stale_frames: totals.stale_frames,
+        drifts: totals.drifts,
         certificate_expiry_s: node.tls().valid_until().duration_since(SystemTime::now()).map_or(0, |left| left.as_secs()),
         ..Counts::default()
     };
-    for record in node.registry().transfers() {
-        count_transfer(&mut counts, &record);
+    for method in Method::ALL {
+        let sums = totals.of(back(method));
+        counts.transfers[method] = sums.transfers;
+        counts.transfer_bytes[method] = sums.bytes;
+        counts.transfer_entries[method] = sums.entries;
     }
     for peer in node.registry().peers() {
-        count_peer(&mut counts, &peer);
+        count_peer(&mut counts, &peer, node.store());
     }
     counts
 }
 
-fn count_transfer(counts: &mut Counts, record: &TransferRecord) {
-    if record.failure.is_some() {
-        counts.transfers_cut += 1;
-        return;
-    }
-    let method = method(record.method);
-    counts.transfers[method] += 1;
-    counts.transfer_bytes[method] += record.moved_bytes;
-    counts.transfer_entries[method] += record.entries;
-}
-
-fn count_peer(counts: &mut Counts, peer: &PeerStatus) {
+fn count_peer(counts: &mut Counts, peer: &PeerStatus, store: &Store) {
     let (received, sent, handshakes) = peer.socket_bytes();
     counts.peer_bytes[0] += sent;
     counts.peer_bytes[1] += received;
@@ -175,7 +180,7 @@ fn count_peer(counts: &mut Counts, peer: &PeerStatus) {
     counts.peers_connected += u64::from(peer.connected);
     if peer.role == PeerRole::Standby {
         let commits = counts.horizon.saturating_sub(peer.acknowledged);
-        counts.peers.push(PeerLag { peer: peer.name.clone().unwrap_or_default(), commits, bytes: lag_bytes(peer) });
+        counts.peers.push(PeerLag { peer: peer.name.clone().unwrap_or_default(), commits, bytes: lag_bytes(peer, store) });
     }
 }
 

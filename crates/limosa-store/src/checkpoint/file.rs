@@ -73,6 +73,11 @@ impl Checkpoint {
         Ok(self.view()?.point())
     }
 
+    /// Why it refuses all work; `None` while it does not.
+    pub fn poison(&self) -> Option<StoreError> {
+        self.guard.poison()
+    }
+
     /// The state of the last commit.
     ///
     /// # Errors

@@ -37,6 +37,11 @@ impl Guard {
         }
     }
 
+    /// Why it may not be used any more.
+    pub(super) fn poison(&self) -> Option<StoreError> {
+        self.poison.get().map(|why| StoreError::Poisoned { why: why.clone() })
+    }
+
     pub(super) fn path(&self) -> &PathBuf {
         &self.path
     }

@@ -1,8 +1,10 @@
 //! What a tail hands out at once: rows, then commits.
 
+use std::collections::BTreeMap;
+
 use bytes::{Bytes, BytesMut};
 use limosa_core::varint;
-use limosa_core::{EpochTable, FragmentId};
+use limosa_core::{EpochTable, FragmentId, Version};
 
 use super::TailRead;
 use crate::journal::Position;
@@ -17,6 +19,8 @@ pub struct Batch {
     pub records: Bytes,
     /// Position behind the last record.
     pub upto: Position,
+    /// The fragments that the records touch, each at its version behind the last record.
+    pub heads: Vec<(FragmentId, Version)>,
     /// State digests at versions that the batch reaches, where they are known.
     pub checks: Vec<Check>,
 }
@@ -44,11 +48,12 @@ pub(super) struct Builder {
     single: Option<Bytes>,
     pub(super) upto: Position,
     pub(super) checks: Vec<Check>,
+    heads: BTreeMap<FragmentId, Version>,
 }
 
 impl Builder {
     pub(super) fn new(upto: Position) -> Self {
-        Self { epochs: Vec::new(), commits: BytesMut::new(), single: None, upto, checks: Vec::new() }
+        Self { epochs: Vec::new(), commits: BytesMut::new(), single: None, upto, checks: Vec::new(), heads: BTreeMap::new() }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -78,6 +83,11 @@ impl Builder {
         self.commits.extend_from_slice(commits);
     }
 
+    /// What a commit brings a fragment to.
+    pub(super) fn reaches(&mut self, fragment: FragmentId, version: Version) {
+        self.heads.insert(fragment, version);
+    }
+
     pub(super) fn put_commit(&mut self, body: &[u8]) {
         let mut length = Vec::with_capacity(5);
         varint::put(&mut length, body.len() as u64);
@@ -87,6 +97,7 @@ impl Builder {
 
     pub(super) fn finish(self) -> TailRead {
         let records = self.single.unwrap_or_else(|| self.commits.freeze());
-        TailRead::Batch(Batch { epochs: self.epochs, records, upto: self.upto, checks: self.checks })
+        let heads = self.heads.into_iter().collect();
+        TailRead::Batch(Batch { epochs: self.epochs, records, upto: self.upto, heads, checks: self.checks })
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use limosa_core::{EpochTable, FragmentId, Version};
+use limosa_core::varint::Reader as Parser;
+use limosa_core::{Commit, EpochTable, FragmentId, Version};
 use limosa_tree::Fragment;
 
 use super::COMMIT_BYTES_LIVE_MAX;
@@ -28,7 +29,7 @@ pub enum TailRead {
 /// Something read from the journal and not handed out yet.
 #[derive(Debug)]
 enum Carried {
-    Commit(Position, Bytes),
+    Commit(Position, Bytes, Vec<(FragmentId, Version)>),
     Epochs(Position, Vec<(FragmentId, EpochTable)>),
     Lost,
 }
@@ -64,6 +65,15 @@ impl Store {
         Some(Tail { skip: Some(Skip { since, until }), rows, ..self.tail_from(upto) })
     }
 
+    /// Bytes of commits behind `position`, about: 0 when none is.
+    pub fn bytes_behind(&self, position: Position) -> u64 {
+        let state = self.inner.state();
+        if position >= state.ring.start() {
+            return state.ring.behind(position).map(|piece| piece.commits.len() as u64).sum();
+        }
+        state.marks.bytes_behind(position).max(1)
+    }
+
     /// A tail behind `position`, as a cut or a seal names it.
     pub fn tail_from(&self, position: Position) -> Tail {
         Tail { store: self.clone(), upto: position, reader: None, carried: VecDeque::new(), skip: None, rows: Vec::new() }
@@ -85,11 +95,7 @@ impl Tail {
 
     /// Bytes of commits that are ahead, about: 0 when none is.
     pub fn bytes_behind(&self) -> u64 {
-        let state = self.store.inner.state();
-        if self.upto >= state.ring.start() {
-            return state.ring.behind(self.upto).map(|piece| piece.commits.len() as u64).sum();
-        }
-        state.marks.bytes_behind(self.upto).max(1)
+        self.store.bytes_behind(self.upto)
     }
 
     /// The next commits, about `max_bytes` of them, at least one.
@@ -137,6 +143,7 @@ impl Tail {
             }
             let skip = self.skip.as_ref().filter(|skip| piece.last <= skip.until);
             batch.epochs.extend(skip.map_or_else(|| piece.epochs.clone(), |skip| skip.new_rows(piece.epochs.clone())));
+            piece.checks.iter().for_each(|check| batch.reaches(check.fragment, check.version));
             batch.checks.extend(piece.checks.iter().filter(|check| !skip.is_some_and(|skip| skip.has(check.fragment, check.version))));
             batch.put_commits(&skip.map_or_else(|| piece.commits.clone(), |skip| skip.new_commits(&piece.commits)));
             batch.upto = piece.last;
@@ -186,7 +193,9 @@ impl Tail {
         match record.kind {
             RecordKind::Commit if skip.is_some_and(|skip| skip.has_commit(record.body)) => {}
             RecordKind::Commit if record.body.len() <= COMMIT_BYTES_LIVE_MAX => {
-                self.carried.push_back(Carried::Commit(position, Bytes::copy_from_slice(record.body)));
+                let commit = Commit::decode(&mut Parser::new(record.body))?;
+                let heads = commit.parts.iter().map(|part| (part.fragment, part.version)).collect();
+                self.carried.push_back(Carried::Commit(position, Bytes::copy_from_slice(record.body), heads));
             }
             RecordKind::Commit | RecordKind::StageInstall => self.carried.push_back(Carried::Lost),
             RecordKind::OpenEpoch => {
@@ -205,8 +214,11 @@ impl Tail {
         let mut batch = Builder::new(self.upto);
         while let Some(next) = self.carried.pop_front() {
             match next {
-                Carried::Commit(position, body) if !batch.is_full(max_bytes, body.len()) => {
+                Carried::Commit(position, body, heads) if !batch.is_full(max_bytes, body.len()) => {
                     batch.put_commit(&body);
+                    for (fragment, version) in heads {
+                        batch.reaches(fragment, version);
+                    }
                     batch.upto = position;
                 }
                 Carried::Epochs(position, rows) if !batch.has_commits() => {

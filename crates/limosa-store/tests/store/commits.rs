@@ -148,6 +148,7 @@ fn a_failed_flush_poisons_the_store_and_loses_nothing_published() {
     assert!(matches!(store.flush(), Err(StoreError::Poisoned { .. })));
     assert!(matches!(store.begin().set(b"k", b"3", Expiry::NEVER), Err(StoreError::Poisoned { .. })));
     assert_eq!(store.checkpoint().map_err(|e| e.code()), Err("store.poisoned"));
+    assert_eq!(store.poison().map(|e| e.code()), Some("store.poisoned"), "what readiness asks");
     drop(store);
     let store = open(&power_cut(&disk), "a");
     assert_eq!(get(&store, "k").as_deref(), Some(&b"1"[..]));

@@ -1,0 +1,4 @@
+//! Whole nodes in one process: real folders, real sockets on loopback, real certificates.
+
+mod common;
+mod status;

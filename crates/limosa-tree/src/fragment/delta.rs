@@ -5,7 +5,7 @@ use limosa_core::columns::ColumnsBuilder;
 use limosa_core::limits::FRAME_ENTRIES_MAX;
 use limosa_core::{EntryRef, Frame, KeyRange, Mode, RangeDelete, Version};
 
-use super::{Changes, Extract, Fragment, within};
+use super::{Changes, Extract, Fragment};
 use crate::block::Block;
 use crate::error::TreeError;
 use crate::tree::{Next, Step, Visit};
@@ -17,11 +17,9 @@ impl Fragment {
     /// How much of `range` changed since `since`, without reading a cold block: those count whole.
     pub fn changed(&self, range: &KeyRange, since: Version) -> Changes {
         let mut changes = Changes::default();
-        let walked = self.walk(range, |step| {
-            match step {
-                Step::Subtree { summary, .. } if summary.max_version() <= since => return Ok(Next::Skip),
-                Step::Leaf(visit) if visit.leaf.summary.max_version() > since => count_changes(&visit, range, since, &mut changes),
-                Step::Subtree { .. } | Step::Leaf(_) => {}
+        let walked = self.walk_newer(range, Some(since), |step| {
+            if let Step::Leaf(visit) = step {
+                count_changes(&visit, range, since, &mut changes);
             }
             Ok(Next::Enter)
         });
@@ -45,8 +43,7 @@ impl Fragment {
         let (range_deletes, limit) = self.range_deletes_of(range, since_entry.unwrap_or(Version::ZERO), max_bytes);
         let range = KeyRange { start: range.start.clone(), end: limit.clone().or_else(|| range.end.clone()) };
         let mut gather = Gather::new(self, &range, since_entry, what, max_bytes);
-        self.walk(&range, |step| match step {
-            Step::Subtree { summary, .. } if since_entry.is_some_and(|since| summary.max_version() <= since) => Ok(Next::Skip),
+        self.walk_newer(&range, since_entry, |step| match step {
             Step::Subtree { .. } => Ok(Next::Enter),
             Step::Leaf(visit) => gather.leaf(&visit),
         })?;
@@ -90,7 +87,7 @@ fn count_changes(visit: &Visit<'_>, range: &KeyRange, since: Version, changes: &
         changes.bytes += summary.live_bytes;
         return;
     };
-    let (from, to) = within(block, range);
+    let (from, to) = visit.entries(block, range);
     let before = changes.entries;
     for i in (from..to).filter(|&i| block.version(i) > since) {
         changes.entries += 1;
@@ -139,11 +136,8 @@ impl<'a> Gather<'a> {
     }
 
     fn leaf(&mut self, visit: &Visit<'_>) -> Result<Next, TreeError> {
-        if self.since.is_some_and(|since| visit.leaf.summary.max_version() <= since) {
-            return Ok(Next::Skip);
-        }
         let block = visit.leaf.block(&self.fragment.source)?;
-        let (from, to) = within(block, self.range);
+        let (from, to) = visit.entries(block, self.range);
         if self.is_better_cut_before(block, from, to) {
             self.replaced_before(Some(block.key(from)))?;
             self.next.get_or_insert_with(|| Bytes::copy_from_slice(block.key(from)));

@@ -29,7 +29,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use limosa_core::{EntryRef, EpochTable, FragmentFacts, FragmentId, KeyRange, SpaceKeys, Version};
 
-use crate::block::Block;
 use crate::error::TreeError;
 use crate::summary::Summary;
 use crate::tree::{Key, Leaf, Next, Source, Step, Tree, Visit};
@@ -205,7 +204,7 @@ impl Fragment {
         self.walk(range, |step| {
             let Step::Leaf(visit) = step else { return Ok(Next::Enter) };
             let block = visit.leaf.block(&self.source)?;
-            let (from, to) = within(block, range);
+            let (from, to) = visit.entries(block, range);
             flow = (from..to).try_for_each(|i| f(block.entry(i)));
             Ok(if flow.is_break() { Next::Stop } else { Next::Enter })
         })?;
@@ -214,7 +213,17 @@ impl Fragment {
 
     /// Walks over the subtrees and leaves that intersect `range`, in key order.
     fn walk<'a>(&'a self, range: &KeyRange, f: impl FnMut(Step<'a>) -> Result<Next, TreeError>) -> Result<(), TreeError> {
-        self.tree.walk(range, self.range.end.as_deref(), f).map(|_| ())
+        self.tree.walk(range, self.range.end.as_deref(), None, f).map(|_| ())
+    }
+
+    /// [`Fragment::walk`] over what may hold something newer than `since`.
+    fn walk_newer<'a>(
+        &'a self,
+        range: &KeyRange,
+        since: Option<Version>,
+        f: impl FnMut(Step<'a>) -> Result<Next, TreeError>,
+    ) -> Result<(), TreeError> {
+        self.tree.walk(range, self.range.end.as_deref(), since, f).map(|_| ())
     }
 
     /// Sums over what a leaf holds of `range`.
@@ -223,16 +232,9 @@ impl Fragment {
             return Ok(visit.leaf.summary);
         }
         let block = visit.leaf.block(&self.source)?;
-        let (from, to) = within(block, range);
+        let (from, to) = visit.entries(block, range);
         let mut sum = block.counts_of(from, to);
         sum.state = block.state_of(from, to, &self.source.keys);
         Ok(sum)
     }
-}
-
-/// The entries of `block` that lie in `range`.
-fn within(block: &Block, range: &KeyRange) -> (usize, usize) {
-    let from = block.lower_bound(&range.start);
-    let to = range.end.as_ref().map_or(block.len(), |end| block.lower_bound(end));
-    (from, to.max(from))
 }

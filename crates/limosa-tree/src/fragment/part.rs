@@ -20,8 +20,10 @@ impl Fragment {
         // an entry can fall to a cold block that the warm-up did not see only when the block before it was deleted whole
         let baseline = (self.source.loader.is_some() && !part.range_deletes.is_empty()).then(|| self.clone());
         let applied = self.apply_changes(part);
-        if let (Err(_), Some(baseline)) = (&applied, baseline) {
-            *self = baseline;
+        match (&applied, baseline) {
+            (Err(_), Some(baseline)) => *self = baseline,
+            (Err(_), None) => self.generation -= 1,
+            (Ok(()), _) => {}
         }
         Ok(applied?)
     }
@@ -59,9 +61,10 @@ impl Fragment {
         }
     }
 
-    /// Loads the blocks that the part's entries lie in, so that nothing can fail half-way.
+    /// Loads the blocks that the part's entries lie in, so that nothing can fail half-way. A single entry has no half-way.
     fn warm(&self, part: &Part<'_>) -> Result<(), TreeError> {
-        if self.source.loader.is_some() {
+        let is_single = part.entries.len() == 1 && part.range_deletes.is_empty();
+        if self.source.loader.is_some() && !is_single {
             for leaf in part.entries.iter().filter_map(|entry| self.tree.find(entry.key)) {
                 leaf.block(&self.source)?;
             }

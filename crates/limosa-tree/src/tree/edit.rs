@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Child, FAN_OUT, FAN_OUT_MIN, Key, Labelled, Leaf, Node, Tree, sum};
+use super::run::Run;
+use super::{Child, FAN_OUT, FAN_OUT_MIN, Key, Labelled, Leaf, Node, Tree};
 
 /// What becomes of the leaf filed under `key`.
 pub(crate) struct Edit {
@@ -20,8 +21,8 @@ impl Tree {
         }
         edit_node(Arc::make_mut(&mut self.root.node), &mut edits);
         while self.root.node.len() > FAN_OUT {
-            let node = std::mem::replace(&mut self.root.node, Arc::new(Node::Inner(Vec::new())));
-            self.root.node = Arc::new(Node::Inner(split(Arc::unwrap_or_clone(node))));
+            let node = std::mem::replace(&mut self.root.node, Arc::new(Node::Inner(Run::new(Vec::new()))));
+            self.root.node = Arc::new(Node::Inner(Run::new(split(Arc::unwrap_or_clone(node)))));
         }
         self.lower();
         self.root.relabel();
@@ -31,7 +32,7 @@ impl Tree {
     fn lower(&mut self) {
         while let Node::Inner(children) = &*self.root.node {
             match &children[..] {
-                [] => self.root.node = Arc::new(Node::Leaves(Vec::new())),
+                [] => self.root.node = Arc::new(Node::Leaves(Run::new(Vec::new()))),
                 [only] => self.root.node = only.node.clone(),
                 _ => return,
             }
@@ -49,8 +50,8 @@ impl Child {
     /// Takes summary and first key from the node's items.
     fn relabel(&mut self) {
         let (first, summary) = match &*self.node {
-            Node::Inner(children) => (children.first().map(Labelled::first_key), sum(children)),
-            Node::Leaves(leaves) => (leaves.first().map(Labelled::first_key), sum(leaves)),
+            Node::Inner(children) => (children.first().map(Labelled::first_key), children.sum()),
+            Node::Leaves(leaves) => (leaves.first().map(Labelled::first_key), leaves.sum()),
         };
         if let Some(first) = first {
             self.first_key = first.clone();
@@ -63,16 +64,16 @@ impl Child {
 fn edit_node(node: &mut Node, edits: &mut [Edit]) {
     match node {
         Node::Leaves(leaves) => edit_leaves(leaves, edits),
-        Node::Inner(children) => *children = edit_children(std::mem::take(children), edits),
+        Node::Inner(children) => edit_children(children, edits),
     }
 }
 
-fn edit_leaves(leaves: &mut Vec<Leaf>, edits: &mut [Edit]) {
+fn edit_leaves(leaves: &mut Run<Leaf>, edits: &mut [Edit]) {
     if let [edit] = edits {
         return edit_leaf(leaves, edit);
     }
     let mut out = Vec::with_capacity(leaves.len() + edits.len());
-    let mut old = std::mem::take(leaves).into_iter().peekable();
+    let mut old = take(leaves).into_iter().peekable();
     for edit in edits {
         while let Some(leaf) = old.next_if(|leaf| leaf.first_key < edit.key) {
             out.push(leaf);
@@ -82,49 +83,51 @@ fn edit_leaves(leaves: &mut Vec<Leaf>, edits: &mut [Edit]) {
     }
     out.extend(old);
     out.shrink_to_fit();
-    *leaves = out;
+    *leaves = Run::new(out);
 }
 
-fn edit_leaf(leaves: &mut Vec<Leaf>, edit: &mut Edit) {
-    let at = leaves.binary_search_by(|leaf| leaf.first_key.cmp(&edit.key));
-    match (at, edit.leaf.take()) {
-        (Ok(i), Some(leaf)) => leaves[i] = leaf,
-        (Ok(i), None) => drop(leaves.remove(i)),
-        (Err(i), Some(leaf)) => {
-            if leaves.len() == leaves.capacity() {
-                leaves.reserve_exact(4);
-            }
-            leaves.insert(i, leaf);
-        }
-        (Err(_), None) => {}
+fn edit_leaf(leaves: &mut Run<Leaf>, edit: &mut Edit) {
+    let i = leaves.count_before(&edit.key);
+    let is_there = leaves.get(i).is_some_and(|leaf| leaf.first_key == edit.key);
+    match (is_there, edit.leaf.take()) {
+        (true, Some(leaf)) => leaves.replace(i, leaf),
+        (true, None) => leaves.remove(i),
+        (false, Some(leaf)) => leaves.insert(i, leaf),
+        (false, None) => {}
     }
 }
 
-fn edit_children(children: Vec<Child>, mut edits: &mut [Edit]) -> Vec<Child> {
-    let starts: Vec<Key> = children.iter().skip(1).map(|child| child.first_key.clone()).collect();
-    let mut out = Balanced { children: Vec::with_capacity(children.len() + 1), last_is_small: false };
-    for (i, mut child) in children.into_iter().enumerate() {
-        let count = starts.get(i).map_or(edits.len(), |next| edits.partition_point(|edit| edit.key < *next));
+/// Children without edits are left alone, unless one with edits becomes too large or too small.
+fn edit_children(children: &mut Run<Child>, mut edits: &mut [Edit]) {
+    let mut is_uneven = false;
+    let mut i = edits.first().and_then(|edit| children.position(&edit.key)).unwrap_or(0);
+    while !edits.is_empty() {
+        let count = children.get(i + 1).map_or(edits.len(), |next| edits.partition_point(|edit| edit.key < next.first_key));
         let (here, rest) = std::mem::take(&mut edits).split_at_mut(count);
         edits = rest;
-        if here.is_empty() {
-            out.push(child);
-            continue;
-        }
-        edit_node(Arc::make_mut(&mut child.node), here);
-        match child.node.len() {
-            0 => {}
-            1..=FAN_OUT => {
+        if !here.is_empty() {
+            children.relabel(i, |child| {
+                edit_node(Arc::make_mut(&mut child.node), here);
                 child.relabel();
-                out.push_edited(child);
-            }
-            _ => split(Arc::unwrap_or_clone(child.node)).into_iter().for_each(|child| out.push(child)),
+            });
+            is_uneven |= !(FAN_OUT_MIN..=FAN_OUT).contains(&children[i].node.len());
         }
+        i += 1;
     }
-    out.children
+    if is_uneven {
+        let mut out = Balanced { children: Vec::with_capacity(children.len() + 1), last_is_small: false };
+        for child in take(children) {
+            out.push(child);
+        }
+        *children = Run::new(out.children);
+    }
 }
 
-/// Children of one node, in order; one with too few items is joined with its neighbour.
+fn take<T: Labelled>(run: &mut Run<T>) -> Vec<T> {
+    std::mem::replace(run, Run::new(Vec::new())).into_items()
+}
+
+/// Children of one node, in order: too large ones are split, too small ones joined with a neighbour.
 struct Balanced {
     children: Vec<Child>,
     last_is_small: bool,
@@ -132,6 +135,19 @@ struct Balanced {
 
 impl Balanced {
     fn push(&mut self, child: Child) {
+        match child.node.len() {
+            0 => {}
+            FAN_OUT_MIN..=FAN_OUT => self.push_even(child),
+            1..FAN_OUT_MIN if self.children.is_empty() => {
+                self.children.push(child);
+                self.last_is_small = true;
+            }
+            1..FAN_OUT_MIN => self.join(child),
+            _ => split(Arc::unwrap_or_clone(child.node)).into_iter().for_each(|child| self.push_even(child)),
+        }
+    }
+
+    fn push_even(&mut self, child: Child) {
         if std::mem::take(&mut self.last_is_small) {
             self.join(child);
         } else {
@@ -139,28 +155,11 @@ impl Balanced {
         }
     }
 
-    fn push_edited(&mut self, child: Child) {
-        if child.node.len() >= FAN_OUT_MIN {
-            self.push(child);
-        } else if self.children.is_empty() {
-            self.children.push(child);
-            self.last_is_small = true;
-        } else {
-            self.join(child);
-        }
-    }
-
     fn join(&mut self, child: Child) {
         let last = self.children.pop().expect("there is a child to join with");
         let node = match (Arc::unwrap_or_clone(last.node), Arc::unwrap_or_clone(child.node)) {
-            (Node::Inner(mut left), Node::Inner(right)) => {
-                left.extend(right);
-                Node::Inner(left)
-            }
-            (Node::Leaves(mut left), Node::Leaves(right)) => {
-                left.extend(right);
-                Node::Leaves(left)
-            }
+            (Node::Inner(left), Node::Inner(right)) => Node::Inner(join(left, right)),
+            (Node::Leaves(left), Node::Leaves(right)) => Node::Leaves(join(left, right)),
             _ => unreachable!("all leaves lie at one depth"),
         };
         self.children.extend(split(node));
@@ -168,11 +167,17 @@ impl Balanced {
     }
 }
 
+fn join<T: Labelled>(left: Run<T>, right: Run<T>) -> Run<T> {
+    let mut items = left.into_items();
+    items.extend(right.into_items());
+    Run::new(items)
+}
+
 /// As few children as the node's items need, evenly filled.
 fn split(node: Node) -> Vec<Child> {
     match node {
-        Node::Inner(children) => chunks(children).map(|chunk| Child::new(Node::Inner(chunk))).collect(),
-        Node::Leaves(leaves) => chunks(leaves).map(|chunk| Child::new(Node::Leaves(chunk))).collect(),
+        Node::Inner(children) => chunks(children.into_items()).map(|chunk| Child::new(Node::Inner(Run::new(chunk)))).collect(),
+        Node::Leaves(leaves) => chunks(leaves.into_items()).map(|chunk| Child::new(Node::Leaves(Run::new(chunk)))).collect(),
     }
 }
 

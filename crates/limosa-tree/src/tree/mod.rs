@@ -10,6 +10,8 @@
 mod cold;
 mod edit;
 mod leaf;
+mod run;
+mod starts;
 mod update;
 mod visit;
 
@@ -20,6 +22,7 @@ pub(crate) use leaf::{Key, Leaf, Source};
 pub(crate) use visit::{Next, Step, Visit};
 
 use crate::summary::Summary;
+use run::Run;
 
 /// Most children of a node.
 pub(crate) const FAN_OUT: usize = 64;
@@ -34,8 +37,8 @@ pub(crate) trait Labelled {
 
 #[derive(Clone)]
 enum Node {
-    Inner(Vec<Child>),
-    Leaves(Vec<Leaf>),
+    Inner(Run<Child>),
+    Leaves(Run<Leaf>),
 }
 
 #[derive(Clone)]
@@ -63,7 +66,7 @@ pub(crate) struct Tree {
 impl Tree {
     /// A tree without leaves.
     pub(crate) fn new() -> Self {
-        Self { root: Child { first_key: Arc::from(&[][..]), summary: Summary::EMPTY, node: Arc::new(Node::Leaves(Vec::new())) } }
+        Self { root: Child { first_key: Arc::from(&[][..]), summary: Summary::EMPTY, node: Arc::new(Node::Leaves(Run::new(Vec::new()))) } }
     }
 
     /// A tree of `leaves`, which are in key order.
@@ -83,8 +86,8 @@ impl Tree {
         let mut node = &self.root.node;
         loop {
             match &**node {
-                Node::Inner(children) => node = &children[position(children, key)?].node,
-                Node::Leaves(leaves) => return Some(&leaves[position(leaves, key)?]),
+                Node::Inner(children) => node = &children[children.position(key)?].node,
+                Node::Leaves(leaves) => return Some(&leaves[leaves.position(key)?]),
             }
         }
     }
@@ -96,7 +99,7 @@ impl Tree {
         loop {
             match &**node {
                 Node::Inner(children) => {
-                    let i = position(children, key);
+                    let i = children.position(key);
                     end = children.get(i.map_or(0, |i| i + 1)).map(|next| &next.first_key).or(end);
                     match i {
                         Some(i) => node = &children[i].node,
@@ -104,7 +107,7 @@ impl Tree {
                     }
                 }
                 Node::Leaves(leaves) => {
-                    let i = position(leaves, key);
+                    let i = leaves.position(key);
                     end = leaves.get(i.map_or(0, |i| i + 1)).map(|next| &next.first_key).or(end);
                     return (i.map(|i| &leaves[i]), end);
                 }
@@ -116,11 +119,8 @@ impl Tree {
     pub(crate) fn find_before(&self, key: &[u8]) -> Option<&Leaf> {
         fn last_before<'a>(node: &'a Node, key: &[u8]) -> Option<&'a Leaf> {
             match node {
-                Node::Inner(children) => {
-                    let n = children.partition_point(|child| &*child.first_key < key);
-                    children[..n].last().and_then(|child| last_before(&child.node, key))
-                }
-                Node::Leaves(leaves) => leaves[..leaves.partition_point(|leaf| &*leaf.first_key < key)].last(),
+                Node::Inner(children) => children[..children.count_before(key)].last().and_then(|child| last_before(&child.node, key)),
+                Node::Leaves(leaves) => leaves[..leaves.count_before(key)].last(),
             }
         }
         last_before(&self.root.node, key)
@@ -134,19 +134,6 @@ impl Node {
             Self::Leaves(leaves) => leaves.len(),
         }
     }
-}
-
-/// The last item that starts at or before `key`.
-fn position<T: Labelled>(items: &[T], key: &[u8]) -> Option<usize> {
-    items.partition_point(|item| &**item.first_key() <= key).checked_sub(1)
-}
-
-/// The sum of all items.
-fn sum<T: Labelled>(items: &[T]) -> Summary {
-    items.iter().fold(Summary::EMPTY, |mut sum, item| {
-        sum.add(item.summary());
-        sum
-    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::{Child, Edit, FAN_OUT, FAN_OUT_MIN, Key, Labelled, Leaf, Node, Tree, sum};
+use limosa_core::Version;
+
+use super::{Child, Edit, FAN_OUT, FAN_OUT_MIN, Key, Labelled, Leaf, Node, Run, Tree};
 use crate::block::Block;
 use crate::summary::Summary;
 
@@ -16,6 +18,7 @@ fn key(i: u32) -> Key {
 fn leaf(i: u32, live: u64) -> Leaf {
     let mut summary = Summary::EMPTY;
     (summary.live, summary.live_bytes) = (live, 10 * live);
+    summary.raise(Version::new(1, live));
     Leaf::resident(key(i), summary, Block::default())
 }
 
@@ -25,17 +28,27 @@ fn check_node(child: &Child, is_root: bool) -> usize {
     assert!(len <= FAN_OUT && (is_root || len >= FAN_OUT_MIN), "{len} items");
     match &*child.node {
         Node::Leaves(leaves) => {
-            assert_eq!(sum(leaves), child.summary);
+            assert_eq!(leaves.sum(), child.summary);
             assert!(leaves.first().is_none_or(|first| first.first_key == child.first_key));
+            check_versions(leaves);
             1
         }
         Node::Inner(children) => {
-            assert_eq!(sum(children), child.summary);
+            assert_eq!(children.sum(), child.summary);
             assert_eq!(children[0].first_key(), &child.first_key);
+            check_versions(children);
             let depths: Vec<_> = children.iter().map(|child| check_node(child, false)).collect();
             assert!(depths.iter().all(|depth| *depth == depths[0]), "all leaves lie at one depth");
             1 + depths[0]
         }
+    }
+}
+
+fn check_versions<T: Labelled>(run: &Run<T>) {
+    for (i, item) in run.iter().enumerate() {
+        let newest = item.summary().max_version();
+        assert!(!run.is_newer(i, newest), "nothing is newer than the newest");
+        assert!(newest.is_zero() || run.is_newer(i, Version::new(newest.epoch, newest.seq - 1)));
     }
 }
 
@@ -77,7 +90,11 @@ proptest! {
             tree.edit(edits);
             if let Some((&i, live)) = model.iter_mut().nth(from as usize % 50) {
                 *live += 5;
-                prop_assert!(tree.update(&key(i), |leaf| leaf.summary.live += 5).is_some());
+                let updated = tree.update(&key(i), |leaf| {
+                    leaf.summary.live += 5;
+                    leaf.summary.raise(Version::new(2, u64::from(i) + 1));
+                });
+                prop_assert!(updated.is_some());
             }
             check(&tree, &model);
             check(&snapshot.0, &snapshot.1);

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Child, Labelled, Leaf, Node, Tree, position};
-use crate::summary::Summary;
+use super::{Child, Leaf, Node, Tree};
 
 impl Tree {
     /// Calls `f` with the leaf that `key` belongs into; `None` when there is none. Nodes that a snapshot shares are copied on the way.
@@ -21,29 +20,12 @@ impl Tree {
 fn update<R>(child: &mut Child, key: &[u8], f: impl FnOnce(&mut Leaf) -> R) -> R {
     match Arc::make_mut(&mut child.node) {
         Node::Inner(children) => {
-            let i = position(children, key).expect("the first child starts where the node does");
-            let old = children[i].summary;
-            let result = update(&mut children[i], key, f);
-            exchange(&mut child.summary, &old, i, children);
-            result
+            let i = children.position(key).expect("the first child starts where the node does");
+            children.change(i, &mut child.summary, |child| update(child, key, f))
         }
         Node::Leaves(leaves) => {
-            let i = position(leaves, key).expect("the first leaf starts where the node does");
-            let old = leaves[i].summary;
-            let result = f(&mut leaves[i]);
-            exchange(&mut child.summary, &old, i, leaves);
-            result
+            let i = leaves.position(key).expect("the first leaf starts where the node does");
+            leaves.change(i, &mut child.summary, f)
         }
-    }
-}
-
-/// Brings `sum` over `items` up to date after item `i` changed from `old`.
-fn exchange<T: Labelled>(sum: &mut Summary, old: &Summary, i: usize, items: &[T]) {
-    let new = items[i].summary();
-    if sum.exchange(old, new) {
-        sum.min_expiry = super::sum(items).min_expiry;
-    }
-    if i == 0 {
-        sum.set_first_live(new.first_live());
     }
 }

@@ -2,9 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use limosa_core::KeyRange;
+use limosa_core::{KeyRange, Version};
 
+use super::run::Run;
 use super::{Labelled, Leaf, Node, Tree};
+use crate::block::Block;
 use crate::summary::Summary;
 
 /// A leaf met on a walk.
@@ -15,6 +17,18 @@ pub(crate) struct Visit<'a> {
     pub(crate) end: Option<&'a [u8]>,
     /// Whether all keys that can lie in the leaf lie in the range.
     pub(crate) inside: bool,
+}
+
+impl Visit<'_> {
+    /// The entries of the leaf's block that lie in `range`, which is the walk's.
+    pub(crate) fn entries(&self, block: &Block, range: &KeyRange) -> (usize, usize) {
+        if self.inside {
+            return (0, block.len());
+        }
+        let from = block.lower_bound(&range.start);
+        let to = range.end.as_ref().map_or(block.len(), |end| block.lower_bound(end));
+        (from, to.max(from))
+    }
 }
 
 /// A subtree or leaf that a walk over a range meets.
@@ -36,14 +50,16 @@ pub(crate) enum Next {
 }
 
 impl Tree {
-    /// Walks over what intersects `range` in key order. `fragment_end` is where the fragment ends.
+    /// Walks over what intersects `range` in key order; where `since` is given, only over what may hold something newer.
+    /// `fragment_end` is where the fragment ends.
     pub(crate) fn walk<'a, E>(
         &'a self,
         range: &KeyRange,
         fragment_end: Option<&'a [u8]>,
+        since: Option<Version>,
         mut f: impl FnMut(Step<'a>) -> Result<Next, E>,
     ) -> Result<ControlFlow<()>, E> {
-        walk(&self.root.node, range, fragment_end, &mut f)
+        walk(&self.root.node, range, fragment_end, since, &mut f)
     }
 
     /// The leaf that holds the `k`-th unit when `weight` counts a summary's units, and how many lie in it before that one.
@@ -82,15 +98,15 @@ fn covers(range: &KeyRange, start: &[u8], end: Option<&[u8]>) -> bool {
 }
 
 /// Whether an item of `span` has touched neighbours on both sides: it then lies in the range whole, and its keys need not be looked at.
-/// A walk passes over most items by their summaries, and each key is a place in memory of its own.
+/// Each key is a place in memory of its own.
 fn is_inner(i: usize, span: &std::ops::Range<usize>) -> bool {
     i > span.start && i + 1 < span.end
 }
 
 /// The items that can hold keys of the range: from the one that its start belongs into to the last that starts before its end.
-fn touched<T: Labelled>(items: &[T], range: &KeyRange) -> std::ops::Range<usize> {
-    let first = super::position(items, &range.start).unwrap_or(0);
-    let behind = range.end.as_ref().map_or(items.len(), |end| items.partition_point(|item| **item.first_key() < end[..]));
+fn touched<T: Labelled>(items: &Run<T>, range: &KeyRange) -> std::ops::Range<usize> {
+    let first = items.position(&range.start).unwrap_or(0);
+    let behind = range.end.as_ref().map_or(items.len(), |end| items.count_before(end));
     first..behind.max(first)
 }
 
@@ -98,19 +114,20 @@ fn walk<'a, E>(
     node: &'a Node,
     range: &KeyRange,
     end: Option<&'a [u8]>,
+    since: Option<Version>,
     f: &mut impl FnMut(Step<'a>) -> Result<Next, E>,
 ) -> Result<ControlFlow<()>, E> {
     match node {
         Node::Inner(children) => {
             let span = touched(children, range);
-            for i in span.clone() {
+            for i in span.clone().filter(|&i| since.is_none_or(|since| children.is_newer(i, since))) {
                 let child = &children[i];
                 let end = children.get(i + 1).map(|next| &*next.first_key).or(end);
                 let inside = is_inner(i, &span) || covers(range, &child.first_key, end);
                 let stops = match f(Step::Subtree { summary: &child.summary, inside })? {
                     Next::Skip => false,
                     Next::Stop => true,
-                    Next::Enter => walk(&child.node, range, end, f)?.is_break(),
+                    Next::Enter => walk(&child.node, range, end, since, f)?.is_break(),
                 };
                 if stops {
                     return Ok(ControlFlow::Break(()));
@@ -119,7 +136,7 @@ fn walk<'a, E>(
         }
         Node::Leaves(leaves) => {
             let span = touched(leaves, range);
-            for i in span.clone() {
+            for i in span.clone().filter(|&i| since.is_none_or(|since| leaves.is_newer(i, since))) {
                 let leaf = &leaves[i];
                 let end = leaves.get(i + 1).map(|next| &*next.first_key).or(end);
                 let inside = is_inner(i, &span) || covers(range, &leaf.first_key, end);

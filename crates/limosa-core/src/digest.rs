@@ -86,6 +86,7 @@ pub struct SpaceKeys {
     content: [u8; 32],
     mix: [u8; 32],
     boundary: [u8; 32],
+    block: [u8; 32],
 }
 
 /// One key in this many starts a block, on average.
@@ -100,7 +101,7 @@ impl SpaceKeys {
             hasher.update(name.as_bytes());
             *hasher.finalize().as_bytes()
         };
-        Self { id: low_u64(&key("id")), content: key("content"), mix: key("mix"), boundary: key("boundary") }
+        Self { id: low_u64(&key("id")), content: key("content"), mix: key("mix"), boundary: key("boundary"), block: key("block") }
     }
 
     /// Names these keys without giving them away.
@@ -127,6 +128,11 @@ impl SpaceKeys {
         input[..16].copy_from_slice(&content.to_bytes());
         input[16..].copy_from_slice(&version.to_bytes());
         low_u128(blake3::keyed_hash(&self.mix, &input).as_bytes())
+    }
+
+    /// The checksum that ends a block's stored bytes. Keyed, so that bytes which pass were written by someone who has the keys.
+    pub fn block_check(&self, bytes: &[u8]) -> [u8; 16] {
+        low_u128(blake3::keyed_hash(&self.block, bytes).as_bytes()).to_bytes()
     }
 
     /// Whether this stored key starts a block. Depends on the key alone, so that both ends have the same blocks.

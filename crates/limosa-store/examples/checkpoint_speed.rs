@@ -22,10 +22,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = args.next().map_or_else(std::env::temp_dir, PathBuf::from);
     println!("block      write MB/s  rewrite MB/s  file MB  read blocks/s  start: summaries/s  peak memory MB");
     for block_bytes in [10 << 10, (16 << 10) - 64, 16 << 10, (64 << 10) - 64, 64 << 10] {
-        let path = folder.join("checkpoint-speed.redb");
-        let _ = std::fs::remove_file(&path);
-        measure(&path, block_bytes, (gigabytes * 1e9) as u64 / block_bytes as u64)?;
-        std::fs::remove_file(&path)?;
+        let own = folder.join("checkpoint-speed");
+        let _ = std::fs::remove_dir_all(&own);
+        std::fs::create_dir(&own)?;
+        measure(&own.join("checkpoint.redb"), block_bytes, (gigabytes * 1e9) as u64 / block_bytes as u64)?;
+        std::fs::remove_dir_all(&own)?;
     }
     Ok(())
 }
@@ -45,7 +46,7 @@ fn measure(path: &Path, block_bytes: usize, blocks: u64) -> Result<(), Box<dyn E
     let reads = blocks.min(20_000);
     for i in 0..reads {
         let i = i.wrapping_mul(0x9E37_79B9_7F4A_7C15) % blocks;
-        assert_eq!(checkpoint.load_block(fragment(i), &i.to_be_bytes())?.len(), block_bytes);
+        assert_eq!(checkpoint.load_block(fragment(i), &i.to_be_bytes())?.whole.len(), block_bytes);
     }
     let read_rate = reads as f64 / started.elapsed().as_secs_f64();
     drop(checkpoint);
@@ -55,7 +56,7 @@ fn measure(path: &Path, block_bytes: usize, blocks: u64) -> Result<(), Box<dyn E
     let view = checkpoint.view()?;
     let mut summaries = 0u64;
     for id in 0..FRAGMENTS {
-        for row in view.summaries(FragmentId(u32::try_from(id)?))? {
+        for row in view.blocks(FragmentId(u32::try_from(id)?))? {
             row?;
             summaries += 1;
         }
@@ -78,7 +79,7 @@ fn write(checkpoint: &Checkpoint, block_bytes: usize, blocks: u64, step: usize, 
     for id in 0..FRAGMENTS {
         for i in (id..blocks).step_by(FRAGMENTS as usize).step_by(step) {
             block[..8].copy_from_slice(&i.to_le_bytes());
-            writer.put_block(fragment(i), &i.to_be_bytes(), &[7; 100], &block)?;
+            writer.put_block(fragment(i), &i.to_be_bytes(), &[7; 93], &block)?;
         }
     }
     writer.commit(Point { position: Position(position), chain: Chain([0; 16]) })?;

@@ -182,7 +182,7 @@ impl State {
         }
         self.baseline = Some(baseline);
         for (checkpointed, forked) in self.checkpointed.iter_mut().zip(&self.fork_generations) {
-            *checkpointed = (*checkpointed).min(*forked); // what the fork changed is dirty, whatever was checkpointed meanwhile
+            *checkpointed = checkpointed.before_fork(*forked);
         }
         self.meet();
         self.stage_since = None;

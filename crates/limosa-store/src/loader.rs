@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use limosa_core::FragmentId;
-use limosa_tree::{BlockLoader, LoadError};
+use limosa_tree::{BlockLoader, LoadError, StoredBlock, Summary};
 
-use crate::checkpoint::{Checkpoint, CheckpointView};
+use crate::checkpoint::{Checkpoint, CheckpointView, StoredBytes};
 use crate::error::StoreError;
 use crate::store::Counters;
 
@@ -31,7 +31,7 @@ impl Loader {
         Arc::new(Self { checkpoint: checkpoint.clone(), view: None, counters: counters.clone() })
     }
 
-    fn read(&self, fragment: FragmentId, first_key: &[u8]) -> Result<Vec<u8>, StoreError> {
+    fn read(&self, fragment: FragmentId, first_key: &[u8]) -> Result<StoredBytes, StoreError> {
         match self.view.as_ref().map(|view| view.load_block(fragment, first_key)) {
             Some(Ok(block)) => Ok(block),
             Some(Err(error @ StoreError::CorruptBlock { .. })) => Err(error),
@@ -42,8 +42,11 @@ impl Loader {
 }
 
 impl BlockLoader for Loader {
-    fn load(&self, fragment: FragmentId, first_key: &[u8]) -> Result<Vec<u8>, LoadError> {
+    fn load(&self, fragment: FragmentId, first_key: &[u8]) -> Result<StoredBlock, LoadError> {
         self.counters.blocks_read.fetch_add(1, Ordering::Relaxed);
-        self.read(fragment, first_key).map_err(|error| LoadError::Failed { why: error.to_string() })
+        let failed = |error: StoreError| LoadError::Failed { why: error.to_string() };
+        let stored = self.read(fragment, first_key).map_err(failed)?;
+        let summary = Summary::from_bytes(&stored.summary).map_err(|error| LoadError::Failed { why: error.to_string() })?;
+        Ok(StoredBlock { summary, whole: stored.whole, patches: stored.patches })
     }
 }

@@ -16,6 +16,7 @@ use crate::loader::Loader;
 use crate::options::Options;
 use crate::overlay::Overlay;
 use crate::refusal::StageError;
+use crate::save::Covered;
 use crate::saved::Saved;
 use crate::stage::{OpenRecord, Stage, decode_frame, decode_install};
 use crate::state::State;
@@ -143,7 +144,7 @@ fn initial_state(saved: Saved, ring_bytes: usize, unpinned: Arc<dyn BlockLoader>
     let count = ranges.len();
     State {
         routes: Routes::new(&ranges),
-        checkpointed: saved.fragments.iter().map(Fragment::generation).collect(),
+        checkpointed: saved.fragments.iter().map(Covered::by).collect(),
         fork_generations: vec![0; count],
         fragments: saved.fragments,
         horizon,

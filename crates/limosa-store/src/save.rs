@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use limosa_tree::{BlockLoader, Fragment};
+use limosa_core::{FragmentId, Version};
+use limosa_tree::{BlockLoader, DirtyBlock, Fragment};
 
-use crate::checkpoint::CheckpointWriter;
+use crate::checkpoint::{CheckpointWriter, Writing};
 use crate::error::StoreError;
 use crate::journal::{Point, Position};
 use crate::loader::Loader;
@@ -18,21 +19,47 @@ use crate::tail::Marks;
 pub struct CheckpointReport {
     /// The journal is held up to here.
     pub position: Position,
-    /// Blocks written.
+    /// Blocks written whole.
     pub blocks: u64,
-    /// Their bytes.
+    /// Blocks of which only what changed was written.
+    pub patches: u64,
+    /// Bytes of all of them, and of what was moved.
     pub bytes: u64,
+    /// Bytes moved out of files of which little is needed.
+    pub moved_bytes: u64,
     /// Blocks removed.
     pub removed: u64,
     /// Journal segments released.
     pub segments_released: usize,
 }
 
+/// What of a fragment the last checkpoint holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Covered {
+    /// The tree's generation there.
+    pub(crate) generation: u64,
+    /// Its head there; `None` when a stage was installed since. What came with it may have any version, so patches can't be told by them.
+    pub(crate) head: Option<Version>,
+}
+
+impl Covered {
+    /// All of `fragment`.
+    pub(crate) fn by(fragment: &Fragment) -> Self {
+        Self { generation: fragment.generation(), head: Some(fragment.head()) }
+    }
+
+    /// What is left of it once a fork of generation `forked` has replaced the fragment: what the fork changed is dirty, whatever was
+    /// checkpointed meanwhile.
+    pub(crate) fn before_fork(self, forked: u64) -> Self {
+        Self { generation: self.generation.min(forked), head: None }
+    }
+}
+
 /// What is written: a clone of the roots at a group's end.
 struct Snapshot {
     point: Point,
     fragments: Vec<Fragment>,
-    checkpointed: Vec<u64>,
+    checkpointed: Vec<Covered>,
     node: NodeFacts,
     marks: Marks,
 }
@@ -58,8 +85,10 @@ impl Store {
         inner.covered(&snapshot, &loader);
         inner.counters.covered_bytes.store(snapshot.marks.bytes(), Ordering::Relaxed);
         inner.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
+        drop((snapshot, loader));
+        inner.checkpoint_file.sweep();
         // Only now: until the checkpoint is on the disk, the segments are the only copy.
-        report.segments_released = inner.release(snapshot.point.position)?;
+        report.segments_released = inner.release(report.position)?;
         Ok(report)
     }
 }
@@ -80,12 +109,14 @@ impl Inner {
     fn write_checkpoint(&self, snapshot: &Snapshot) -> Result<CheckpointReport, StoreError> {
         let mut writer = self.checkpoint_file.begin()?;
         let position = snapshot.point.position;
-        let mut report = CheckpointReport { position, blocks: 0, bytes: 0, removed: 0, segments_released: 0 };
+        let mut report = CheckpointReport { position, blocks: 0, patches: 0, bytes: 0, moved_bytes: 0, removed: 0, segments_released: 0 };
         for (fragment, &since) in snapshot.fragments.iter().zip(&snapshot.checkpointed) {
             write_fragment(&mut writer, fragment, since, &mut report)?;
         }
         put_facts(&mut writer, &snapshot.fragments, &snapshot.node, &snapshot.marks)?;
-        writer.commit(snapshot.point)?;
+        let written = writer.commit(snapshot.point)?;
+        report.bytes = written.whole_bytes + written.patch_bytes + written.moved_bytes;
+        report.moved_bytes = written.moved_bytes;
         Ok(report)
     }
 
@@ -96,9 +127,9 @@ impl Inner {
         for (index, fragment) in snapshot.fragments.iter().enumerate() {
             // Roots that were swapped in meanwhile count generations from their fork: what they changed is not in this checkpoint.
             let forked = state.fork_generations[index];
-            let covered = if swapped { fragment.generation().min(forked) } else { fragment.generation() };
+            let covered = if swapped { Covered::by(fragment).before_fork(forked) } else { Covered::by(fragment) };
             state.checkpointed[index] = covered;
-            state.fragments[index].forget_removed(covered);
+            state.fragments[index].forget_removed(covered.generation);
             state.fragments[index].set_loader(loader.clone());
         }
     }
@@ -120,7 +151,7 @@ impl Inner {
 fn write_fragment(
     writer: &mut CheckpointWriter<'_>,
     fragment: &Fragment,
-    since: u64,
+    since: Covered,
     report: &mut CheckpointReport,
 ) -> Result<(), StoreError> {
     // Removals first: a key that starts a block again is among the dirty ones.
@@ -128,11 +159,27 @@ fn write_fragment(
         writer.remove_block(fragment.id(), &first_key)?;
         report.removed += 1;
     }
-    for block in fragment.dirty_since(since) {
-        let bytes = block.encode();
-        writer.put_block(fragment.id(), &block.first_key, &block.summary.to_bytes(), &bytes)?;
-        report.blocks += 1;
-        report.bytes += bytes.len() as u64;
+    for block in fragment.dirty_since(since.generation) {
+        write_block(writer, fragment.id(), &block, since.head, report)?;
     }
     Ok(())
+}
+
+fn write_block(
+    writer: &mut CheckpointWriter<'_>,
+    fragment: FragmentId,
+    block: &DirtyBlock,
+    since: Option<Version>,
+    report: &mut CheckpointReport,
+) -> Result<(), StoreError> {
+    let (first_key, summary) = (&block.first_key, block.summary.to_bytes());
+    if let Some(head) = since.filter(|_| !block.is_remade())
+        && writer.choose(fragment, first_key, block.changed_bytes(head))? == Writing::Patch
+        && let Some(patch) = block.patch(head)
+    {
+        report.patches += 1;
+        return writer.put_patch(fragment, first_key, &summary, &patch);
+    }
+    report.blocks += 1;
+    writer.put_block(fragment, first_key, &summary, &block.whole())
 }

@@ -60,9 +60,9 @@ impl Saved {
         let view = checkpoint.view()?;
         let metas = decode_fragments(&needed(&view, FRAGMENTS)?)?;
         let open = |meta: FragmentMeta| {
-            let blocks = view.summaries(meta.id)?.map(|row| {
-                let (first_key, summary) = row?;
-                Ok((Bytes::from(first_key), Summary::from_bytes(&summary)?))
+            let blocks = view.blocks(meta.id)?.map(|row| {
+                let row = row?;
+                Ok((Bytes::from(row.first_key), Summary::from_bytes(&row.summary)?))
             });
             let blocks = blocks.collect::<Result<Vec<_>, StoreError>>()?;
             Ok(Fragment::open(meta, keys.clone(), blocks, loader.clone())?)

@@ -12,6 +12,7 @@ use crate::error::StoreError;
 use crate::fragments::Routes;
 use crate::journal::{Group, Position};
 use crate::overlay::Overlay;
+use crate::save::Covered;
 use crate::tail::{Marks, Ring};
 use crate::txn::Batch;
 
@@ -109,8 +110,8 @@ pub(crate) struct State {
     pub(crate) fork: Option<Vec<Fragment>>,
     /// The trees' generations when the stage was forked.
     pub(crate) fork_generations: Vec<u64>,
-    /// The trees' generations that the checkpoint covers.
-    pub(crate) checkpointed: Vec<u64>,
+    /// What the checkpoint covers of the trees.
+    pub(crate) checkpointed: Vec<Covered>,
     /// Verified roots that the next published `StageInstall` swaps in.
     pub(crate) incoming: Option<Vec<Fragment>>,
     /// The roots before the last install: the rollback baseline, until the next stage opens.

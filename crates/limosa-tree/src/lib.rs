@@ -18,5 +18,5 @@ pub mod summary;
 mod tree;
 
 pub use error::{FrameError, LoadError, PartError, TreeError};
-pub use fragment::{Applied, BlockId, BlockLoader, Changes, DirtyBlock, Extract, Fragment, FragmentMeta};
+pub use fragment::{Applied, BlockId, BlockLoader, Changes, DirtyBlock, Extract, Fragment, FragmentMeta, StoredBlock};
 pub use summary::Summary;

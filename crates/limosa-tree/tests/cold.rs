@@ -4,7 +4,7 @@ mod common;
 
 use common::{Checkpoint, Pair, Value, key, range};
 use limosa_core::{EntryRef, KeyRange, LiveRef, Part, Retry, Version};
-use limosa_tree::{Extract, Fragment, LoadError, Summary, TreeError};
+use limosa_tree::{Extract, Fragment, LoadError, StoredBlock, Summary, TreeError};
 
 fn checkpointed(count: u32) -> (Pair, Checkpoint) {
     let (mut pair, mut checkpoint) = (Pair::fill(count), Checkpoint::default());
@@ -60,21 +60,23 @@ fn blocks_that_are_not_what_the_summaries_say_are_typed_errors() {
     let (pair, checkpoint) = checkpointed(2_000);
     let open = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut damaged = Checkpoint { blocks: checkpoint.blocks.clone(), ..Checkpoint::default() };
-        damaged.blocks.values_mut().for_each(|(block, _)| change(block));
+        damaged.blocks.values_mut().for_each(|stored| change(&mut stored.whole));
         damaged.open(&pair.fragment)
     };
-    let older = |block: &mut Vec<u8>| {
-        // a well-formed block of the right name, with a valid checksum, that is not the one that the summary speaks of
-        let len = block.len();
-        block[len - 5] ^= 1;
-        let crc = crc32fast::hash(&block[..len - 4]);
-        block[len - 4..].copy_from_slice(&crc.to_le_bytes());
-    };
+    // well-formed blocks of the right names that are not the ones which the summaries speak of
+    let mut older = Checkpoint { blocks: checkpoint.blocks.clone(), ..Checkpoint::default() };
+    let writes: Vec<_> = (0..2_000).map(|k| (k, Some(Value::of(k + 1)))).collect();
+    let mut newer = (pair.clone(), checkpoint.clone());
+    newer.0.commit(&[], &writes);
+    newer.1.write(&mut newer.0.fragment);
+    assert!(newer.1.patches > 0);
+    older.blocks.iter_mut().for_each(|(key, stored)| stored.summary = newer.1.blocks[key].summary);
+    let stale = older.open(&newer.0.fragment);
     type Case<'a> = (&'a str, Fragment, Retry);
     let cases: [Case<'_>; 3] = [
         ("tree.block_corrupt", open(&|block| block[20] ^= 1), Retry::Never),
         ("tree.block_corrupt", open(&|block| block.truncate(block.len() / 2)), Retry::Never),
-        ("tree.block_mismatch", open(&older), Retry::Never),
+        ("tree.block_mismatch", stale, Retry::Never),
     ];
     for (code, fragment, retry) in cases {
         let mut damaged = Pair { fragment, ..pair.clone() };
@@ -101,12 +103,12 @@ fn blocks_that_are_not_what_the_summaries_say_are_typed_errors() {
 fn a_block_that_is_named_and_missing_is_corruption() {
     struct Nothing;
     impl limosa_tree::BlockLoader for Nothing {
-        fn load(&self, _: limosa_core::FragmentId, _: &[u8]) -> Result<Vec<u8>, LoadError> {
+        fn load(&self, _: limosa_core::FragmentId, _: &[u8]) -> Result<StoredBlock, LoadError> {
             Err(LoadError::Missing)
         }
     }
     let (pair, checkpoint) = checkpointed(500);
-    let summaries = || checkpoint.blocks.iter().map(|(key, (_, s))| (key.clone(), Summary::from_bytes(s).expect("well formed")));
+    let summaries = || checkpoint.blocks.iter().map(|(key, stored)| (key.clone(), stored.summary));
     let open = |blocks: Vec<_>| Fragment::open(pair.fragment.meta(), common::keys(), blocks, std::sync::Arc::new(Nothing));
     let fragment = open(summaries().collect()).expect("in order");
     assert_eq!(fragment.get(&key(3)).expect_err("missing").code(), "tree.block_missing");

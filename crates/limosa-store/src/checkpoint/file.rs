@@ -8,9 +8,10 @@ use limosa_core::FragmentId;
 use redb::Database;
 
 use super::backend::Backend;
+use super::files::Files;
 use super::guard::Guard;
-use super::value::{self, BLOCKS, FormatFault, META, SUMMARIES};
-use super::view::CheckpointView;
+use super::value::{self, BLOCKS, EXTENTS, FormatFault, META, SUMMARIES};
+use super::view::{CheckpointView, StoredBytes};
 use super::writer::{self, CheckpointWriter};
 use crate::disk::{Disk, DiskFile, Open};
 use crate::error::StoreError;
@@ -21,11 +22,13 @@ use crate::journal::{Owner, Point};
 pub struct CheckpointOptions {
     /// Most bytes of redb's page cache, read and written pages together. Default 16 MiB.
     pub cache_bytes: usize,
+    /// An extent file that has reached this many bytes is followed by a new one. Default 128 MiB.
+    pub extent_bytes: u64,
 }
 
 impl Default for CheckpointOptions {
     fn default() -> Self {
-        Self { cache_bytes: 16 << 20 }
+        Self { cache_bytes: 16 << 20, extent_bytes: 128 << 20 }
     }
 }
 
@@ -35,6 +38,8 @@ pub struct Checkpoint {
     disk: Arc<dyn Disk>,
     options: CheckpointOptions,
     guard: Guard,
+    owner: Owner,
+    files: Files,
     open: RwLock<Opened>,
 }
 
@@ -48,9 +53,11 @@ struct Opened {
 
 /// Bytes that hold redb's header, with the bit that says which of its two commit slots counts.
 const HEADER_BYTES: usize = 4096;
+/// Folder of the extent files, beside redb's file.
+const EXTENTS_DIR: &str = "extents";
 
 impl Checkpoint {
-    /// Opens or creates the checkpoint file at `path` for `owner`.
+    /// Opens or creates the checkpoint file at `path` for `owner`, and the folder of extent files beside it.
     ///
     /// # Errors
     /// Another node's file, a newer format, damage, a failing disk.
@@ -60,9 +67,12 @@ impl Checkpoint {
             create(&*disk, &guard, owner, options)?;
         }
         let db = open_file(&*disk, &guard, options)?;
-        let view = CheckpointView::new(guard.clone(), &db)?;
+        let files = Files::new(disk.clone(), &path.with_file_name(EXTENTS_DIR), owner, options.extent_bytes);
+        let view = CheckpointView::new(guard.clone(), &db, &files)?;
         admit(&guard, &view, owner)?;
-        Ok(Self { disk, options, guard, open: RwLock::new(Opened { db: Some(db), view: Some(Arc::new(view)) }) })
+        files.settle(view.extents())?;
+        let open = RwLock::new(Opened { db: Some(db), view: Some(Arc::new(view)) });
+        Ok(Self { disk, options, guard, owner, files, open })
     }
 
     /// The point of the journal that the last commit holds; [`Point::genesis`] when there was none.
@@ -86,11 +96,11 @@ impl Checkpoint {
         self.opened().view.clone().ok_or_else(|| self.closed())
     }
 
-    /// Bytes of one block, from the last commit. As [`CheckpointView::load_block`].
+    /// One block, from the last commit. As [`CheckpointView::load_block`].
     ///
     /// # Errors
     /// See there.
-    pub fn load_block(&self, fragment: FragmentId, first_key: &[u8]) -> Result<Vec<u8>, StoreError> {
+    pub fn load_block(&self, fragment: FragmentId, first_key: &[u8]) -> Result<StoredBytes, StoreError> {
         self.view()?.load_block(fragment, first_key)
     }
 
@@ -104,17 +114,34 @@ impl Checkpoint {
             let db = open.db.as_ref().ok_or_else(|| self.closed())?;
             self.guard.call("write", || writer::begin(db))?
         };
-        Ok(CheckpointWriter::new(self, txn))
+        Ok(CheckpointWriter::new(self, self.view()?, txn, self.files.writer()))
     }
 
-    /// Bytes of the file.
+    /// Bytes of all files: redb's, and the extent files that the last commit names.
     ///
     /// # Errors
-    /// The disk fails.
+    /// The disk fails, or the checkpoint is poisoned.
     pub fn file_bytes(&self) -> Result<u64, StoreError> {
         let path = self.guard.path();
         let bytes = self.disk.open(path, Open::Read).and_then(|file| file.bytes());
-        bytes.map_err(|error| StoreError::io("read", path, error))
+        let bytes = bytes.map_err(|error| StoreError::io("read", path, error))?;
+        Ok(bytes + self.view()?.extents().iter().map(|file| file.bytes).sum::<u64>())
+    }
+
+    /// Removes extent files that no commit names any more and no view holds.
+    pub fn sweep(&self) {
+        // Poisoned: which commit is the last one is not known.
+        if self.guard.check().is_ok() {
+            self.files.sweep();
+        }
+    }
+
+    pub(super) fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    pub(super) fn files(&self) -> &Files {
+        &self.files
     }
 
     pub(super) fn guard(&self) -> &Guard {
@@ -129,7 +156,7 @@ impl Checkpoint {
     pub(super) fn turn_to_last_commit(&self) -> Result<(), StoreError> {
         let mut open = self.open.write().expect("nothing panics while holding it");
         let db = open.db.as_ref().ok_or_else(|| self.closed())?;
-        let view = CheckpointView::new(self.guard.clone(), db)?;
+        let view = CheckpointView::new(self.guard.clone(), db, &self.files)?;
         open.view = Some(Arc::new(view));
         Ok(())
     }
@@ -142,7 +169,7 @@ impl Checkpoint {
         let db = open.db.take();
         self.guard.give_back(|| drop(db));
         let outcome = open_file(&*self.disk, &self.guard, self.options).and_then(|db| {
-            open.view = Some(Arc::new(CheckpointView::new(self.guard.clone(), &db)?));
+            open.view = Some(Arc::new(CheckpointView::new(self.guard.clone(), &db, &self.files)?));
             open.db = Some(db);
             Ok(())
         });
@@ -178,6 +205,7 @@ fn create(disk: &dyn Disk, guard: &Guard, owner: Owner, options: CheckpointOptio
         let txn = writer::begin(&db)?;
         txn.open_table(BLOCKS)?;
         txn.open_table(SUMMARIES)?;
+        txn.open_table(EXTENTS)?;
         writer::insert(&mut txn.open_table(META)?, value::FORMAT_KEY.as_bytes(), &value::format_value(owner))?;
         writer::insert(&mut txn.open_table(META)?, value::POINT_KEY.as_bytes(), &value::point_value(Point::genesis(&owner)))?;
         // redb's commit flushes the file before the file gets its name.

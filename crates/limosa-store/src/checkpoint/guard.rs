@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use super::extent::Failure;
 use crate::error::{StoreError, is_full};
 
 /// Whether the checkpoint may still be used, shared by everything that was opened from it.
@@ -20,9 +21,7 @@ impl Guard {
 
     /// Runs `op`, which calls redb and nothing that must not be interrupted.
     pub(super) fn call<T>(&self, op: &'static str, f: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StoreError> {
-        if let Some(why) = self.poison.get() {
-            return Err(StoreError::Poisoned { why: why.clone() });
-        }
+        self.check()?;
         // Nothing behind the closure is looked at again after a panic: the poison sees to that.
         match catch_unwind(AssertUnwindSafe(f)) {
             Ok(outcome) => outcome.map_err(|error| self.sort(op, error)),
@@ -53,6 +52,19 @@ impl Guard {
 
     pub(super) fn damaged(&self, why: impl Into<String>) -> StoreError {
         StoreError::CheckpointDamaged { path: self.path.clone(), why: why.into() }
+    }
+
+    /// A failure while an extent file was written. A full disk passes: no commit names the file. What else a disk means by it is not known.
+    pub(super) fn failed(&self, (op, path, source): Failure) -> StoreError {
+        if !is_full(&source) {
+            self.poisoned(format!("could not {op} {}: {source}", path.display()));
+        }
+        StoreError::io(op, &path, source)
+    }
+
+    /// Whether it may still be used.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.poison.get().map_or(Ok(()), |why| Err(StoreError::Poisoned { why: why.clone() }))
     }
 
     /// A full disk passes, and the file is as it was. After any other failure of the disk redb answers nothing more, and whether

@@ -21,14 +21,21 @@
 //! - What blocks and summaries hold: they are bytes here (`limosa-tree`). When a checkpoint is due: the store.
 
 mod backend;
+mod choice;
+mod compact;
+mod extent;
 mod file;
+mod files;
 mod guard;
+mod place;
 #[cfg(test)]
 mod tests;
 mod value;
 mod view;
 mod writer;
 
+pub use choice::{ExtentFacts, Writing};
 pub use file::{Checkpoint, CheckpointOptions};
-pub use view::{CheckpointView, SummaryRow};
-pub use writer::CheckpointWriter;
+pub use place::{Place, Shape};
+pub use view::{BlockRow, CheckpointView, StoredBytes};
+pub use writer::{CheckpointWriter, Written};

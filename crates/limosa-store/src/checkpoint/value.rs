@@ -4,6 +4,7 @@ use limosa_core::FragmentId;
 use limosa_core::limits::STORED_KEY_BYTES_MAX;
 use redb::TableDefinition;
 
+use super::choice::ExtentFacts;
 use crate::error::StoreError;
 use crate::journal::{Chain, Owner, Point, Position};
 
@@ -12,6 +13,7 @@ pub(super) type Bytes = &'static [u8];
 
 pub(super) const BLOCKS: TableDefinition<'static, Bytes, Bytes> = TableDefinition::new("blocks");
 pub(super) const SUMMARIES: TableDefinition<'static, Bytes, Bytes> = TableDefinition::new("summaries");
+pub(super) const EXTENTS: TableDefinition<'static, Bytes, Bytes> = TableDefinition::new("extents");
 pub(super) const META: TableDefinition<'static, Bytes, Bytes> = TableDefinition::new("meta");
 
 /// Bytes of the checksum before each value.
@@ -22,7 +24,9 @@ pub(super) const FORMAT_KEY: &str = "limosa.format";
 pub(super) const POINT_KEY: &str = "limosa.point";
 
 const MAGIC: [u8; 8] = *b"LIMOCKPT";
-const FORMAT_VERSION: u32 = 1;
+/// Since 2 blocks lie in extent files; a file of format 1 is read, and is of format 2 from the next commit on.
+const FORMAT_VERSION: u32 = 2;
+const FORMAT_VERSION_MIN: u32 = 1;
 const FEATURES_KNOWN: u32 = 0;
 
 /// (fragment, first key): big-endian, so that a fragment's blocks lie together in key order.
@@ -82,13 +86,34 @@ pub(super) fn read_format(bytes: &[u8]) -> Result<Owner, FormatFault> {
         (magic == MAGIC).then_some((version, features, Owner { cluster, incarnation }))
     };
     let (version, features, owner) = read().ok_or(FormatFault::Damaged)?;
-    if version != FORMAT_VERSION {
+    if !(FORMAT_VERSION_MIN..=FORMAT_VERSION).contains(&version) {
         return Err(FormatFault::Newer { what: "format version", found: version, known: FORMAT_VERSION });
     }
     if features & !FEATURES_KNOWN != 0 {
         return Err(FormatFault::Newer { what: "feature bits", found: features, known: FEATURES_KNOWN });
     }
     Ok(owner)
+}
+
+/// Key of an extent file's row.
+pub(super) fn extent_key(number: u64) -> [u8; 8] {
+    number.to_be_bytes()
+}
+
+/// A row of `extents`: bytes 8, live bytes 8, offset of the index 8, its bytes 4.
+pub(super) fn extent_value(file: &ExtentFacts) -> Vec<u8> {
+    let numbers = [file.bytes, file.live_bytes, file.index_offset].map(u64::to_le_bytes).concat();
+    [&numbers[..], &file.index_bytes.to_le_bytes()].concat()
+}
+
+/// Reads a row of `extents`.
+pub(super) fn read_extent(key: &[u8], value: &[u8]) -> Option<ExtentFacts> {
+    let mut reader = limosa_core::varint::Reader::new(value);
+    let number = u64::from_be_bytes(key.try_into().ok()?);
+    let mut word = || reader.array::<8>("extent").map(u64::from_le_bytes).ok();
+    let (bytes, live_bytes, index_offset) = (word()?, word()?, word()?);
+    let index_bytes = u32::from_le_bytes(reader.array("extent").ok()?);
+    reader.is_empty().then_some(ExtentFacts { number, bytes, live_bytes, index_offset, index_bytes })
 }
 
 /// "limosa.point": position 8, chain 16.

@@ -1,32 +1,58 @@
 //! A checkpoint under way.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use limosa_core::FragmentId;
-use redb::{Database, Table, WriteTransaction};
+use redb::{Database, ReadableTable, Table, WriteTransaction};
 
+use super::choice::Writing;
+use super::extent::{ExtentWriter, Finished};
 use super::file::Checkpoint;
-use super::value::{self, BLOCKS, Bytes, CHECK_BYTES, META, SUMMARIES};
+use super::place::{Place, Row};
+use super::value::{self, BLOCKS, Bytes, CHECK_BYTES, EXTENTS, META, SUMMARIES};
+use super::view::{CheckpointView, read_extents};
 use crate::error::StoreError;
 use crate::journal::Point;
 
 /// Bytes held back before redb gets them: enough that opening its tables costs nothing beside the work, and little beside its cache.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// The next checkpoint, streamed into the file: seen by nobody before [`CheckpointWriter::commit`]; dropping it leaves no trace.
+/// What a checkpoint wrote.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Written {
+    /// Bytes of whole blocks.
+    pub whole_bytes: u64,
+    /// Bytes of patches.
+    pub patch_bytes: u64,
+    /// Bytes of records that were moved out of files which are mostly not needed any more.
+    pub moved_bytes: u64,
+}
+
+/// The next checkpoint, streamed into new extent files and redb: seen by nobody before [`CheckpointWriter::commit`]; dropping it leaves no
+/// trace.
 ///
-/// Memory: what redb's cache may hold and one batch, however much is written. redb spills pages of the open transaction.
+/// Memory: what redb's cache may hold and two batches, however much is written. redb spills pages of the open transaction.
 pub struct CheckpointWriter<'a> {
-    checkpoint: &'a Checkpoint,
+    pub(super) checkpoint: &'a Checkpoint,
+    /// The commit before.
+    pub(super) view: Arc<CheckpointView>,
     /// `None` after commit or failure.
     txn: Option<WriteTransaction>,
+    pub(super) extents: ExtentWriter,
     batch: Vec<Change>,
     batch_bytes: usize,
+    freed: Freed,
+    pub(super) written: Written,
 }
+
+/// Bytes of records in each file that are not needed any more.
+type Freed = BTreeMap<u64, u64>;
 
 /// One change, in the order in which it was asked for.
 enum Change {
-    Put { key: Vec<u8>, summary: Vec<u8>, block: Vec<u8> },
+    Put { key: Vec<u8>, summary: Vec<u8>, place: Place, writing: Writing },
     Remove { key: Vec<u8> },
     Clear(FragmentId),
     PutMeta { key: String, value: Vec<u8> },
@@ -35,7 +61,7 @@ enum Change {
 
 impl fmt::Debug for CheckpointWriter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CheckpointWriter").field("batch_bytes", &self.batch_bytes).finish_non_exhaustive()
+        f.debug_struct("CheckpointWriter").field("written", &self.written).finish_non_exhaustive()
     }
 }
 
@@ -55,17 +81,51 @@ pub(super) fn insert(table: &mut Table<'_, Bytes, Bytes>, key: &[u8], value: &[u
 }
 
 impl<'a> CheckpointWriter<'a> {
-    pub(super) fn new(checkpoint: &'a Checkpoint, txn: WriteTransaction) -> Self {
-        Self { checkpoint, txn: Some(txn), batch: Vec::new(), batch_bytes: 0 }
+    pub(super) fn new(checkpoint: &'a Checkpoint, view: Arc<CheckpointView>, txn: WriteTransaction, extents: ExtentWriter) -> Self {
+        let (batch, freed, written) = (Vec::new(), Freed::new(), Written::default());
+        Self { checkpoint, view, txn: Some(txn), extents, batch, batch_bytes: 0, freed, written }
     }
 
-    /// Puts a block and its summary, in place of those with the same first key.
+    /// How a block is written of which `changed_bytes` changed since the commit before.
+    ///
+    /// # Errors
+    /// The row of the block can't be read.
+    pub fn choose(&self, fragment: FragmentId, first_key: &[u8], changed_bytes: u64) -> Result<Writing, StoreError> {
+        match self.view.shape(fragment, first_key) {
+            Ok(shape) => Ok(Writing::choose(shape, changed_bytes)),
+            Err(StoreError::CorruptBlock { .. }) => Ok(Writing::Whole), // what is in memory mends it
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts a whole block and its summary, in place of what was filed under the same first key.
     ///
     /// # Errors
     /// A full disk (the checkpoint before stays), a failing disk or a panic in redb (both poison). The writer is of no use afterwards.
     pub fn put_block(&mut self, fragment: FragmentId, first_key: &[u8], summary: &[u8], block: &[u8]) -> Result<(), StoreError> {
+        self.written.whole_bytes += block.len() as u64;
+        self.put(fragment, first_key, summary, block, Writing::Whole)
+    }
+
+    /// Puts what changed of a block that the commit before has, and the summary of the outcome. Once for a block, and not for one that was
+    /// removed or put since.
+    ///
+    /// # Errors
+    /// As [`CheckpointWriter::put_block`].
+    pub fn put_patch(&mut self, fragment: FragmentId, first_key: &[u8], summary: &[u8], patch: &[u8]) -> Result<(), StoreError> {
+        self.written.patch_bytes += patch.len() as u64;
+        self.put(fragment, first_key, summary, patch, Writing::Patch)
+    }
+
+    fn put(&mut self, fragment: FragmentId, first_key: &[u8], summary: &[u8], body: &[u8], writing: Writing) -> Result<(), StoreError> {
         let key = value::block_key(fragment, first_key)?;
-        self.add(summary.len() + block.len(), Change::Put { key, summary: summary.to_vec(), block: block.to_vec() })
+        let place = self.append(fragment, first_key, body)?;
+        self.add(summary.len() + key.len(), Change::Put { key, summary: summary.to_vec(), place, writing })
+    }
+
+    pub(super) fn append(&mut self, fragment: FragmentId, first_key: &[u8], body: &[u8]) -> Result<Place, StoreError> {
+        self.checkpoint.guard().check()?;
+        self.extents.append(fragment, first_key, body).map_err(|failure| self.checkpoint.guard().failed(failure))
     }
 
     /// Removes a block and its summary; one that is not there is fine.
@@ -74,7 +134,7 @@ impl<'a> CheckpointWriter<'a> {
     /// As [`CheckpointWriter::put_block`].
     pub fn remove_block(&mut self, fragment: FragmentId, first_key: &[u8]) -> Result<(), StoreError> {
         let key = value::block_key(fragment, first_key)?;
-        self.add(0, Change::Remove { key })
+        self.add(key.len(), Change::Remove { key })
     }
 
     /// Removes every block and summary of a fragment: before an installed stage is written in full.
@@ -108,16 +168,27 @@ impl<'a> CheckpointWriter<'a> {
     ///
     /// # Errors
     /// As [`CheckpointWriter::put_block`].
-    pub fn commit(mut self, point: Point) -> Result<(), StoreError> {
+    pub fn commit(mut self, point: Point) -> Result<Written, StoreError> {
         self.spill()?;
+        self.clear_out()?;
+        let finished = self.extents.finish().map(<[_]>::to_vec);
+        let finished = finished.map_err(|failure| self.checkpoint.guard().failed(failure))?;
         let txn = self.take_txn()?;
+        let (freed, owner) = (std::mem::take(&mut self.freed), self.checkpoint.owner());
         let outcome = self.checkpoint.guard().call("commit", || {
-            insert(&mut txn.open_table(META)?, value::POINT_KEY.as_bytes(), &value::point_value(point))?;
+            settle_extents(&mut txn.open_table(EXTENTS)?, freed, &finished)?;
+            let mut meta = txn.open_table(META)?;
+            insert(&mut meta, value::FORMAT_KEY.as_bytes(), &value::format_value(owner))?;
+            insert(&mut meta, value::POINT_KEY.as_bytes(), &value::point_value(point))?;
+            drop(meta);
             txn.commit()?;
             Ok(())
         });
+        // From here on redb may name the files, whatever it answered.
+        self.checkpoint.files().adopt(self.extents.keep());
         self.after(outcome)?;
-        self.checkpoint.turn_to_last_commit()
+        self.checkpoint.turn_to_last_commit()?;
+        Ok(self.written)
     }
 
     fn add(&mut self, bytes: usize, change: Change) -> Result<(), StoreError> {
@@ -130,13 +201,38 @@ impl<'a> CheckpointWriter<'a> {
     fn spill(&mut self) -> Result<(), StoreError> {
         let batch = std::mem::take(&mut self.batch);
         self.batch_bytes = 0;
-        let txn = self.take_txn()?;
-        let outcome = self.checkpoint.guard().call("write", || {
-            apply(&txn, batch)?;
-            Ok(txn)
-        });
-        self.txn = Some(self.after(outcome)?);
+        let mut freed = std::mem::take(&mut self.freed);
+        self.with_txn("write", |txn| apply(txn, batch, &mut freed))?;
+        self.freed = freed;
         Ok(())
+    }
+
+    /// Runs `f` on the open transaction, which is lost when that fails.
+    pub(super) fn with_txn<T>(
+        &mut self,
+        op: &'static str,
+        f: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        let txn = self.take_txn()?;
+        let outcome = self.checkpoint.guard().call(op, || {
+            let value = f(&txn)?;
+            Ok((txn, value))
+        });
+        let (txn, value) = self.after(outcome)?;
+        self.txn = Some(txn);
+        Ok(value)
+    }
+
+    /// The extent files' facts as they would be after a commit now, the new ones aside.
+    pub(super) fn extents_left(&self) -> Vec<super::ExtentFacts> {
+        let freed = |number| self.freed.get(&number).copied().unwrap_or(0);
+        let left = |facts: &super::ExtentFacts| super::ExtentFacts { live_bytes: facts.live_bytes - freed(facts.number), ..*facts };
+        self.view.extents().iter().map(left).collect()
+    }
+
+    /// Takes note that a record was moved away.
+    pub(super) fn free(&mut self, place: &Place) {
+        *self.freed.entry(place.file).or_default() += place.record_bytes();
     }
 
     fn take_txn(&mut self) -> Result<WriteTransaction, StoreError> {
@@ -152,23 +248,27 @@ impl<'a> CheckpointWriter<'a> {
     }
 }
 
-fn apply(txn: &WriteTransaction, batch: Vec<Change>) -> Result<(), redb::Error> {
+fn apply(txn: &WriteTransaction, batch: Vec<Change>, freed: &mut Freed) -> Result<(), redb::Error> {
     let mut blocks = txn.open_table(BLOCKS)?;
     let mut summaries = txn.open_table(SUMMARIES)?;
     let mut meta = txn.open_table(META)?;
     for change in batch {
         match change {
-            Change::Put { key, summary, block } => {
-                insert(&mut blocks, &key, &block)?;
-                insert(&mut summaries, &key, &summary)?;
+            Change::Put { key, summary, place, writing } => {
+                let row = row_with(take_row(&mut summaries, &mut blocks, &key)?, summary, place, writing, freed);
+                insert(&mut summaries, &key, &row.encode())?;
             }
             Change::Remove { key } => {
-                blocks.remove(&key[..])?;
+                let row = take_row(&mut summaries, &mut blocks, &key)?;
+                row.iter().for_each(|row| free(&row.places, freed));
                 summaries.remove(&key[..])?;
             }
             Change::Clear(fragment) => {
-                clear(&mut blocks, fragment)?;
-                clear(&mut summaries, fragment)?;
+                clear(&mut blocks, fragment, |_, _| {})?;
+                clear(&mut summaries, fragment, |key, stored| {
+                    let row = value::open(key, stored).and_then(Row::decode);
+                    row.iter().for_each(|row| free(&row.places, freed));
+                })?;
             }
             Change::PutMeta { key, value } => insert(&mut meta, key.as_bytes(), &value)?,
             Change::RemoveMeta { key } => _ = meta.remove(key.as_bytes())?,
@@ -177,11 +277,73 @@ fn apply(txn: &WriteTransaction, batch: Vec<Change>) -> Result<(), redb::Error> 
     Ok(())
 }
 
-fn clear(table: &mut Table<'_, Bytes, Bytes>, fragment: FragmentId) -> Result<(), redb::Error> {
+/// The row under `key`, whose block of format 1 goes. A damaged one is as good as none: what it named stays until its file goes.
+fn take_row(summaries: &mut Table<'_, Bytes, Bytes>, blocks: &mut Table<'_, Bytes, Bytes>, key: &[u8]) -> Result<Option<Row>, redb::Error> {
+    let row = row_at(summaries, key)?;
+    if row.as_ref().is_some_and(|row| row.places.is_empty()) {
+        blocks.remove(key)?;
+    }
+    Ok(row)
+}
+
+/// The row under `key`, if there is one and it is sound.
+pub(super) fn row_at(summaries: &Table<'_, Bytes, Bytes>, key: &[u8]) -> Result<Option<Row>, redb::Error> {
+    let stored = summaries.get(key)?;
+    Ok(stored.and_then(|stored| value::open(key, stored.value()).and_then(Row::decode)))
+}
+
+fn row_with(old: Option<Row>, summary: Vec<u8>, place: Place, writing: Writing, freed: &mut Freed) -> Row {
+    let mut places = old.map(|row| row.places).unwrap_or_default();
+    match writing {
+        Writing::Whole => {
+            free(&places, freed);
+            places.clear();
+        }
+        Writing::Patch => assert!(!places.is_empty(), "a patch is put on a block that the commit before has in an extent file"),
+    }
+    places.push(place);
+    Row { summary, places }
+}
+
+fn free(places: &[Place], freed: &mut Freed) {
+    for place in places {
+        *freed.entry(place.file).or_default() += place.record_bytes();
+    }
+}
+
+/// Brings the rows of the files up to date; the row of a file that nothing of is needed any more goes.
+fn settle_extents(table: &mut Table<'_, Bytes, Bytes>, mut freed: Freed, finished: &[Finished]) -> Result<(), redb::Error> {
+    let held = read_extents(table)?.unwrap_or_default();
+    let new = finished.iter().map(|file| super::ExtentFacts {
+        number: file.number,
+        bytes: file.bytes,
+        live_bytes: file.record_bytes,
+        index_offset: file.index_offset,
+        index_bytes: file.index_bytes,
+    });
+    for mut facts in held.into_iter().chain(new) {
+        let is_new = finished.iter().any(|file| file.number == facts.number);
+        let gone = freed.remove(&facts.number).unwrap_or(0);
+        assert!(gone <= facts.live_bytes, "no more is freed of a file than was put into it");
+        facts.live_bytes -= gone;
+        if facts.live_bytes == 0 {
+            table.remove(&value::extent_key(facts.number)[..])?;
+        } else if is_new || gone > 0 {
+            insert(table, &value::extent_key(facts.number), &value::extent_value(&facts))?;
+        }
+    }
+    Ok(())
+}
+
+fn clear(table: &mut Table<'_, Bytes, Bytes>, fragment: FragmentId, mut gone: impl FnMut(&[u8], &[u8])) -> Result<(), redb::Error> {
     let (low, high) = value::fragment_bounds(fragment);
+    let mut drop_all = |key: &[u8], stored: &[u8]| {
+        gone(key, stored);
+        false
+    };
     match high {
-        Some(high) => table.retain_in::<&[u8], _>(&low[..]..&high[..], |_, _| false)?,
-        None => table.retain_in::<&[u8], _>(&low[..].., |_, _| false)?,
+        Some(high) => table.retain_in::<&[u8], _>(&low[..]..&high[..], &mut drop_all)?,
+        None => table.retain_in::<&[u8], _>(&low[..].., &mut drop_all)?,
     }
     Ok(())
 }

@@ -5,10 +5,21 @@
 use limosa_core::{Digest, EntryRef};
 
 use super::edit::slot;
-use super::entry::{Framing, LARGE, inline_value, large_value};
+use super::entry::{Framing, LARGE, encoded_len, inline_value, large_value};
 use super::{Block, tag};
 
 impl Block {
+    /// An empty block with exactly the room that `entries` need.
+    pub(super) fn with_room(entries: &[(EntryRef<'_>, Digest)]) -> Self {
+        let large = entries.iter().filter(|(entry, _)| large_value(entry).is_some()).count();
+        Self {
+            slots: Vec::with_capacity(entries.len()),
+            tags: Vec::with_capacity(entries.len()),
+            bytes: Vec::with_capacity(entries.iter().map(|(entry, _)| encoded_len(entry)).sum()),
+            large: Vec::with_capacity(large),
+        }
+    }
+
     /// Appends `entry`, whose key is above all others.
     pub(crate) fn push(&mut self, entry: &EntryRef<'_>, content: Digest) {
         debug_assert!(self.slots.is_empty() || self.key(self.len() - 1) < entry.key);

@@ -6,6 +6,8 @@ use limosa_core::{DecodeError, Digest, EntryRef, Expiry, FragmentId, Kind, LiveR
 use proptest::prelude::*;
 
 use super::{Block, BlockName};
+use crate::fragment::StoredBlock;
+use crate::summary::Summary;
 
 const NAME: BlockName<'static> = BlockName { fragment: FragmentId(7), first_key: b"" };
 
@@ -57,6 +59,14 @@ fn check(block: &Block, model: &BTreeMap<Vec<u8>, Owned>) {
     assert_eq!(block.large.iter().flatten().count(), large, "nothing is held for an entry that is gone");
 }
 
+fn stored(whole: &[u8], patches: &[Vec<u8>]) -> StoredBlock {
+    StoredBlock { summary: Summary::EMPTY, whole: whole.to_vec(), patches: patches.to_vec() }
+}
+
+fn whole(bytes: &[u8]) -> Result<Block, DecodeError> {
+    Block::decode(&stored(bytes, &[]), &keys(), NAME).map(|(block, _)| block)
+}
+
 proptest! {
     #[test]
     fn a_block_equals_a_map(writes in proptest::collection::vec(owned(), 0..80), cut in any::<prop::sample::Index>()) {
@@ -72,8 +82,30 @@ proptest! {
     #[test]
     fn a_block_comes_back_from_its_bytes(writes in proptest::collection::vec(owned(), 1..40)) {
         let (block, model) = built(&writes);
-        let decoded = Block::decode(&block.encode(&keys(), NAME), &keys(), NAME).expect("well formed");
+        let decoded = whole(&block.encode(&keys(), NAME)).expect("well formed");
         check(&decoded, &model);
+    }
+
+    #[test]
+    fn a_block_comes_back_from_an_older_one_and_its_patches(
+        writes in proptest::collection::vec(owned(), 1..60),
+        cuts in proptest::collection::vec(any::<prop::sample::Index>(), 1..4),
+    ) {
+        // versions ascend with the writes, as commits give them
+        let mut writes = writes;
+        writes.iter_mut().zip(1..).for_each(|(write, seq)| write.1 = Version::new(1, seq));
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| 1 + cut.index(writes.len())).collect();
+        cuts.sort_unstable();
+        let bytes = built(&writes[..cuts[0]]).0.encode(&keys(), NAME);
+        let mut patches = Vec::new();
+        for (from, to) in cuts.iter().zip(cuts[1..].iter().chain([&writes.len()])) {
+            let since = Version::new(1, u64::try_from(*from).expect("small"));
+            patches.extend(built(&writes[..*to]).0.encode_patch(&keys(), NAME, since));
+        }
+        let (decoded, is_sealed) = Block::decode(&stored(&bytes, &patches), &keys(), NAME).expect("well formed");
+        prop_assert!(is_sealed);
+        check(&decoded, &built(&writes).1);
+        prop_assert!(Block::decode(&stored(&bytes, &[bytes.clone()]), &keys(), NAME).is_err(), "a whole block is no patch");
     }
 
     #[test]
@@ -90,12 +122,12 @@ proptest! {
         if let Some(cut) = cut {
             bytes.truncate(cut.index(bytes.len()));
         }
-        let _ = Block::decode(&bytes, &keys(), NAME);
+        let _ = whole(&bytes);
         // with the checksum put right, what stands behind it is tried too
-        if let Some(end) = bytes.len().checked_sub(4) {
-            let crc = crc32fast::hash(&bytes[..end]).to_le_bytes();
-            bytes[end..].copy_from_slice(&crc);
-            if let Ok(block) = Block::decode(&bytes, &keys(), NAME) {
+        if let Some(end) = bytes.len().checked_sub(16) {
+            let seal = keys().block_check(&bytes[..end]);
+            bytes[end..].copy_from_slice(&seal);
+            if let Ok(block) = whole(&bytes) {
                 prop_assert!((1..block.len()).all(|i| block.key(i - 1) < block.key(i)));
             }
         }
@@ -110,7 +142,7 @@ fn a_claimed_count_allocates_nothing() {
     limosa_core::varint::put(&mut bytes, 1 << 40);
     let crc = crc32fast::hash(&bytes).to_le_bytes();
     bytes.extend_from_slice(&crc);
-    assert!(matches!(Block::decode(&bytes, &keys(), NAME), Err(DecodeError::TooLarge { field: "block.count", .. })));
+    assert!(matches!(whole(&bytes), Err(DecodeError::TooLarge { field: "block.count", .. })));
 }
 
 #[test]
@@ -120,9 +152,9 @@ fn a_block_of_another_place_is_refused() {
     put(&mut block, &EntryRef { key: b"k", version: Version::new(1, 1), live: Some(live) });
     let bytes = block.encode(&keys(), NAME);
     let other = SpaceKeys::derive(&[4; 32], "default");
-    assert!(Block::decode(&bytes, &other, NAME).is_err());
-    assert!(Block::decode(&bytes, &keys(), BlockName { fragment: FragmentId(8), ..NAME }).is_err());
-    assert!(Block::decode(&bytes, &keys(), BlockName { first_key: b"a", ..NAME }).is_err());
+    assert!(Block::decode(&stored(&bytes, &[]), &other, NAME).is_err());
+    assert!(Block::decode(&stored(&bytes, &[]), &keys(), BlockName { fragment: FragmentId(8), ..NAME }).is_err());
+    assert!(Block::decode(&stored(&bytes, &[]), &keys(), BlockName { first_key: b"a", ..NAME }).is_err());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use limosa_core::KeyRange;
+use limosa_core::{KeyRange, Version};
 
 use super::Fragment;
 use crate::block::{Block, BlockName};
@@ -16,15 +16,47 @@ pub struct DirtyBlock {
     pub first_key: Bytes,
     /// Its summary.
     pub summary: Summary,
+    is_remade: bool,
     cell: Arc<OnceLock<Block>>,
     source: Arc<Source>,
 }
 
 impl DirtyBlock {
-    /// The block's bytes for the checkpoint.
-    pub fn encode(&self) -> Vec<u8> {
-        let block = self.cell.get().expect("a block that changed stays in memory until it is written");
-        block.encode(&self.source.keys, BlockName { fragment: self.source.fragment, first_key: &self.first_key })
+    /// The whole block's bytes for the checkpoint.
+    pub fn whole(&self) -> Vec<u8> {
+        self.block().encode(&self.source.keys, self.name())
+    }
+
+    /// The bytes of what changed since the checkpoint that [`Fragment::dirty_since`] was asked about, which holds the block; `None` when
+    /// they would not tell all: entries left the block or came from another one.
+    ///
+    /// `head` is the fragment's head in that checkpoint, and every commit since continues that history: then an entry is newer than
+    /// `head` exactly if it changed.
+    pub fn patch(&self, head: Version) -> Option<Vec<u8>> {
+        if self.is_remade {
+            return None;
+        }
+        self.block().encode_patch(&self.source.keys, self.name(), head)
+    }
+
+    /// Whether entries left the block or came from another one since: there is no patch then.
+    pub fn is_remade(&self) -> bool {
+        self.is_remade
+    }
+
+    /// Key and value bytes of what changed since `head`: about as long as [`DirtyBlock::patch`].
+    pub fn changed_bytes(&self, head: Version) -> u64 {
+        let block = self.block();
+        let changed = (0..block.len()).filter(|&i| block.version(i) > head);
+        changed.map(|i| block.entry(i).payload_bytes() as u64).sum()
+    }
+
+    fn block(&self) -> &Block {
+        self.cell.get().expect("a block that changed stays in memory until it is written")
+    }
+
+    fn name(&self) -> BlockName<'_> {
+        BlockName { fragment: self.source.fragment, first_key: &self.first_key }
     }
 }
 
@@ -47,7 +79,8 @@ impl Fragment {
                 Step::Subtree { summary, .. } if summary.modified <= generation => return Ok(Next::Skip),
                 Step::Leaf(visit) if visit.leaf.summary.modified > generation => {
                     let first_key = Bytes::copy_from_slice(&visit.leaf.first_key);
-                    out.push(DirtyBlock { first_key, summary: visit.leaf.summary, cell: visit.leaf.cell(), source: self.source.clone() });
+                    let (summary, cell, source) = (visit.leaf.summary, visit.leaf.cell(), self.source.clone());
+                    out.push(DirtyBlock { first_key, summary, is_remade: visit.leaf.remade > generation, cell, source });
                 }
                 Step::Subtree { .. } | Step::Leaf(_) => {}
             }

@@ -20,7 +20,7 @@ mod types;
 mod upkeep;
 
 pub use dirty::DirtyBlock;
-pub use types::{Applied, BlockId, BlockLoader, Changes, Extract, FragmentMeta};
+pub use types::{Applied, BlockId, BlockLoader, Changes, Extract, FragmentMeta, StoredBlock};
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

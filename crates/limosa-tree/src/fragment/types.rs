@@ -4,12 +4,24 @@ use bytes::Bytes;
 use limosa_core::{EpochTable, FragmentId, KeyRange, RangeDelete, Version};
 
 use crate::error::LoadError;
+use crate::summary::Summary;
+
+/// A block as a checkpoint has it: the whole block at some time, and what changed in it since.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredBlock {
+    /// The summary beside which it is stored, of the block with all patches.
+    pub summary: Summary,
+    /// What [`DirtyBlock::whole`](crate::DirtyBlock::whole) gave.
+    pub whole: Vec<u8>,
+    /// What [`DirtyBlock::patch`](crate::DirtyBlock::patch) gave since then, oldest first.
+    pub patches: Vec<Vec<u8>>,
+}
 
 /// Reads blocks of one checkpoint, and goes on reading that state when later checkpoints replace it (redb: one read transaction).
 /// [`Fragment::set_loader`](crate::Fragment::set_loader) moves a fragment on to the next checkpoint; snapshots keep theirs.
 pub trait BlockLoader: Send + Sync {
-    /// The encoded block of `fragment` whose summary is filed under `first_key`.
-    fn load(&self, fragment: FragmentId, first_key: &[u8]) -> Result<Vec<u8>, LoadError>;
+    /// The block of `fragment` whose summary is filed under `first_key`.
+    fn load(&self, fragment: FragmentId, first_key: &[u8]) -> Result<StoredBlock, LoadError>;
 }
 
 /// What is known of a fragment beside its blocks: what a checkpoint stores of it.

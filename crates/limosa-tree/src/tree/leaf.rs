@@ -28,6 +28,9 @@ pub(crate) struct Source {
 pub(crate) struct Leaf {
     pub(crate) first_key: Key,
     pub(crate) summary: Summary,
+    /// The generation in which the block was last made anew: after it, it changed only by writes of single entries, in place, each with a
+    /// version of its own. A checkpoint that covers it can be told of the changes alone.
+    pub(crate) remade: u64,
     /// Empty: the block is cold. Clones share the cell, so that what one of them loads serves all, also after one of them has moved on.
     block: Arc<OnceLock<Block>>,
 }
@@ -44,12 +47,12 @@ impl Labelled for Leaf {
 impl Leaf {
     /// A leaf whose block is in memory.
     pub(crate) fn resident(first_key: Key, summary: Summary, block: Block) -> Self {
-        Self { first_key, summary, block: Arc::new(OnceLock::from(block)) }
+        Self { first_key, summary, remade: summary.modified, block: Arc::new(OnceLock::from(block)) }
     }
 
     /// A leaf whose block is loaded when it is needed.
     pub(crate) fn cold(first_key: Key, summary: Summary) -> Self {
-        Self { first_key, summary, block: Arc::default() }
+        Self { first_key, summary, remade: 0, block: Arc::default() }
     }
 
     /// The block, if it is in memory.
@@ -91,17 +94,22 @@ impl Leaf {
         let fragment = source.fragment;
         let first_key = || Bytes::copy_from_slice(&self.first_key);
         let loader = source.loader.as_ref().expect("a fragment with cold blocks was opened with a loader");
-        let bytes =
+        let stored =
             loader.load(fragment, &self.first_key).map_err(|source| TreeError::Load { fragment, first_key: first_key(), source })?;
-        let name = BlockName { fragment, first_key: &self.first_key };
-        let block =
-            Block::decode(&bytes, &source.keys, name).map_err(|source| TreeError::Corrupt { fragment, first_key: first_key(), source })?;
-        let mut sum = block.counts_of(0, block.len());
-        sum.state = block.state_of(0, block.len(), &source.keys);
-        if sum.same_entries(&self.summary) && sum.max_version() <= self.summary.max_version() {
-            Ok(block)
-        } else {
-            Err(TreeError::Mismatch { fragment, first_key: first_key() })
+        let mismatch = || TreeError::Mismatch { fragment, first_key: first_key() };
+        if !self.is_summarised_by(&stored.summary) {
+            return Err(mismatch());
         }
+        let name = BlockName { fragment, first_key: &self.first_key };
+        let (block, is_sealed) =
+            Block::decode(&stored, &source.keys, name).map_err(|source| TreeError::Corrupt { fragment, first_key: first_key(), source })?;
+        let mut sum = block.counts_of(0, block.len());
+        // The seal covers versions and digests as they were summed up; without one each is computed again.
+        sum.state = if is_sealed { stored.summary.state } else { block.state_of(0, block.len(), &source.keys) };
+        if self.is_summarised_by(&sum) { Ok(block) } else { Err(mismatch()) }
+    }
+
+    fn is_summarised_by(&self, sum: &Summary) -> bool {
+        sum.same_entries(&self.summary) && sum.max_version() <= self.summary.max_version()
     }
 }

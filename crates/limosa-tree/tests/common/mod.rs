@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use limosa_core::{EntryRef, Expiry, FragmentId, KeyRange, Kind, LiveRef, Part, RangeDelete, SpaceKeys, Version};
-use limosa_tree::{BlockLoader, Extract, Fragment, LoadError, Summary};
+use limosa_tree::{BlockLoader, Extract, Fragment, LoadError, StoredBlock, Summary};
 
 pub const ID: FragmentId = FragmentId(3);
 
@@ -181,10 +181,14 @@ pub fn frames(source: &Fragment, since: Version, what: Extract<'_>, max_bytes: u
 }
 
 /// A checkpoint in memory. Its loaders go on reading the state that they were made of.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Checkpoint {
-    pub blocks: BTreeMap<Bytes, (Vec<u8>, Vec<u8>)>,
+    pub blocks: BTreeMap<Bytes, StoredBlock>,
     pub generation: u64,
+    /// The fragment's head in it; `None` writes whole blocks.
+    pub head: Option<Version>,
+    /// Patches written so far.
+    pub patches: usize,
 }
 
 impl Checkpoint {
@@ -194,28 +198,39 @@ impl Checkpoint {
             self.blocks.remove(&first_key);
         }
         for dirty in fragment.dirty_since(self.generation) {
-            self.blocks.insert(dirty.first_key.clone(), (dirty.encode(), dirty.summary.to_bytes().to_vec()));
+            let patch = self.head.and_then(|head| dirty.patch(head));
+            let stored = self.blocks.get_mut(&dirty.first_key).filter(|stored| stored.patches.len() < 3);
+            if let (Some(patch), Some(stored)) = (patch, stored) {
+                stored.summary = dirty.summary;
+                stored.patches.push(patch);
+                self.patches += 1;
+                continue;
+            }
+            let stored = StoredBlock { summary: dirty.summary, whole: dirty.whole(), patches: Vec::new() };
+            self.blocks.insert(dirty.first_key.clone(), stored);
         }
         self.generation = fragment.generation();
+        self.head = Some(fragment.head());
         fragment.set_loader(self.loader());
     }
 
     /// Opens the fragment again, cold.
     pub fn open(&mut self, fragment: &Fragment) -> Fragment {
-        let summaries = self.blocks.iter().map(|(key, (_, summary))| (key.clone(), Summary::from_bytes(summary).expect("well formed")));
+        let read = |summary: &Summary| Summary::from_bytes(&summary.to_bytes()).expect("well formed");
+        let summaries = self.blocks.iter().map(|(key, stored)| (key.clone(), read(&stored.summary)));
         self.generation = 0;
         Fragment::open(fragment.meta(), keys(), summaries, self.loader()).expect("in order")
     }
 
     fn loader(&self) -> Arc<dyn BlockLoader> {
-        Arc::new(Blocks(self.blocks.iter().map(|(key, (block, _))| (key.clone(), block.clone())).collect()))
+        Arc::new(Blocks(self.blocks.clone()))
     }
 }
 
-struct Blocks(BTreeMap<Bytes, Vec<u8>>);
+struct Blocks(BTreeMap<Bytes, StoredBlock>);
 
 impl BlockLoader for Blocks {
-    fn load(&self, fragment: FragmentId, first_key: &[u8]) -> Result<Vec<u8>, LoadError> {
+    fn load(&self, fragment: FragmentId, first_key: &[u8]) -> Result<StoredBlock, LoadError> {
         assert_eq!(fragment, ID);
         self.0.get(first_key).cloned().ok_or(LoadError::Missing)
     }

@@ -158,6 +158,11 @@ impl Store {
         self.inner.state().check_poisoned().err().or_else(checkpoint)
     }
 
+    /// Bytes that the checkpoint takes on the disk, extent files included; 0 when they can't be told.
+    pub fn checkpoint_file_bytes(&self) -> u64 {
+        self.inner.checkpoint_file.file_bytes().unwrap_or(0)
+    }
+
     /// Whether the journal has grown enough since the last checkpoint to make another worth it.
     pub fn wants_checkpoint(&self) -> bool {
         let bytes = self.inner.state().marks.bytes();

@@ -107,7 +107,7 @@ impl Control for NodeControl {
         let mut counts = views::counts(&self.node);
         counts.clients = (self.clients)();
         counts.journal_bytes = bytes_in(&self.data.join("journal"));
-        counts.checkpoint_bytes = std::fs::metadata(self.data.join("checkpoint.redb")).map_or(0, |facts| facts.len());
+        counts.checkpoint_bytes = self.node.store().checkpoint_file_bytes();
         counts.quarantined = quarantine::count(&self.quarantine).unwrap_or(0);
         counts
     }

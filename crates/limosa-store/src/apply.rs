@@ -132,6 +132,7 @@ impl State {
         for part in &commit.parts {
             let index = self.index_of(part.fragment)?;
             self.fragments[index].apply_part(part).map_err(part_refused)?;
+            self.grave.append(&mut self.fragments[index].take_grave());
             slice.touch(index);
             self.verify(index, part.version);
         }
@@ -167,7 +168,9 @@ impl State {
             self.stage_since = Some(position);
             self.fork = Some(self.fragments.clone());
             self.fork_generations = self.fragments.iter().map(limosa_tree::Fragment::generation).collect();
-            self.baseline = None; // kept until the next stage opens, which is now
+            for fragment in self.baseline.take().into_iter().flatten() {
+                self.grave.append(&mut fragment.into_grave()); // kept until the next stage opens, which is now
+            }
         }
         Ok(())
     }

@@ -150,6 +150,9 @@ impl Inner {
                 }
             }
             state.publish(slice);
+            if !state.grave.is_empty() {
+                self.grave().append(&mut state.grave);
+            }
             if last_group && records.peek().is_none() {
                 let published = state.overlay.arrive();
                 drop(state);

@@ -34,6 +34,7 @@ mod cut;
 mod expiry;
 mod flush;
 mod fragments;
+mod grave;
 mod loader;
 mod options;
 mod overlay;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use limosa_tree::{BlockLoader, Fragment};
+use limosa_tree::{BlockLoader, Fragment, Grave};
 
 use crate::apply::{Checks, Slice};
 use crate::checkpoint::{Checkpoint, CheckpointOptions};
@@ -169,6 +169,7 @@ fn initial_state(saved: Saved, ring_bytes: usize, unpinned: Arc<dyn BlockLoader>
         baseline: None,
         unpinned,
         fault: None,
+        grave: Grave::default(),
     }
 }
 

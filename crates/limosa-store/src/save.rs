@@ -27,7 +27,7 @@ pub struct CheckpointReport {
     pub bytes: u64,
     /// Bytes moved out of files of which little is needed.
     pub moved_bytes: u64,
-    /// Blocks removed.
+    /// Blocks removed one by one; ranges of them are not counted.
     pub removed: u64,
     /// Journal segments released.
     pub segments_released: usize,
@@ -155,8 +155,12 @@ fn write_fragment(
     report: &mut CheckpointReport,
 ) -> Result<(), StoreError> {
     // Removals first: a key that starts a block again is among the dirty ones.
-    for first_key in fragment.removed() {
-        writer.remove_block(fragment.id(), &first_key)?;
+    let removed = fragment.removed(since.generation);
+    for range in &removed.ranges {
+        writer.remove_range(fragment.id(), range)?;
+    }
+    for first_key in &removed.names {
+        writer.remove_block(fragment.id(), first_key)?;
         report.removed += 1;
     }
     for block in fragment.dirty_since(since.generation) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use limosa_core::{Digest, EpochTable, FragmentFacts, FragmentId, LiveRef, Version};
-use limosa_tree::{BlockLoader, Fragment};
+use limosa_tree::{BlockLoader, Fragment, Grave};
 
 use crate::apply::Checks;
 use crate::error::StoreError;
@@ -119,6 +119,8 @@ pub(crate) struct State {
     /// For the baseline's cold blocks.
     pub(crate) unpinned: Arc<dyn BlockLoader>,
     pub(crate) fault: Option<Fault>,
+    /// Cut out of the trees under this lock, to be freed outside it.
+    pub(crate) grave: Grave,
 }
 
 impl State {

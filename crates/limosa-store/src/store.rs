@@ -9,7 +9,7 @@
 //! | as a standby | [`Store::replicate`], [`Store::stage_open`] and its kin |
 //!
 //! # Locks, in the order in which they may be taken
-//! checkpointing → stage → flusher → state. The state lock is never held over I/O, except for reading a cold block.
+//! checkpointing → stage → flusher → state → grave. The state lock is never held over I/O, except for reading a cold block.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -25,6 +25,7 @@ use crate::journal::{JournalHandle, Point, Position, RecordKind};
 use crate::options::Options;
 use crate::stage::Stage;
 use crate::state::{Drift, State};
+use limosa_tree::Grave;
 
 /// Counters that only grow; read by benchmarks and metrics.
 #[derive(Debug, Default)]
@@ -56,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) stage: Mutex<Option<Stage>>,
     pub(crate) flusher: Mutex<Flusher>,
     state: Mutex<State>,
+    /// What was cut out of the trees and is still to be freed. Taken alone, or below every other lock.
+    grave: Mutex<Grave>,
 }
 
 /// A handle to one open store; clones share it. The folder is given back when the last one is dropped.
@@ -75,12 +78,13 @@ impl Inner {
         counters: Arc<Counters>,
         handle: JournalHandle,
         flusher: Flusher,
-        state: State,
+        mut state: State,
         stage: Option<Stage>,
     ) -> Self {
         counters.flushed.store(state.horizon.0, Ordering::Relaxed);
+        let (checkpointing, grave) = (Mutex::default(), Mutex::new(std::mem::take(&mut state.grave)));
         let (stage, flusher, state) = (Mutex::new(stage), Mutex::new(flusher), Mutex::new(state));
-        Self { options, folder, handle, checkpoint_file, counters, checkpointing: Mutex::new(()), stage, flusher, state }
+        Self { options, folder, handle, checkpoint_file, counters, checkpointing, stage, flusher, state, grave }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -93,6 +97,10 @@ impl Inner {
 
     pub(crate) fn stage(&self) -> MutexGuard<'_, Option<Stage>> {
         self.stage.lock().expect(PANICKED)
+    }
+
+    pub(crate) fn grave(&self) -> MutexGuard<'_, Grave> {
+        self.grave.lock().expect(PANICKED)
     }
 
     pub(crate) fn checkpointing(&self) -> MutexGuard<'_, ()> {

@@ -18,5 +18,6 @@ pub mod summary;
 mod tree;
 
 pub use error::{FrameError, LoadError, PartError, TreeError};
-pub use fragment::{Applied, BlockId, BlockLoader, Changes, DirtyBlock, Extract, Fragment, FragmentMeta, StoredBlock};
+pub use fragment::{Applied, BlockId, BlockLoader, Changes, DirtyBlock, Extract, Fragment, FragmentMeta, Removed, StoredBlock};
 pub use summary::Summary;
+pub use tree::Grave;

@@ -22,7 +22,8 @@ enum Step {
 fn step(keys: u32) -> impl Strategy<Value = Step> {
     let write = (0..keys, proptest::option::weighted(0.7, any::<u32>()));
     let writes = proptest::collection::vec(write, 0..6);
-    let deletes = proptest::collection::vec((0..keys, 0u32..40).prop_map(|(a, len)| (a, a + len)), 0..2);
+    let length = prop_oneof![5 => 0u32..40, 1 => 100u32..1_000];
+    let deletes = proptest::collection::vec((0..keys, length).prop_map(|(a, len)| (a, a + len)), 0..2);
     prop_oneof![
         6 => writes.clone().prop_map(|writes| Step::Commit { deletes: Vec::new(), writes }),
         2 => (deletes, writes).prop_map(|(deletes, writes)| Step::Commit { deletes, writes }),

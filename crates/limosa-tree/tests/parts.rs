@@ -66,3 +66,48 @@ fn collecting_tombstones_raises_the_floor_and_keeps_newer_ones() {
     pair.model.entries.retain(|_, (version, value)| value.is_some() || *version > up_to);
     pair.model.check(&pair.fragment);
 }
+
+/// Counts the blocks that are read.
+struct Counting(std::sync::Arc<dyn limosa_tree::BlockLoader>, std::sync::atomic::AtomicU64);
+
+impl limosa_tree::BlockLoader for Counting {
+    fn load(&self, fragment: FragmentId, first_key: &[u8]) -> Result<limosa_tree::StoredBlock, limosa_tree::LoadError> {
+        self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.0.load(fragment, first_key)
+    }
+}
+
+#[test]
+fn a_range_delete_reads_no_block_but_those_at_its_edges() {
+    let (mut pair, mut checkpoint) = (Pair::fill(30_000), common::Checkpoint::default());
+    checkpoint.write(&mut pair.fragment);
+    let held = checkpoint.blocks.len();
+    let mut reads = Vec::new();
+    for (from, to) in [(0, 99_999), (1_000, 28_999)] {
+        let mut cold = Pair { fragment: checkpoint.open(&pair.fragment), ..pair.clone() };
+        let counting = std::sync::Arc::new(Counting(checkpoint.loader(), 0.into()));
+        cold.fragment.set_loader(counting.clone());
+        let part_range = if from == 0 { common::range() } else { between(from, to) };
+        let version = cold.next();
+        let part = Part { fragment: ID, version, range_deletes: vec![RangeDelete { range: part_range, version }], entries: Vec::new() };
+        cold.fragment.apply_part(&part).expect("the next part");
+        cold.model.apply(&part);
+        reads.push(counting.1.load(std::sync::atomic::Ordering::Relaxed));
+        cold.model.check(&cold.fragment);
+        let removed = cold.fragment.removed(0);
+        assert_eq!(removed.ranges.len(), 1, "one range for all of them");
+        assert!(removed.names.len() < 40, "{}", removed.names.len());
+        let mut grave = cold.fragment.take_grave();
+        let mut steps = 1;
+        while grave.free_some(64) {
+            steps += 1;
+        }
+        assert!(steps > held / 200, "freed in steps: {steps} for {held} blocks");
+        checkpoint.generation = 0;
+        let mut next = common::Checkpoint { blocks: checkpoint.blocks.clone(), ..common::Checkpoint::default() };
+        next.write(&mut cold.fragment);
+        cold.model.check(&next.open(&cold.fragment));
+    }
+    assert_eq!(reads[0], 0, "all of it: nothing is read");
+    assert!(reads[1] <= 4, "the edges and the block before: {}", reads[1]);
+}

@@ -10,6 +10,7 @@
 //! | pulse thread, checkpoint thread | flush, sync, expiry; checkpoints |
 
 mod follower;
+mod grave;
 mod jobs;
 mod link;
 mod node;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use limosa_core::FragmentId;
+use limosa_core::{FragmentId, KeyRange};
 use redb::{Database, ReadableTable, Table, WriteTransaction};
 
 use super::choice::Writing;
@@ -54,7 +54,7 @@ type Freed = BTreeMap<u64, u64>;
 enum Change {
     Put { key: Vec<u8>, summary: Vec<u8>, place: Place, writing: Writing },
     Remove { key: Vec<u8> },
-    Clear(FragmentId),
+    RemoveRange { low: Vec<u8>, high: Option<Vec<u8>> },
     PutMeta { key: String, value: Vec<u8> },
     RemoveMeta { key: String },
 }
@@ -137,12 +137,24 @@ impl<'a> CheckpointWriter<'a> {
         self.add(key.len(), Change::Remove { key })
     }
 
+    /// Removes every block and summary that is filed under a key of `range`.
+    ///
+    /// # Errors
+    /// As [`CheckpointWriter::put_block`].
+    pub fn remove_range(&mut self, fragment: FragmentId, range: &KeyRange) -> Result<(), StoreError> {
+        let low = value::block_key(fragment, &range.start)?;
+        let high = range.end.as_ref().map(|end| value::block_key(fragment, end)).transpose()?;
+        let high = high.or(value::fragment_bounds(fragment).1.map(|bound| bound.to_vec()));
+        self.add(0, Change::RemoveRange { low, high })
+    }
+
     /// Removes every block and summary of a fragment: before an installed stage is written in full.
     ///
     /// # Errors
     /// As [`CheckpointWriter::put_block`].
     pub fn clear_fragment(&mut self, fragment: FragmentId) -> Result<(), StoreError> {
-        self.add(0, Change::Clear(fragment))
+        let (low, high) = value::fragment_bounds(fragment);
+        self.add(0, Change::RemoveRange { low: low.to_vec(), high: high.map(|high| high.to_vec()) })
     }
 
     /// Puts a named fact. Names that start with "limosa." are the checkpoint's own.
@@ -263,9 +275,10 @@ fn apply(txn: &WriteTransaction, batch: Vec<Change>, freed: &mut Freed) -> Resul
                 row.iter().for_each(|row| free(&row.places, freed));
                 summaries.remove(&key[..])?;
             }
-            Change::Clear(fragment) => {
-                clear(&mut blocks, fragment, |_, _| {})?;
-                clear(&mut summaries, fragment, |key, stored| {
+            Change::RemoveRange { low, high } => {
+                let bounds = (&low[..], high.as_deref());
+                clear(&mut blocks, bounds, |_, _| {})?;
+                clear(&mut summaries, bounds, |key, stored| {
                     let row = value::open(key, stored).and_then(Row::decode);
                     row.iter().for_each(|row| free(&row.places, freed));
                 })?;
@@ -335,15 +348,18 @@ fn settle_extents(table: &mut Table<'_, Bytes, Bytes>, mut freed: Freed, finishe
     Ok(())
 }
 
-fn clear(table: &mut Table<'_, Bytes, Bytes>, fragment: FragmentId, mut gone: impl FnMut(&[u8], &[u8])) -> Result<(), redb::Error> {
-    let (low, high) = value::fragment_bounds(fragment);
+fn clear(
+    table: &mut Table<'_, Bytes, Bytes>,
+    (low, high): (&[u8], Option<&[u8]>),
+    mut gone: impl FnMut(&[u8], &[u8]),
+) -> Result<(), redb::Error> {
     let mut drop_all = |key: &[u8], stored: &[u8]| {
         gone(key, stored);
         false
     };
     match high {
-        Some(high) => table.retain_in::<&[u8], _>(&low[..]..&high[..], &mut drop_all)?,
-        None => table.retain_in::<&[u8], _>(&low[..].., &mut drop_all)?,
+        Some(high) => table.retain_in::<&[u8], _>(low..high, &mut drop_all)?,
+        None => table.retain_in::<&[u8], _>(low.., &mut drop_all)?,
     }
     Ok(())
 }

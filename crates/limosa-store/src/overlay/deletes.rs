@@ -26,6 +26,12 @@ impl DeleteMap {
         end.as_ref().is_none_or(|end| key < &end[..]).then_some(*position)
     }
 
+    /// Whether one delete covers all of `range`.
+    pub(super) fn covers(&self, range: &KeyRange) -> bool {
+        let row = self.starts.range::<Bytes, _>(..=&range.start).next_back();
+        row.is_some_and(|(_, (end, _))| end_not_after(range.end.as_ref(), end.as_ref()))
+    }
+
     /// The newest delete that touches `range`.
     pub(super) fn newest(&self, range: &KeyRange) -> Option<Position> {
         self.overlapping(range).into_iter().map(|(_, _, position)| position).max()
@@ -76,7 +82,9 @@ mod tests {
                 prop_assert_eq!(map.at(&[u8::try_from(key).expect("below 60")]), expected);
             }
             let newest = model[10..20].iter().flatten().max().copied();
-            prop_assert_eq!(map.newest(&KeyRange::new(vec![10], Some(vec![20].into()))), newest);
+            let probe = KeyRange::new(vec![10], Some(vec![20].into()));
+            prop_assert_eq!(map.newest(&probe), newest);
+            prop_assert!(!map.covers(&probe) || model[10..20].iter().all(Option::is_some));
         }
     }
 }

@@ -79,6 +79,16 @@ impl Overlay {
         self.in_flight.keys(range).chain(self.open.keys(range)).cloned().collect()
     }
 
+    /// Whether `is_so` of any key of `range` that has an entry of its own in the overlay.
+    pub(crate) fn any_key(&self, range: &KeyRange, is_so: impl Fn(&[u8]) -> bool) -> bool {
+        self.open.keys(range).chain(self.in_flight.keys(range)).any(|key| is_so(key))
+    }
+
+    /// Whether one pending range delete covers all of `range`: nothing published in it is visible.
+    pub(crate) fn deletes_all(&self, range: &KeyRange) -> bool {
+        self.open.deletes.covers(range) || self.in_flight.deletes.covers(range)
+    }
+
     /// The newest range delete that touches `range`.
     pub(crate) fn newest_delete(&self, range: &KeyRange) -> Option<Position> {
         self.open.deletes.newest(range).max(self.in_flight.deletes.newest(range))

@@ -44,6 +44,11 @@ impl Batch {
         !self.ranges.is_empty() && self.ranges.iter().any(|(_, range)| range.contains(key))
     }
 
+    /// Whether one range delete of the batch covers all of `range`.
+    pub(crate) fn deletes_all(&self, range: &KeyRange) -> bool {
+        self.ranges.iter().any(|(_, deleted)| deleted.covers(range))
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.ops.is_empty() && self.ranges.is_empty()
     }

@@ -88,18 +88,32 @@ impl Txn<'_> {
         let mut removed = false;
         for index in self.state.routes.touched(range) {
             let Some(own) = self.state.fragments[index].range().intersect(range) else { continue };
-            let mut any = false;
-            self.scan(&own, |_, _| {
-                any = true;
-                ControlFlow::Break(())
-            })?;
-            if any {
+            if self.any_live(index, &own)? {
                 self.writable(&own.start)?;
                 self.state.put_range_delete(index, own)?;
                 removed = true;
             }
         }
         Ok(removed)
+    }
+
+    /// Whether there is something live in `own`, a range of the fragment at `index`. Entries of a whole fragment are not looked at: its
+    /// sums say it, and what is pending. They may be wrong by a range delete that was not needed.
+    fn any_live(&mut self, index: usize, own: &KeyRange) -> Result<bool, StoreError> {
+        let state = &*self.state;
+        let fragment = &state.fragments[index];
+        if fragment.range() == own {
+            self.seen = self.seen.max(state.overlay.newest_delete(own).unwrap_or_default());
+            let is_live = |key: &[u8]| state.pending(key).is_some_and(|(_, live)| live.is_some());
+            let is_hidden = state.overlay.deletes_all(own) || state.batch.deletes_all(own);
+            return Ok(fragment.total().live > 0 && !is_hidden || state.overlay.any_key(own, is_live));
+        }
+        let mut any = false;
+        self.scan(own, |_, _| {
+            any = true;
+            ControlFlow::Break(())
+        })?;
+        Ok(any)
     }
 
     /// Calls `f` for each live entry of `range` at the head, in key order, until it breaks.

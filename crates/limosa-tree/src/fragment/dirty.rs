@@ -21,6 +21,15 @@ pub struct DirtyBlock {
     source: Arc<Source>,
 }
 
+/// Blocks that are no more.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Removed {
+    /// Every block that is filed under a key of these, in the order in which they went.
+    pub ranges: Vec<KeyRange>,
+    /// Single blocks, by what they were filed under, in key order.
+    pub names: Vec<Bytes>,
+}
+
 impl DirtyBlock {
     /// The whole block's bytes for the checkpoint.
     pub fn whole(&self) -> Vec<u8> {
@@ -90,10 +99,14 @@ impl Fragment {
         out.into_iter()
     }
 
-    /// What blocks were filed under that are no more, since [`Fragment::forget_removed`]; in key order.
-    pub fn removed(&self) -> Vec<Bytes> {
+    /// What blocks were filed under that are no more, since [`Fragment::forget_removed`]. A checkpoint that covers `generation` forgets the
+    /// ranges first, then the names, then writes what is dirty: a block that was filed anew under an old name is among those.
+    pub fn removed(&self, generation: u64) -> Removed {
         let is_gone = |key: &Key| self.tree.find(key).is_none_or(|leaf| leaf.first_key != *key);
-        self.removed.keys().filter(|key| is_gone(key)).map(|key| Bytes::copy_from_slice(key)).collect()
+        let names = self.removed.keys().filter(|key| is_gone(key)).map(|key| Bytes::copy_from_slice(key)).collect();
+        // a range that the checkpoint covers may hold blocks again that it has and that are not dirty
+        let ranges = self.cleared.iter().filter(|(_, at)| *at > generation).map(|(range, _)| range.clone()).collect();
+        Removed { ranges, names }
     }
 
     /// Forgets removals up to `generation`: a checkpoint covers them.
@@ -101,13 +114,9 @@ impl Fragment {
         if self.removed.values().any(|at| *at <= generation) {
             Arc::make_mut(&mut self.removed).retain(|_, at| *at > generation);
         }
-    }
-
-    /// [`Fragment::removed`] and [`Fragment::forget_removed`] at once, for a caller that cannot fail in between.
-    pub fn take_removed(&mut self) -> Vec<Bytes> {
-        let removed = self.removed();
-        self.forget_removed(self.generation);
-        removed
+        if self.cleared.iter().any(|(_, at)| *at <= generation) {
+            Arc::make_mut(&mut self.cleared).retain(|(_, at)| *at > generation);
+        }
     }
 
     /// Drops from memory the blocks that did not change after `checkpointed`, a generation that a checkpoint covers; they are read again

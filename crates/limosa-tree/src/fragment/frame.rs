@@ -24,7 +24,7 @@ impl Fragment {
         let generation = self.generation;
         self.generation += 1; // what the pass writes is newer than every checkpoint so far
         let raise = if frame.mode == Mode::Advance { Version::ZERO } else { frame.to };
-        let verified = self.rewriter(raise).run(&plan.ops, &plan.clears).map_err(FrameError::from).and_then(|rewritten| {
+        let verified = self.rewrite(&plan.ops, &plan.clears, raise).map_err(FrameError::from).and_then(|rewritten| {
             let got = own.state - rewritten.old_state + rewritten.new_state;
             if got == frame.digest { Ok(rewritten) } else { Err(FrameError::Digest { expected: frame.digest, got }) }
         });

@@ -19,7 +19,7 @@ mod rewrite;
 mod types;
 mod upkeep;
 
-pub use dirty::DirtyBlock;
+pub use dirty::{DirtyBlock, Removed};
 pub use types::{Applied, BlockId, BlockLoader, Changes, Extract, FragmentMeta, StoredBlock};
 
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ use limosa_core::{EntryRef, EpochTable, FragmentFacts, FragmentId, KeyRange, Spa
 
 use crate::error::TreeError;
 use crate::summary::Summary;
-use crate::tree::{Key, Leaf, Next, Source, Step, Tree, Visit};
+use crate::tree::{Grave, Key, Leaf, Next, Source, Step, Tree, Visit};
 use deletes::RangeDeletes;
 
 /// One fragment's state. Cloning is O(1): the clone is a snapshot or a fork.
@@ -47,6 +47,10 @@ pub struct Fragment {
     generation: u64,
     /// What blocks were filed under that are no more, with the generation in which they went.
     removed: Arc<BTreeMap<Key, u64>>,
+    /// The same for long runs of blocks: whatever is filed under a key of the range is no more.
+    cleared: Arc<Vec<(KeyRange, u64)>>,
+    /// Nodes that were cut out of the tree and wait to be freed.
+    grave: Grave,
 }
 
 impl Fragment {
@@ -62,6 +66,8 @@ impl Fragment {
             tree: Tree::new(),
             generation: 0,
             removed: Arc::default(),
+            cleared: Arc::default(),
+            grave: Grave::default(),
         }
     }
 

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use limosa_core::{Digest, EntryRef, Expiry, Part, Version};
+use limosa_core::{Digest, EntryRef, Expiry, KeyRange, Part, Version};
 
 use super::rewrite::{Action, Clear, Op, Rewriter, Rewritten};
 use super::{Fragment, RangeDeletes};
 use crate::block::{count_entry, uncount_entry};
 use crate::error::{PartError, TreeError};
 use crate::summary::earlier;
-use crate::tree::{Leaf, Source};
+use crate::tree::{Grave, Leaf, Source, Taken};
 
 impl Fragment {
     /// Applies one part of a commit, which must be the next one. On error nothing is changed.
@@ -76,7 +76,7 @@ impl Fragment {
         let deletes = RangeDeletes::new(&part.range_deletes);
         let clears: Vec<Clear> =
             deletes.iter().map(|delete| Clear { range: delete.range, below: Some(delete.version), tombstones_only: false }).collect();
-        let rewritten = self.rewriter(Version::ZERO).run(&[], &clears)?;
+        let rewritten = self.rewrite(&[], &clears, Version::ZERO)?;
         self.keep(rewritten);
         part.range_deletes.iter().for_each(|delete| self.deletes.insert(delete));
         Ok(())
@@ -88,23 +88,67 @@ impl Fragment {
         let placed = tree.update(entry.key, |leaf| put_in_place(leaf, source, *generation, entry));
         if placed.transpose()? != Some(true) {
             let op = [Op { key: entry.key, action: Action::Put(*entry) }];
-            let rewritten = self.rewriter(Version::ZERO).run(&op, &[])?;
+            let rewritten = self.rewrite(&op, &[], Version::ZERO)?;
             self.keep(rewritten);
         }
         Ok(())
     }
 
-    /// A pass over the tree as it is; what it writes belongs to the current generation.
-    pub(super) fn rewriter(&self, raise: Version) -> Rewriter<'_> {
-        Rewriter::new(&self.tree, &self.source, &self.range.start, self.generation, raise)
+    /// A pass over the tree as it is; what it writes belongs to the current generation. Leaves that a clear takes whole are cut out of a
+    /// copy of the tree by their nodes, unseen; the pass reads those at the edges. Nothing is changed before [`Fragment::keep`].
+    pub(super) fn rewrite<'a>(&'a self, ops: &'a [Op<'a>], clears: &'a [Clear], raise: Version) -> Result<Rewritten, TreeError> {
+        let start = &self.range.start;
+        let mut taken = Taken::default();
+        let mut tree = self.tree.clone();
+        for clear in clears.iter().filter(|clear| !clear.tombstones_only) {
+            tree.cut(&clear.range, clear.below, self.range.end.as_deref(), &mut taken);
+        }
+        if taken.runs.is_empty() {
+            return Rewriter::new(&self.tree, &self.source, start, self.generation, raise).run(ops, clears);
+        }
+        let mut rewritten = Rewriter::new(&tree, &self.source, start, self.generation, raise).run(ops, clears)?;
+        rewritten.old_state += taken.state;
+        rewritten.applied.removed += taken.entries;
+        rewritten.cut = Some((tree, taken));
+        Ok(rewritten)
     }
 
     /// Makes the outcome of a pass this fragment's state.
     pub(super) fn keep(&mut self, rewritten: Rewritten) {
+        if let Some((tree, mut taken)) = rewritten.cut {
+            self.tree = tree; // what hung below the old root only is in the grave: little is freed here
+            self.grave.append(&mut taken.grave);
+            self.note_runs(taken);
+        }
         for edit in rewritten.edits.iter().filter(|edit| edit.leaf.is_none()) {
             Arc::make_mut(&mut self.removed).insert(edit.key.clone(), self.generation);
         }
         self.tree.edit(rewritten.edits);
+    }
+
+    /// Blocks that a checkpoint has to forget.
+    fn note_runs(&mut self, taken: Taken) {
+        for run in taken.runs {
+            if let Some(names) = run.names {
+                Arc::make_mut(&mut self.removed).extend(names.into_iter().map(|name| (name, self.generation)));
+                continue;
+            }
+            let end = run.end.map(|end| Bytes::copy_from_slice(&end)).or_else(|| self.range.end.clone());
+            let range = KeyRange { start: Bytes::copy_from_slice(&run.start), end };
+            Arc::make_mut(&mut self.cleared).push((range, self.generation));
+        }
+    }
+
+    /// What was cut out of the tree since the last call, to be freed by whoever has the time.
+    pub fn take_grave(&mut self) -> Grave {
+        std::mem::take(&mut self.grave)
+    }
+
+    /// All of it, to be freed in steps.
+    pub fn into_grave(mut self) -> Grave {
+        let mut grave = std::mem::take(&mut self.grave);
+        grave.bury_tree(self.tree);
+        grave
     }
 }
 

@@ -12,7 +12,7 @@ use limosa_core::{Digest, EntryRef, KeyRange, Version};
 
 use crate::block::Block;
 use crate::error::TreeError;
-use crate::tree::{Edit, Key, Leaf, Source, Tree};
+use crate::tree::{Edit, Key, Leaf, Source, Taken, Tree};
 
 use super::Applied;
 
@@ -52,6 +52,8 @@ pub(super) struct Rewritten {
     pub(super) new_state: Digest,
     /// Counts.
     pub(super) applied: Applied,
+    /// The tree that the edits are of, and what was cut out of it before; none: the fragment's own, whole.
+    pub(super) cut: Option<(Tree, Taken)>,
 }
 
 /// One pass over a tree.
@@ -130,7 +132,7 @@ impl Clear {
 impl<'a> Rewriter<'a> {
     /// `raise` is the least bound of every touched leaf.
     pub(super) fn new(tree: &'a Tree, source: &'a Source, fragment_start: &'a [u8], generation: u64, raise: Version) -> Self {
-        let out = Rewritten { edits: Vec::new(), old_state: Digest::ZERO, new_state: Digest::ZERO, applied: Applied::default() };
+        let out = Rewritten { edits: Vec::new(), old_state: Digest::ZERO, new_state: Digest::ZERO, applied: Applied::default(), cut: None };
         Self { tree, source, fragment_start, generation, raise, run_start: None, run_end: None, open: None, scratch: Block::default(), out }
     }
 

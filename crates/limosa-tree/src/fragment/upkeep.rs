@@ -74,7 +74,7 @@ impl Fragment {
     pub fn collect_tombstones(&mut self, up_to: Version) -> Result<u64, TreeError> {
         let clears = self.tombstone_clears(Version::new(up_to.epoch, up_to.seq.saturating_add(1)))?;
         self.generation += 1;
-        let rewritten = self.rewriter(Version::ZERO).run(&[], &clears)?;
+        let rewritten = self.rewrite(&[], &clears, Version::ZERO)?;
         let collected = rewritten.applied.removed;
         self.keep(rewritten);
         self.deletes.collect(up_to);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::cut::mend;
 use super::run::Run;
 use super::{Child, FAN_OUT, FAN_OUT_MIN, Key, Labelled, Leaf, Node, Tree};
 
@@ -29,7 +30,7 @@ impl Tree {
     }
 
     /// Drops levels that hold a single child.
-    fn lower(&mut self) {
+    pub(super) fn lower(&mut self) {
         while let Node::Inner(children) = &*self.root.node {
             match &children[..] {
                 [] => self.root.node = Arc::new(Node::Leaves(Run::new(Vec::new()))),
@@ -48,7 +49,7 @@ impl Child {
     }
 
     /// Takes summary and first key from the node's items.
-    fn relabel(&mut self) {
+    pub(super) fn relabel(&mut self) {
         let (first, summary) = match &*self.node {
             Node::Inner(children) => (children.first().map(Labelled::first_key), children.sum()),
             Node::Leaves(leaves) => (leaves.first().map(Labelled::first_key), leaves.sum()),
@@ -123,7 +124,7 @@ fn edit_children(children: &mut Run<Child>, mut edits: &mut [Edit]) {
     }
 }
 
-fn take<T: Labelled>(run: &mut Run<T>) -> Vec<T> {
+pub(super) fn take<T: Labelled>(run: &mut Run<T>) -> Vec<T> {
     std::mem::replace(run, Run::new(Vec::new())).into_items()
 }
 
@@ -158,7 +159,12 @@ impl Balanced {
     fn join(&mut self, child: Child) {
         let last = self.children.pop().expect("there is a child to join with");
         let node = match (Arc::unwrap_or_clone(last.node), Arc::unwrap_or_clone(child.node)) {
-            (Node::Inner(left), Node::Inner(right)) => Node::Inner(join(left, right)),
+            (Node::Inner(left), Node::Inner(right)) => {
+                let mut items = left.into_items();
+                items.extend(right.into_items());
+                mend(&mut items);
+                Node::Inner(Run::new(items))
+            }
             (Node::Leaves(left), Node::Leaves(right)) => Node::Leaves(join(left, right)),
             _ => unreachable!("all leaves lie at one depth"),
         };
@@ -167,14 +173,14 @@ impl Balanced {
     }
 }
 
-fn join<T: Labelled>(left: Run<T>, right: Run<T>) -> Run<T> {
+pub(super) fn join<T: Labelled>(left: Run<T>, right: Run<T>) -> Run<T> {
     let mut items = left.into_items();
     items.extend(right.into_items());
     Run::new(items)
 }
 
 /// As few children as the node's items need, evenly filled.
-fn split(node: Node) -> Vec<Child> {
+pub(super) fn split(node: Node) -> Vec<Child> {
     match node {
         Node::Inner(children) => chunks(children.into_items()).map(|chunk| Child::new(Node::Inner(Run::new(chunk)))).collect(),
         Node::Leaves(leaves) => chunks(leaves.into_items()).map(|chunk| Child::new(Node::Leaves(Run::new(chunk)))).collect(),

@@ -8,7 +8,9 @@
 //! - A leaf is never empty of entries. Which keys start a leaf is the fragment's business (`fragment::rewrite`).
 
 mod cold;
+mod cut;
 mod edit;
+mod grave;
 mod leaf;
 mod run;
 mod starts;
@@ -17,7 +19,9 @@ mod visit;
 
 use std::sync::Arc;
 
+pub(crate) use cut::Taken;
 pub(crate) use edit::Edit;
+pub use grave::Grave;
 pub(crate) use leaf::{Key, Leaf, Source};
 pub(crate) use visit::{Next, Step, Visit};
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use limosa_core::Version;
+use limosa_core::{KeyRange, Version};
 
-use super::{Child, Edit, FAN_OUT, FAN_OUT_MIN, Key, Labelled, Leaf, Node, Run, Tree};
+use super::{Child, Edit, FAN_OUT, FAN_OUT_MIN, Key, Labelled, Leaf, Node, Run, Taken, Tree};
 use crate::block::Block;
 use crate::summary::Summary;
 
@@ -66,16 +66,44 @@ fn check(tree: &Tree, model: &BTreeMap<u32, u64>) {
     }
 }
 
+/// Takes the leaves from `from` to before `to` out of both: of the last one before `to`, keys beyond `to` would go too.
+fn cut(tree: &mut Tree, model: &mut BTreeMap<u32, u64>, from: u32, to: u32) {
+    let range = KeyRange::new(key(from).to_vec(), Some(key(to).to_vec().into()));
+    let last = model.range(..to).next_back().map(|(i, _)| *i).filter(|last| !model.contains_key(&to) && *last >= from);
+    let gone: Vec<u32> = model.range(from..to).map(|(i, _)| *i).filter(|i| Some(*i) != last).collect();
+    let mut taken = Taken::default();
+    tree.cut(&range, None, Some(&key(u32::MAX)), &mut taken);
+    assert_eq!(taken.entries, gone.iter().map(|i| model[i]).sum::<u64>());
+    assert_eq!(taken.runs.len(), usize::from(!gone.is_empty()), "neighbours are one run");
+    if let [run] = &taken.runs[..] {
+        assert_eq!(run.start, key(gone[0]));
+        let names: Vec<Key> = gone.iter().map(|i| key(*i)).collect();
+        assert!(run.names.as_ref().is_none_or(|listed| *listed == names));
+    }
+    model.retain(|i, _| !gone.contains(i));
+    let mut steps = 0;
+    while taken.grave.free_some(64) {
+        steps += 1;
+    }
+    assert!(steps <= 2 + gone.len() / 16, "small nodes are no reason for small steps: {steps} for {}", gone.len());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
     fn a_tree_equals_a_map_and_keeps_its_shape(
-        batches in proptest::collection::vec((0u32..6_000, 1u32..3_000, 1u32..9, 0u8..4), 1..20),
+        batches in proptest::collection::vec((0u32..6_000, 1u32..3_000, 1u32..9, 0u8..4), 1..40),
     ) {
         let (mut tree, mut model) = (Tree::new(), BTreeMap::new());
         for (from, count, step, what) in batches {
             let snapshot = (tree.clone(), model.clone());
+            if step == 8 {
+                cut(&mut tree, &mut model, from, from + count);
+                check(&tree, &model);
+                check(&snapshot.0, &snapshot.1);
+                continue;
+            }
             let keys = (from..6_000).step_by(step as usize).take(count as usize);
             let edits: Vec<Edit> = keys
                 .map(|i| {

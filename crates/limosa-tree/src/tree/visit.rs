@@ -88,7 +88,7 @@ impl Tree {
 }
 
 /// Whether keys from `start` to before `end` all lie in `range`.
-fn covers(range: &KeyRange, start: &[u8], end: Option<&[u8]>) -> bool {
+pub(super) fn covers(range: &KeyRange, start: &[u8], end: Option<&[u8]>) -> bool {
     let end_inside = match (&range.end, end) {
         (None, _) => true,
         (Some(_), None) => false,
@@ -104,7 +104,7 @@ fn is_inner(i: usize, span: &std::ops::Range<usize>) -> bool {
 }
 
 /// The items that can hold keys of the range: from the one that its start belongs into to the last that starts before its end.
-fn touched<T: Labelled>(items: &Run<T>, range: &KeyRange) -> std::ops::Range<usize> {
+pub(super) fn touched<T: Labelled>(items: &Run<T>, range: &KeyRange) -> std::ops::Range<usize> {
     let first = items.position(&range.start).unwrap_or(0);
     let behind = range.end.as_ref().map_or(items.len(), |end| items.count_before(end));
     first..behind.max(first)

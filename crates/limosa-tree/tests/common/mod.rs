@@ -194,9 +194,14 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Writes what changed since the last time, and nothing else.
     pub fn write(&mut self, fragment: &mut Fragment) {
-        for first_key in fragment.take_removed() {
+        let removed = fragment.removed(self.generation);
+        for range in removed.ranges {
+            self.blocks.retain(|first_key, _| !range.contains(first_key));
+        }
+        for first_key in removed.names {
             self.blocks.remove(&first_key);
         }
+        fragment.forget_removed(fragment.generation());
         for dirty in fragment.dirty_since(self.generation) {
             let patch = self.head.and_then(|head| dirty.patch(head));
             let stored = self.blocks.get_mut(&dirty.first_key).filter(|stored| stored.patches.len() < 3);
@@ -222,7 +227,7 @@ impl Checkpoint {
         Fragment::open(fragment.meta(), keys(), summaries, self.loader()).expect("in order")
     }
 
-    fn loader(&self) -> Arc<dyn BlockLoader> {
+    pub fn loader(&self) -> Arc<dyn BlockLoader> {
         Arc::new(Blocks(self.blocks.clone()))
     }
 }

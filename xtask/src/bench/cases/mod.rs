@@ -3,6 +3,7 @@
 mod delta_scale;
 mod demo;
 mod first_copy;
+mod flush_all;
 mod memory;
 mod scenes;
 mod store;
@@ -28,6 +29,11 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "first-copy", about: "scene 1 beside a full resync of Redis and a TLS copy into a flushed file", run: first_copy::run },
     Case { name: "delta-scale", about: "extracting a delta of 1,000 changes from 1,000,000 and 10,000,000 entries", run: delta_scale::run },
     Case { name: "throughput", about: "redis-benchmark against Limosa and Redis, both flushing once a second", run: throughput::run },
+    Case {
+        name: "flush-all",
+        about: "FLUSHALL of 10,000,000 values of 100 bytes, with a client that asks every millisecond",
+        run: flush_all::run,
+    },
     Case { name: "memory", about: "resident memory of 1,000,000 values of 100 bytes, against Redis", run: memory::run },
     Case {
         name: "store-rates",

@@ -7,6 +7,7 @@
 //! | What was written? | [`entry`], [`columns`], [`commit`] |
 //! | Is it the same? | [`digest`], [`iblt`] |
 //! | What travels? | [`frame`], [`intervals`] |
+//! | Who is it? | [`name`] |
 //! | How much is allowed? | [`limits`] |
 
 pub mod columns;
@@ -21,6 +22,7 @@ pub mod iblt;
 pub mod intervals;
 pub mod key;
 pub mod limits;
+pub mod name;
 pub mod range;
 pub mod slot;
 pub mod varint;
@@ -35,5 +37,6 @@ pub use error::{DecodeError, Retry};
 pub use fragment::{FragmentFacts, FragmentId};
 pub use frame::{Frame, Mode};
 pub use intervals::IntervalMap;
+pub use name::NodeName;
 pub use range::{KeyRange, RangeDelete};
 pub use version::Version;

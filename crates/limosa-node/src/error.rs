@@ -67,11 +67,8 @@ pub enum PkiError {
         path: PathBuf,
     },
     /// A node name with characters or a length that are not allowed.
-    #[error("{name:?} is no node name: 1 to 64 of a-z 0-9 - _ . and first a letter or digit")]
-    BadName {
-        /// The refused name, cut to 64 characters.
-        name: String,
-    },
+    #[error(transparent)]
+    BadName(#[from] limosa_core::name::BadNodeName),
     /// A certificate's URI is not `limosa://<cluster>/node/<name>`.
     #[error("{uri:?} is no identity of the form limosa://<cluster>/node/<name>")]
     BadIdentity {
@@ -108,7 +105,7 @@ impl PkiError {
             Self::OtherNode { .. } => "pki.other_node",
             Self::Expired { .. } => "pki.expired",
             Self::NoAuthority { .. } => "pki.no_authority",
-            Self::BadName { .. } => "pki.bad_name",
+            Self::BadName(_) => "pki.bad_name",
             Self::BadIdentity { .. } => "pki.bad_identity",
             Self::Io { .. } => "pki.io",
             Self::Generate { .. } => "pki.generate",

@@ -1,49 +1,11 @@
-//! Who a node is: its name, its cluster, and the URI that carries both in a certificate.
+//! Who a node is: its cluster, and the URI that carries it and the node's name in a certificate.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::error::PkiError;
 
-/// Longest node name, bytes.
-pub const NODE_NAME_BYTES_MAX: usize = 64;
-
-/// A node's name: 1 to 64 of `a-z 0-9 - _ .`, the first a letter or digit, so that it is neither a hidden file nor a flag.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeName(String);
-
-impl NodeName {
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for NodeName {
-    type Err = PkiError;
-
-    fn from_str(text: &str) -> Result<Self, PkiError> {
-        let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
-        let starts_well = text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
-        if starts_well && text.len() <= NODE_NAME_BYTES_MAX && text.bytes().all(allowed) {
-            return Ok(Self(text.to_owned()));
-        }
-        let shown = text.chars().take(NODE_NAME_BYTES_MAX).collect();
-        Err(PkiError::BadName { name: shown })
-    }
-}
-
-impl fmt::Display for NodeName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for NodeName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+pub use limosa_core::name::{NODE_NAME_BYTES_MAX, NodeName};
 
 /// Names a cluster; random, made once with its certificates.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -111,16 +73,6 @@ impl FromStr for Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_limited_to_what_paths_and_uris_carry_unescaped() {
-        for good in ["a", "node-1", "rack_2.host-3", &"x".repeat(64)] {
-            assert!(good.parse::<NodeName>().is_ok(), "{good}");
-        }
-        for bad in ["", "A", "a b", "../up", ".hidden", "-flag", "ä", "a/b", &"x".repeat(65)] {
-            assert!(matches!(bad.parse::<NodeName>(), Err(PkiError::BadName { .. })), "{bad}");
-        }
-    }
 
     #[test]
     fn an_identity_survives_its_uri_and_others_are_refused() {

@@ -123,7 +123,7 @@ fn host_port(text: &str) -> Result<HostPort, String> {
 }
 
 fn node_name(text: &str) -> Result<NodeName, String> {
-    text.parse().map_err(|error: limosa_node::PkiError| error.to_string())
+    text.parse::<NodeName>().map_err(|error| error.to_string())
 }
 
 /// Which node to ask, and how to answer.

@@ -4,17 +4,17 @@
 
 use limosa_core::{Digest, EntryRef};
 
-use super::edit::slot;
+use super::Block;
+use super::edit::row;
 use super::entry::{Framing, LARGE, encoded_len, inline_value, large_value};
-use super::{Block, tag};
+use super::table::Table;
 
 impl Block {
     /// An empty block with exactly the room that `entries` need.
     pub(super) fn with_room(entries: &[(EntryRef<'_>, Digest)]) -> Self {
         let large = entries.iter().filter(|(entry, _)| large_value(entry).is_some()).count();
         Self {
-            slots: Vec::with_capacity(entries.len()),
-            tags: Vec::with_capacity(entries.len()),
+            table: Table::with_room(entries.len()),
             bytes: Vec::with_capacity(entries.iter().map(|(entry, _)| encoded_len(entry)).sum()),
             large: Vec::with_capacity(large),
         }
@@ -22,15 +22,14 @@ impl Block {
 
     /// Appends `entry`, whose key is above all others.
     pub(crate) fn push(&mut self, entry: &EntryRef<'_>, content: Digest) {
-        debug_assert!(self.slots.is_empty() || self.key(self.len() - 1) < entry.key);
+        debug_assert!(self.len() == 0 || self.key(self.len() - 1) < entry.key);
         let offset = self.bytes.len();
         let large = large_value(entry).map(|value| self.hold_large(value));
         let framing = Framing::new(entry, large);
         for piece in [framing.before(), entry.key, framing.after(), inline_value(entry)] {
             self.bytes.extend_from_slice(piece);
         }
-        self.slots.push(slot(entry, content, offset));
-        self.tags.push(tag(entry.key));
+        self.table.push(row(entry, content, offset));
     }
 
     /// Appends entries `i..j` of `other`, whose keys are above all others.
@@ -38,15 +37,17 @@ impl Block {
         if i == j {
             return;
         }
-        self.tags.extend_from_slice(&other.tags[i..j]);
-        let (start, end) = (other.slots[i].offset as usize, other.end(j - 1));
-        let moved = self.bytes.len().wrapping_sub(start);
+        let (start, end) = (other.table.offset(i), other.end(j - 1));
+        let (first, to) = (self.len(), self.bytes.len());
         self.bytes.extend_from_slice(&other.bytes[start..end]);
-        for slot in &other.slots[i..j] {
-            let offset = (slot.offset as usize).wrapping_add(moved);
-            self.slots.push(super::Slot { offset: u32::try_from(offset).expect("blocks are far below 4 GiB"), ..*slot });
+        self.table.push_run(&other.table, i..j, start, to);
+        if other.large.is_empty() {
+            return;
+        }
+        for (here, there) in (first..).zip(i..j) {
+            let offset = self.table.offset(here);
             if self.bytes[offset] & LARGE != 0 {
-                self.adopt_large(other, slot.offset as usize, offset);
+                self.adopt_large(other, other.table.offset(there), offset);
             }
         }
     }
@@ -56,8 +57,6 @@ impl Block {
         let index = super::Head::read(&other.bytes, from).large_index().expect("the entry is flagged as large");
         let value = other.large[index as usize].clone().expect("an entry's large value is held as long as the entry");
         let index = self.hold_shared(value);
-        let i = self.slots.len() - 1;
-        debug_assert_eq!(self.slots[i].offset as usize, offset);
         let end = self.entry_end(offset);
         self.bytes[end - 4..end].copy_from_slice(&index.to_le_bytes());
     }
@@ -79,14 +78,8 @@ impl Block {
     pub(crate) fn finish(&mut self) -> Self {
         let mut large = std::mem::take(&mut self.large);
         large.shrink_to_fit();
-        let block = Self {
-            slots: self.slots.as_slice().to_vec(),
-            tags: self.tags.as_slice().to_vec(),
-            bytes: self.bytes.as_slice().to_vec(),
-            large,
-        };
-        self.slots.clear();
-        self.tags.clear();
+        let block = Self { table: self.table.exact(), bytes: self.bytes.as_slice().to_vec(), large };
+        self.table.clear();
         self.bytes.clear();
         block
     }

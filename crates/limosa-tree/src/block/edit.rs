@@ -5,34 +5,28 @@ use std::sync::Arc;
 use limosa_core::{Digest, EntryRef};
 
 use super::entry::{Framing, encoded_len, inline_value, large_value};
-use super::{Block, Slot, tag};
+use super::table::{Row, to_u32};
+use super::{Block, tag};
 
-/// Slots by which a block grows. Buffers of few different sizes let the allocator use again what grown blocks leave behind.
-const GROW_SLOTS: usize = 4;
 /// Bytes to whose multiples a block's bytes grow.
 const GROW_BYTES: usize = 256;
 
 impl Block {
     /// Puts `entry` in front of entry `i`, where its key belongs.
     pub(crate) fn insert(&mut self, i: usize, entry: &EntryRef<'_>, content: Digest) {
-        let offset = self.slots.get(i).map_or(self.bytes.len(), |slot| slot.offset as usize);
+        let offset = if i < self.len() { self.table.offset(i) } else { self.bytes.len() };
         let len = encoded_len(entry);
         let large = large_value(entry).map(|value| self.hold_large(value));
         self.open_gap(offset, 0, len);
         self.fill(offset, entry, large);
-        if self.slots.len() == self.slots.capacity() {
-            self.slots.reserve_exact(GROW_SLOTS);
-            self.tags.reserve_exact(GROW_SLOTS);
-        }
-        self.slots.insert(i, slot(entry, content, offset));
-        self.tags.insert(i, tag(entry.key));
-        self.shift_offsets(i + 1, 0, len);
+        self.table.insert(i, row(entry, content, offset));
+        self.table.shift_offsets(i + 1, 0, len);
     }
 
     /// Puts `entry` in the place of entry `i`, which has the same key.
     pub(crate) fn replace(&mut self, i: usize, entry: &EntryRef<'_>, content: Digest) {
         debug_assert_eq!(self.key(i), entry.key);
-        let (offset, end) = (self.slots[i].offset as usize, self.end(i));
+        let (offset, end) = (self.table.offset(i), self.end(i));
         let len = encoded_len(entry);
         if let Some(index) = self.head(i).large_index() {
             self.large[index as usize] = None;
@@ -40,8 +34,10 @@ impl Block {
         let large = large_value(entry).map(|value| self.hold_large(value));
         self.open_gap(offset, end - offset, len);
         self.fill(offset, entry, large);
-        self.slots[i] = slot(entry, content, offset);
-        self.shift_offsets(i + 1, end - offset, len);
+        self.table.set(i, row(entry, content, offset));
+        if len != end - offset {
+            self.table.shift_offsets(i + 1, end - offset, len);
+        }
     }
 
     /// Makes `new` bytes at `offset` out of `old`.
@@ -68,14 +64,6 @@ impl Block {
         }
     }
 
-    fn shift_offsets(&mut self, from: usize, old: usize, new: usize) {
-        if old != new {
-            for slot in &mut self.slots[from..] {
-                slot.offset = to_u32(slot.offset as usize + new - old);
-            }
-        }
-    }
-
     pub(super) fn hold_large(&mut self, value: &[u8]) -> u32 {
         self.hold_shared(Arc::from(value))
     }
@@ -94,12 +82,8 @@ impl Block {
     }
 }
 
-pub(super) fn slot(entry: &EntryRef<'_>, content: Digest, offset: usize) -> Slot {
-    Slot { content, seq: entry.version.seq, epoch: entry.version.epoch, offset: to_u32(offset) }
-}
-
-fn to_u32(value: usize) -> u32 {
-    u32::try_from(value).expect("a block is far below 4 GiB: its boundaries are drawn by a secret hash")
+pub(super) fn row(entry: &EntryRef<'_>, content: Digest, offset: usize) -> Row {
+    Row { tag: tag(entry.key), offset: to_u32(offset), version: entry.version, content }
 }
 
 /// Room for `more` bytes.

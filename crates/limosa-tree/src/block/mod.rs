@@ -1,9 +1,8 @@
 //! The block: a short run of entries, packed; the unit of memory, of the checkpoint and of comparison.
 //!
 //! ```text
-//! slots   one each entry, 32 bytes: content digest (16) | seq (8) | epoch (4) | offset into bytes (4)
-//! tags    one each entry, 1 byte: a hash of the key. A key that is there is found by one pass over a cache line or two; bisecting
-//!         misses the cache twice a step
+//! table   what is known of each entry beside its bytes: a tag (1, a hash of the key; a key that is there is found by one pass over a
+//!         cache line or two, bisecting misses the cache twice a step), offset into bytes, version, content digest
 //! bytes   the entries in key order without gaps:
 //!         flags (1) | key length (varint) | key | kind (1, if flagged) | expiry (varint, if flagged) | inline: value length (varint) | value
 //!                                                                                                    | else: index into large (4)
@@ -16,40 +15,27 @@ mod build;
 mod codec;
 mod edit;
 mod entry;
+mod table;
 
+use std::cmp::Ordering;
+use std::ops::Range;
 use std::sync::Arc;
 
 use limosa_core::{Digest, EntryRef, SpaceKeys, Version};
 
 pub(crate) use codec::BlockName;
 use entry::Head;
+use table::Table;
 
 use crate::summary::{Summary, earlier};
 
 /// Longest value that lies among the entries' bytes.
 pub(crate) const INLINE_VALUE_BYTES_MAX: usize = 256;
 
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    content: Digest,
-    seq: u64,
-    epoch: u32,
-    offset: u32,
-}
-
-const _: () = assert!(size_of::<Slot>() == 32);
-
-impl Slot {
-    fn version(&self) -> Version {
-        Version::new(self.epoch, self.seq)
-    }
-}
-
 /// A packed run of entries with distinct ascending keys.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Block {
-    slots: Vec<Slot>,
-    tags: Vec<u8>,
+    table: Table,
     bytes: Vec<u8>,
     large: Vec<Option<Arc<[u8]>>>,
 }
@@ -57,21 +43,12 @@ pub(crate) struct Block {
 impl Block {
     /// Number of entries.
     pub(crate) fn len(&self) -> usize {
-        self.slots.len()
+        self.table.len()
     }
 
     /// Where `key` lies, if it is there.
     pub(crate) fn find(&self, key: &[u8]) -> Option<usize> {
-        let tag = tag(key);
-        let mut from = 0;
-        while let Some(next) = self.tags[from..].iter().position(|held| *held == tag) {
-            let i = from + next;
-            if self.key(i) == key {
-                return Some(i);
-            }
-            from = i + 1;
-        }
-        None
+        self.table.tagged(tag(key)).find(|&i| self.key(i) == key)
     }
 
     /// Where `key` lies, or where it would.
@@ -81,8 +58,16 @@ impl Block {
 
     /// [`Block::search`] among the entries from `start` on, by bisection.
     pub(crate) fn search_from(&self, start: usize, key: &[u8]) -> Result<usize, usize> {
-        let found = self.slots[start..].binary_search_by(|slot| self.key_at_offset(slot.offset as usize).cmp(key));
-        found.map(|i| start + i).map_err(|i| start + i)
+        let (mut from, mut to) = (start, self.len());
+        while from < to {
+            let middle = from.midpoint(to);
+            match self.key(middle).cmp(key) {
+                Ordering::Less => from = middle + 1,
+                Ordering::Equal => return Ok(middle),
+                Ordering::Greater => to = middle,
+            }
+        }
+        Err(from)
     }
 
     /// The first entry at or behind `key`.
@@ -92,7 +77,7 @@ impl Block {
 
     /// Key of entry `i`.
     pub(crate) fn key(&self, i: usize) -> &[u8] {
-        self.key_at_offset(self.slots[i].offset as usize)
+        self.key_at_offset(self.table.offset(i))
     }
 
     fn key_at_offset(&self, offset: usize) -> &[u8] {
@@ -103,17 +88,26 @@ impl Block {
 
     /// Version of entry `i`.
     pub(crate) fn version(&self, i: usize) -> Version {
-        self.slots[i].version()
+        self.table.version(i)
+    }
+
+    /// The entries of `range` that are newer than `since`; all of them where that is `None`.
+    pub(crate) fn newer(&self, range: Range<usize>, since: Option<Version>) -> impl Iterator<Item = usize> {
+        let (all, newer) = match since {
+            None => (range, None),
+            Some(since) => (0..0, Some(self.table.newer(range, since))),
+        };
+        all.chain(newer.into_iter().flatten())
     }
 
     /// Content digest of entry `i`; zero for a tombstone.
     pub(crate) fn content(&self, i: usize) -> Digest {
-        self.slots[i].content
+        self.table.content(i)
     }
 
     /// Whether entry `i` has a value.
     pub(crate) fn is_live(&self, i: usize) -> bool {
-        self.bytes[self.slots[i].offset as usize] & entry::LIVE != 0
+        self.bytes[self.table.offset(i)] & entry::LIVE != 0
     }
 
     /// Entry `i`.
@@ -123,12 +117,12 @@ impl Block {
     }
 
     fn head(&self, i: usize) -> Head<'_> {
-        Head::read(&self.bytes, self.slots[i].offset as usize)
+        Head::read(&self.bytes, self.table.offset(i))
     }
 
     /// Where the bytes of entry `i` end.
     fn end(&self, i: usize) -> usize {
-        self.slots.get(i + 1).map_or(self.bytes.len(), |next| next.offset as usize)
+        if i + 1 < self.len() { self.table.offset(i + 1) } else { self.bytes.len() }
     }
 
     /// What entry `i` adds to a state digest.

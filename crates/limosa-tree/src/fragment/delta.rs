@@ -89,7 +89,7 @@ fn count_changes(visit: &Visit<'_>, range: &KeyRange, since: Version, changes: &
     };
     let (from, to) = visit.entries(block, range);
     let before = changes.entries;
-    for i in (from..to).filter(|&i| block.version(i) > since) {
+    for i in block.newer(from..to, Some(since)) {
         changes.entries += 1;
         changes.bytes += block.entry(i).payload_bytes() as u64;
     }
@@ -142,8 +142,7 @@ impl<'a> Gather<'a> {
             self.replaced_before(Some(block.key(from)))?;
             self.next.get_or_insert_with(|| Bytes::copy_from_slice(block.key(from)));
         }
-        let since = self.since;
-        for i in (from..to).filter(|&i| since.is_none_or(|since| block.version(i) > since)) {
+        for i in block.newer(from..to, self.since) {
             let key = block.key(i);
             if self.next.is_some() || !self.replaced_before(Some(key))? {
                 break;
@@ -160,8 +159,7 @@ impl<'a> Gather<'a> {
         if used < self.max_bytes / 2 || from == to {
             return false;
         }
-        let changed = (from..to).filter(|&i| self.since.is_none_or(|since| block.version(i) > since));
-        used + changed.map(|i| block.entry(i).payload_bytes()).sum::<usize>() > self.max_bytes
+        used + block.newer(from..to, self.since).map(|i| block.entry(i).payload_bytes()).sum::<usize>() > self.max_bytes
     }
 
     /// Puts the replaced keys before `key` into the frame; false when it is full.

@@ -22,6 +22,7 @@ pub mod iblt;
 pub mod intervals;
 pub mod key;
 pub mod limits;
+mod many;
 pub mod name;
 pub mod range;
 pub mod slot;

@@ -10,6 +10,9 @@ use crate::options::Durability;
 use crate::state::Fault;
 use crate::store::{Inner, Store};
 
+/// Largest buffer that is kept for the next group: what a transfer has on its way fits.
+const SPARE_BYTES_MAX: usize = 8 << 20;
+
 /// The writing end of the journal, and the groups on their way into it.
 pub(crate) struct Flusher {
     pub(crate) journal: Journal,
@@ -133,7 +136,8 @@ impl Inner {
         while let Some(group) = flusher.in_flight.pop_front() {
             let last_group = flusher.in_flight.is_empty();
             self.apply_group(&group, last_group)?;
-            flusher.spare = Some(group).filter(|group| group.body_bytes() < 1 << 20);
+            // A buffer of the size that transfers need is kept: a fresh one for each group has every page cleared by the kernel first.
+            flusher.spare = Some(group).filter(|group| group.capacity() <= SPARE_BYTES_MAX);
         }
         Ok(self.state().horizon)
     }

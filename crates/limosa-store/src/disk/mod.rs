@@ -11,6 +11,7 @@
 
 #![allow(clippy::missing_errors_doc, reason = "said once, above")]
 
+mod bulk;
 mod content;
 mod memory;
 mod real;
@@ -64,6 +65,10 @@ pub trait DiskFile: Send + Sync + Debug + 'static {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize>;
     /// Writes all of `bytes` at `offset`, in one call to the system when that takes them all. After an error any part may be there.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// As [`DiskFile::write_at`], for much that nobody will read soon: past the system's cache of file pages, where that can be done.
+    fn write_bulk_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_at(offset, bytes)
+    }
     /// Cuts the file, or extends it with zeros.
     fn set_bytes(&self, bytes: u64) -> io::Result<()>;
     /// Makes the bytes, and the length as far as reading them needs it, survive a crash.

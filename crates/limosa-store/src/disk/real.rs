@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::bulk::Bulk;
 use super::{Disk, DiskFile, Open};
 
 /// Bits of a new file: the data is nobody else's business.
@@ -26,7 +27,7 @@ impl Disk for RealDisk {
         let mut options = OpenOptions::new();
         options.read(true).write(mode != Open::Read).mode(FILE_MODE);
         options.create(mode == Open::Create).create_new(mode == Open::CreateNew);
-        Ok(Arc::new(RealFile(options.open(path)?)))
+        Ok(Arc::new(RealFile { file: options.open(path)?, bulk: Bulk::default() }))
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
@@ -56,17 +57,20 @@ impl Disk for RealDisk {
 }
 
 #[derive(Debug)]
-struct RealFile(File);
+struct RealFile {
+    file: File,
+    bulk: Bulk,
+}
 
 impl DiskFile for RealFile {
     fn bytes(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
         let mut read = 0;
         while read < out.len() {
-            match self.0.read_at(&mut out[read..], offset + read as u64) {
+            match self.file.read_at(&mut out[read..], offset + read as u64) {
                 Ok(0) => break,
                 Ok(count) => read += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -77,23 +81,27 @@ impl DiskFile for RealFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn write_bulk_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.bulk.write(&self.file, offset, bytes)
     }
 
     fn set_bytes(&self, bytes: u64) -> io::Result<()> {
-        self.0.set_len(bytes)
+        self.file.set_len(bytes)
     }
 
     fn flush(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn flush_all(&self) -> io::Result<()> {
-        self.0.sync_all()
+        self.file.sync_all()
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        match self.0.try_lock() {
+        match self.file.try_lock() {
             Ok(()) => Ok(true),
             Err(TryLockError::WouldBlock) => Ok(false),
             Err(TryLockError::Error(error)) => Err(error),

@@ -80,3 +80,27 @@ fn room_ends_in_the_middle_of_a_write() {
     disk.set_room(None);
     f.write_at(3, b"two").unwrap();
 }
+
+#[test]
+fn bulk_writes_between_small_ones_read_back_at_every_alignment() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let file = RealDisk.open(&dir.path().join("bulk"), Open::CreateNew).expect("it can be made");
+    let mut expected = Vec::new();
+    let mut put = |bytes: &[u8], is_bulk: bool| {
+        let offset = expected.len() as u64;
+        let written = if is_bulk { file.write_bulk_at(offset, bytes) } else { file.write_at(offset, bytes) };
+        written.expect("there is room");
+        expected.extend_from_slice(bytes);
+        let mut read = vec![0; expected.len()];
+        assert_eq!(file.read_at(0, &mut read).expect("it reads"), expected.len());
+        assert!(read == expected, "after {offset} and {} bytes", bytes.len());
+    };
+    for (round, len) in [300_001, 4096 * 64, 1 << 20, (1 << 20) + 1, 262_143, 3_000_000].into_iter().enumerate() {
+        let fill = u8::try_from(round).expect("few rounds");
+        put(&vec![fill; 68 + round * 1021], false);
+        put(&(0..len).map(|i: usize| fill ^ i.to_le_bytes()[0] ^ i.to_le_bytes()[1]).collect::<Vec<u8>>(), true);
+    }
+    file.flush().expect("it flushes");
+    file.set_bytes(100_001).expect("it can be cut");
+    assert_eq!(file.bytes().expect("it has a length"), 100_001);
+}

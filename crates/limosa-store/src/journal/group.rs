@@ -21,6 +21,8 @@ const _: () = assert!(BODY_BYTES_MAX < u32::MAX as usize, "lengths and counts of
 pub struct Group {
     first: Position,
     count: u32,
+    /// Whether it holds frames of a transfer: bytes that nobody will read soon.
+    is_bulk: bool,
     /// The header's room, then the body: one buffer, so that one write takes both.
     bytes: Vec<u8>,
 }
@@ -28,13 +30,14 @@ pub struct Group {
 impl Group {
     /// An empty group whose first record will stand at `first`.
     pub fn new(first: Position) -> Self {
-        Self { first, count: 0, bytes: vec![0; HEADER_BYTES] }
+        Self { first, count: 0, is_bulk: false, bytes: vec![0; HEADER_BYTES] }
     }
 
     /// Empties it for records from `first` on; the buffer is kept.
     pub fn restart(&mut self, first: Position) {
         self.first = first;
         self.count = 0;
+        self.is_bulk = false;
         self.bytes.truncate(HEADER_BYTES);
     }
 
@@ -43,8 +46,17 @@ impl Group {
     /// # Errors
     /// The group would pass [`BODY_BYTES_MAX`]: write it first. Nothing was appended.
     pub fn push(&mut self, kind: RecordKind, body: &[u8]) -> Result<Position, StoreError> {
-        check_room(self.body_bytes(), body.len())?;
+        self.push_pieces(kind, &[body])
+    }
+
+    /// As [`Group::push`], with a body that lies in pieces.
+    ///
+    /// # Errors
+    /// As [`Group::push`].
+    pub fn push_pieces(&mut self, kind: RecordKind, body: &[&[u8]]) -> Result<Position, StoreError> {
+        check_room(self.body_bytes(), record::body_bytes(body))?;
         record::put(&mut self.bytes, kind, body);
+        self.is_bulk |= kind == RecordKind::StageFrame;
         let position = self.next();
         self.count += 1;
         Ok(position)
@@ -68,6 +80,16 @@ impl Group {
     /// Whether there is no record.
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Whether it holds frames of a transfer.
+    pub(crate) fn is_bulk(&self) -> bool {
+        self.is_bulk
+    }
+
+    /// Bytes that its buffer keeps.
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// Bytes that the group takes in the journal.

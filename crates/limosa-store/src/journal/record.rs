@@ -74,11 +74,18 @@ impl From<DecodeError> for RecordError {
     }
 }
 
-/// Appends a record: length of kind and body, kind, body.
-pub(crate) fn put(out: &mut Vec<u8>, kind: RecordKind, body: &[u8]) {
-    varint::put(out, body.len() as u64 + 1);
+/// Appends a record: length of kind and body, kind, body, which may lie in pieces.
+pub(crate) fn put(out: &mut Vec<u8>, kind: RecordKind, body: &[&[u8]]) {
+    varint::put(out, body_bytes(body) as u64 + 1);
     out.push(kind.code());
-    out.extend_from_slice(body);
+    for piece in body {
+        out.extend_from_slice(piece);
+    }
+}
+
+/// Bytes of a body that lies in pieces.
+pub(crate) fn body_bytes(body: &[&[u8]]) -> usize {
+    body.iter().map(|piece| piece.len()).sum()
 }
 
 /// Reads one record.

@@ -190,9 +190,11 @@ impl Journal {
     }
 
     fn append(&mut self, group: &mut Group) -> Result<(), StoreError> {
+        let is_bulk = group.is_bulk();
         let (bytes, end) = group.seal(self.salt, self.end, self.flushed);
         let count = bytes.len() as u64;
-        if let Err(error) = self.file.write_at(self.offset, bytes) {
+        let written = if is_bulk { self.file.write_bulk_at(self.offset, bytes) } else { self.file.write_at(self.offset, bytes) };
+        if let Err(error) = written {
             return Err(self.take_back(error));
         }
         let mark = Mark { before: self.end, offset: self.offset };

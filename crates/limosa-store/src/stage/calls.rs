@@ -2,7 +2,7 @@
 
 use limosa_core::Frame;
 
-use super::record::{encode_frame, encode_install};
+use super::record::{FrameRecord, encode_install};
 use super::{OpenRecord, SealedFacts, Stage, StageApplied, StageStart, StageState};
 use crate::cut::FragmentView;
 use crate::error::StoreError;
@@ -67,7 +67,8 @@ impl Store {
         self.inner.state().check()?;
         // Under the stage's own lock: reads of the served state go on. Records get into the journal in the order of the forks' changes.
         let applied = stage.apply(frame, drops)?;
-        let position = self.append(RecordKind::StageFrame, &encode_frame(frame, drops))?;
+        let record = FrameRecord::new(frame, drops);
+        let position = self.append_pieces(RecordKind::StageFrame, &record.pieces())?;
         Ok(StageApplied { position, applied })
     }
 
@@ -115,8 +116,12 @@ impl Store {
     }
 
     fn append(&self, kind: RecordKind, body: &[u8]) -> Result<Position, StoreError> {
+        self.append_pieces(kind, &[body])
+    }
+
+    fn append_pieces(&self, kind: RecordKind, body: &[&[u8]]) -> Result<Position, StoreError> {
         let mut state = self.inner.state();
         state.check()?;
-        Ok(state.push(kind, body))
+        Ok(state.push_pieces(kind, body))
     }
 }

@@ -111,9 +111,30 @@ pub(crate) fn decode_install(body: &[u8]) -> Result<Vec<SealedFacts>, DecodeErro
     (0..count).map(|_| facts(&mut reader)).collect()
 }
 
-/// The body of a frame record.
-pub(crate) fn encode_frame(frame: &Frame, drops: &[u64]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(frame.entries.payload_bytes() + frame.entries.len() * 12 + 256);
+/// The body of a frame record, in pieces: the values are the frame's own.
+pub(crate) struct FrameRecord {
+    before_values: Vec<u8>,
+    values: Bytes,
+    drops: Vec<u8>,
+}
+
+impl FrameRecord {
+    pub(crate) fn new(frame: &Frame, drops: &[u64]) -> Self {
+        let values = frame.entries.value_bytes().clone();
+        let mut before_values = encode_head(frame);
+        varint::put(&mut before_values, values.len() as u64);
+        Self { before_values, values, drops: encode_drops(drops) }
+    }
+
+    pub(crate) fn pieces(&self) -> [&[u8]; 3] {
+        [&self.before_values, &self.values, &self.drops]
+    }
+}
+
+/// All that stands before the values and their length.
+fn encode_head(frame: &Frame) -> Vec<u8> {
+    let key_bytes = frame.entries.payload_bytes() - frame.entries.value_bytes().len();
+    let mut out = Vec::with_capacity(key_bytes + frame.entries.len() * 12 + 256);
     varint::put(&mut out, u64::from(frame.fragment.0));
     out.push(mode_code(frame.mode));
     put_range(&mut out, &frame.range);
@@ -125,7 +146,12 @@ pub(crate) fn encode_frame(frame: &Frame, drops: &[u64]) -> Vec<u8> {
         put_range(&mut out, &delete.range);
         put_version(&mut out, delete.version);
     }
-    put_columns(&mut out, &frame.entries);
+    put_rows_and_keys(&mut out, &frame.entries);
+    out
+}
+
+fn encode_drops(drops: &[u64]) -> Vec<u8> {
+    let mut out = Vec::new();
     varint::put(&mut out, drops.len() as u64);
     for id in drops {
         out.extend_from_slice(&id.to_le_bytes());
@@ -133,7 +159,7 @@ pub(crate) fn encode_frame(frame: &Frame, drops: &[u64]) -> Vec<u8> {
     out
 }
 
-fn put_columns(out: &mut Vec<u8>, entries: &Columns) {
+fn put_rows_and_keys(out: &mut Vec<u8>, entries: &Columns) {
     varint::put(out, entries.len() as u64);
     for entry in entries.iter() {
         let expires = entry.live.is_some_and(|live| live.expiry != Expiry::NEVER);
@@ -150,10 +176,9 @@ fn put_columns(out: &mut Vec<u8>, entries: &Columns) {
     }
     varint::put(out, entries.iter().map(|entry| entry.key.len() as u64).sum());
     entries.iter().for_each(|entry| out.extend_from_slice(entry.key));
-    varint::put_bytes(out, entries.value_bytes());
 }
 
-/// The inverse of [`encode_frame`].
+/// The inverse of [`FrameRecord`].
 pub(crate) fn decode_frame(body: &[u8]) -> Result<(Frame, Vec<u64>), DecodeError> {
     let mut reader = Reader::new(body);
     let fragment = FragmentId(read_u32(&mut reader, "frame.fragment")?);
@@ -241,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_frame_and_its_drops_round_trip_and_are_refused_when_cut() {
-        let bytes = encode_frame(&frame(), &[7, u64::MAX]);
+        let bytes = FrameRecord::new(&frame(), &[7, u64::MAX]).pieces().concat();
         assert_eq!(decode_frame(&bytes), Ok((frame(), vec![7, u64::MAX])));
         assert!((0..bytes.len()).all(|end| decode_frame(&bytes[..end]).is_err()));
     }

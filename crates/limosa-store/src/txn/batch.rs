@@ -163,11 +163,16 @@ impl State {
 
     /// Appends a record to the pending group.
     pub(crate) fn push(&mut self, kind: RecordKind, body: &[u8]) -> Position {
+        self.push_pieces(kind, &[body])
+    }
+
+    /// As [`State::push`], with a body that lies in pieces.
+    pub(crate) fn push_pieces(&mut self, kind: RecordKind, body: &[&[u8]]) -> Position {
         if self.group.body_bytes() > GROUP_BYTES_SOFT_MAX {
             let next = Group::new(self.group.next());
             self.groups.push_back(std::mem::replace(&mut self.group, next));
         }
-        self.group.push(kind, body).expect("a group is closed while the largest record still fits")
+        self.group.push_pieces(kind, body).expect("a group is closed while the largest record still fits")
     }
 }
 

@@ -4,7 +4,7 @@
 //! - Whether the range stands at the frame's `from`: the stage that holds the interval map checks before it calls.
 
 use bytes::Bytes;
-use limosa_core::{EntryRef, Frame, KeyRange, Mode, RangeDelete, Version};
+use limosa_core::{Digest, EntryRef, Frame, KeyRange, Mode, RangeDelete, Version};
 
 use super::rewrite::{Action, Clear, Op};
 use super::{Applied, Fragment, RangeDeletes};
@@ -94,32 +94,33 @@ impl<'a> Plan<'a> {
         drops.sort_unstable();
         drops.dedup();
         let mut drops = drops.into_iter().peekable();
-        for entry in frame.entries.iter() {
+        let contents = own.source.keys.contents(frame.entries.iter());
+        for (entry, content) in frame.entries.iter().zip(contents) {
             while let Some(key) = drops.next_if(|key| *key < entry.key) {
                 plan.ops.push(Op { key, action: Action::Remove });
             }
             let dropped = drops.next_if(|key| *key == entry.key).is_some();
-            plan.push(frame.mode, entry, dropped);
+            plan.push(frame.mode, entry, content, dropped);
         }
         plan.ops.extend(drops.map(|key| Op { key, action: Action::Remove }));
         plan
     }
 
-    fn push(&mut self, mode: Mode, entry: EntryRef<'a>, dropped: bool) {
+    fn push(&mut self, mode: Mode, entry: EntryRef<'a>, content: Digest, dropped: bool) {
         let covered = !self.deletes.is_empty() && self.deletes.version_at(entry.key) > entry.version;
         let action = match mode {
             Mode::Advance if covered => {
                 self.covered += 1;
                 dropped.then_some(Action::Remove)
             }
-            Mode::Advance if dropped => Some(Action::Put(entry)),
-            Mode::Advance => Some(Action::Newer(entry)),
+            Mode::Advance if dropped => Some(Action::Put(entry, content)),
+            Mode::Advance => Some(Action::Newer(entry, content)),
             Mode::ReplaceKeys | Mode::ReplaceRange if entry.version.is_zero() => Some(Action::Remove),
             Mode::ReplaceKeys | Mode::ReplaceRange => {
                 if covered {
                     self.deletes.carve(&only(entry.key)); // an entry never lies below a range delete that is held
                 }
-                Some(Action::Put(entry))
+                Some(Action::Put(entry, content))
             }
         };
         self.ops.extend(action.map(|action| Op { key: entry.key, action }));

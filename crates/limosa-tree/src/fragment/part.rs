@@ -87,7 +87,8 @@ impl Fragment {
         let Self { tree, source, generation, .. } = self;
         let placed = tree.update(entry.key, |leaf| put_in_place(leaf, source, *generation, entry));
         if placed.transpose()? != Some(true) {
-            let op = [Op { key: entry.key, action: Action::Put(*entry) }];
+            let content = entry.live.map_or(Digest::ZERO, |live| self.source.keys.content(entry.key, live));
+            let op = [Op { key: entry.key, action: Action::Put(*entry, content) }];
             let rewritten = self.rewrite(&op, &[], Version::ZERO)?;
             self.keep(rewritten);
         }

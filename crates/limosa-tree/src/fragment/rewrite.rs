@@ -25,10 +25,10 @@ pub(super) struct Op<'a> {
 
 #[derive(Clone, Copy)]
 pub(super) enum Action<'a> {
-    /// Write it, whatever is there.
-    Put(EntryRef<'a>),
-    /// Write it if it is newer than what is there.
-    Newer(EntryRef<'a>),
+    /// Write it, with this content digest, whatever is there.
+    Put(EntryRef<'a>, Digest),
+    /// Write it, with this content digest, if it is newer than what is there.
+    Newer(EntryRef<'a>, Digest),
     /// Take the key away without a trace.
     Remove,
 }
@@ -210,29 +210,28 @@ impl<'a> Rewriter<'a> {
     fn apply(&mut self, here: &mut Here<'_>, op: &Op<'a>, own: Option<usize>) -> Result<(), TreeError> {
         let survivor = own.filter(|&i| !here.is_dropped(i));
         let entry = match op.action {
-            Action::Newer(entry) => match survivor {
+            Action::Newer(entry, content) => match survivor {
                 Some(i) if here.block.version(i) >= entry.version => {
                     self.out.applied.ignored += 1;
                     return self.keep(here, i, i + 1);
                 }
-                _ => Some(entry),
+                _ => Some((entry, content)),
             },
-            Action::Put(entry) => Some(entry),
+            Action::Put(entry, content) => Some((entry, content)),
             Action::Remove => None,
         };
         if let Some(i) = own {
             here.left -= here.block.state(i, &self.source.keys);
         }
-        if let Some(entry) = entry {
-            return self.write(here, &entry, own);
+        if let Some((entry, content)) = entry {
+            return self.write(here, &entry, content, own);
         }
         self.out.applied.removed += u64::from(own.is_some());
         Ok(())
     }
 
-    fn write(&mut self, here: &mut Here<'_>, entry: &EntryRef<'a>, own: Option<usize>) -> Result<(), TreeError> {
+    fn write(&mut self, here: &mut Here<'_>, entry: &EntryRef<'a>, content: Digest, own: Option<usize>) -> Result<(), TreeError> {
         let starts_block = own.map_or_else(|| self.source.keys.starts_block(entry.key), |i| here.starts_block(i));
-        let content = entry.live.map_or(Digest::ZERO, |live| self.source.keys.content(entry.key, live));
         let state = entry.live.map_or(Digest::ZERO, |_| self.source.keys.state(content, entry.version));
         self.scratch_for(here, starts_block.then_some(entry.key))?;
         self.scratch.push(entry, content);

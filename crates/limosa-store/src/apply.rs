@@ -110,9 +110,13 @@ impl State {
     /// Applies one record to the published trees. The record is durable as promised, so an error here is this node's damage.
     pub(crate) fn apply(&mut self, position: Position, record: Record<'_>, slice: &mut Slice) -> Result<(), StoreError> {
         assert_eq!(position, self.horizon.next(), "records are applied in order, none twice");
+        if record.kind == RecordKind::Commit {
+            // Counted when it is applied: a damaged block leaves slice and trees as they were.
+            self.apply_commit(record.body, slice)?;
+        }
         slice.count(position, &record);
         match record.kind {
-            RecordKind::Commit => self.apply_commit(record.body, slice)?,
+            RecordKind::Commit => {}
             RecordKind::OpenEpoch => self.apply_epochs(record.body, slice)?,
             RecordKind::StageOpen => self.apply_stage_open(position, record.body)?,
             RecordKind::StageFrame | RecordKind::Witness => {} // a frame changed the fork, when it was taken or by replay
@@ -129,6 +133,7 @@ impl State {
 
     fn apply_commit(&mut self, body: &[u8], slice: &mut Slice) -> Result<(), StoreError> {
         let commit = Commit::decode(&mut Reader::new(body))?;
+        self.prepare(&commit)?;
         for part in &commit.parts {
             let index = self.index_of(part.fragment)?;
             self.fragments[index].apply_part(part).map_err(part_refused)?;
@@ -138,6 +143,17 @@ impl State {
         }
         self.stamp_ms = self.stamp_ms.max(commit.stamp_ms);
         varint::put_bytes(&mut slice.commits, body);
+        Ok(())
+    }
+
+    /// Loads what a commit on several fragments is about to change: a damaged block must not leave it half applied. One part alone is
+    /// applied whole or not at all.
+    fn prepare(&self, commit: &Commit<'_>) -> Result<(), StoreError> {
+        if commit.parts.len() > 1 {
+            for part in &commit.parts {
+                self.fragments[self.index_of(part.fragment)?].prepare(part)?;
+            }
+        }
         Ok(())
     }
 

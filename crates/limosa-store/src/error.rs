@@ -109,7 +109,7 @@ pub enum StoreError {
     },
     /// A block that a summary names is damaged or gone.
     #[error(
-        "the block of {fragment} that starts at {first_key:02x?} is corrupt: {why}; restore the folder from a backup, or empty it and let a standby send its state"
+        "the block of {fragment} that starts at {first_key:02x?} is corrupt: {why}; it is fetched again as soon as a peer is connected that has it"
     )]
     CorruptBlock {
         /// Its fragment.

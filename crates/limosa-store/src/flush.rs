@@ -135,7 +135,12 @@ impl Inner {
     fn apply(&self, flusher: &mut Flusher) -> Result<Position, StoreError> {
         while let Some(group) = flusher.in_flight.pop_front() {
             let last_group = flusher.in_flight.is_empty();
-            self.apply_group(&group, last_group)?;
+            if let Err(error) = self.apply_group(&group, last_group) {
+                // The journal has it. Where a damaged block is in the way, it is published once that is mended.
+                flusher.in_flight.push_front(group);
+                flusher.written = flusher.in_flight.len();
+                return Err(error);
+            }
             // A buffer of the size that transfers need is kept: a fresh one for each group has every page cleared by the kernel first.
             flusher.spare = Some(group).filter(|group| group.capacity() <= SPARE_BYTES_MAX);
         }
@@ -143,13 +148,18 @@ impl Inner {
     }
 
     fn apply_group(&self, group: &Group, last_group: bool) -> Result<(), StoreError> {
-        let mut records = group.records().peekable();
+        let published = self.state().horizon;
+        let mut records = group.records().filter(|(position, _)| *position > published).peekable();
         while records.peek().is_some() {
             let mut state = self.state();
             let mut slice = Slice::new(state.horizon, state.routes.len());
             while let Some((position, record)) = records.next_if(|(_, record)| slice.takes(record)) {
                 if let Err(error) = state.apply(position, record, &mut slice) {
-                    state.poison(error.to_string());
+                    if !self.counters.damage.explains(&error) {
+                        state.poison(error.to_string());
+                    } else if slice.last > slice.before {
+                        state.publish(slice);
+                    }
                     return Err(error);
                 }
             }

@@ -31,6 +31,7 @@ pub mod journal;
 mod apply;
 mod codec;
 mod cut;
+mod damage;
 mod expiry;
 mod flush;
 mod fragments;
@@ -53,6 +54,7 @@ mod tail;
 mod txn;
 
 pub use cut::{Cut, FragmentView};
+pub use damage::{DAMAGED_MAX, DamagedBlock};
 pub use error::StoreError;
 pub use folder::Identity;
 pub use journal::Position;
@@ -67,4 +69,4 @@ pub use tail::{Batch, COMMIT_BYTES_LIVE_MAX, Tail, TailRead};
 pub use txn::{StringFacts, StringValue, Txn};
 
 /// What cuts answer with: the tree's own values.
-pub use limosa_tree::{Applied, BlockId, Changes, Extract, Summary};
+pub use limosa_tree::{Applied, BlockId, Changes, Extract, Mended, Summary};

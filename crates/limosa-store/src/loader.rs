@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use limosa_core::FragmentId;
-use limosa_tree::{BlockLoader, LoadError, StoredBlock, Summary};
+use limosa_tree::{BlockLoader, LoadError, StoredBlock, Summary, TreeError};
 
 use crate::checkpoint::{Checkpoint, CheckpointView, StoredBytes};
 use crate::error::StoreError;
@@ -44,9 +44,15 @@ impl Loader {
 impl BlockLoader for Loader {
     fn load(&self, fragment: FragmentId, first_key: &[u8]) -> Result<StoredBlock, LoadError> {
         self.counters.blocks_read.fetch_add(1, Ordering::Relaxed);
-        let failed = |error: StoreError| LoadError::Failed { why: error.to_string() };
-        let stored = self.read(fragment, first_key).map_err(failed)?;
-        let summary = Summary::from_bytes(&stored.summary).map_err(|error| LoadError::Failed { why: error.to_string() })?;
+        let stored = self.read(fragment, first_key).map_err(|error| match error {
+            StoreError::CorruptBlock { why, .. } => LoadError::Damaged { why },
+            error => LoadError::Failed { why: error.to_string() },
+        })?;
+        let summary = Summary::from_bytes(&stored.summary).map_err(|error| LoadError::Damaged { why: error.to_string() })?;
         Ok(StoredBlock { summary, whole: stored.whole, patches: stored.patches })
+    }
+
+    fn damaged(&self, fragment: FragmentId, first_key: &[u8], error: &TreeError) {
+        self.counters.damage.note(fragment, first_key, error);
     }
 }

@@ -100,6 +100,11 @@ impl Inner {
         let state = self.state();
         state.check()?;
         let point = flusher.journal.end();
+        let stalled = || StoreError::Invalid { what: "a checkpoint now", why: "a commit waits until a damaged block is mended".into() };
+        // Between flushes the trees hold what the journal has, unless a damaged block is in the way of publishing it.
+        if point.position != state.horizon && self.counters.damage.count() > 0 {
+            return Err(stalled());
+        }
         assert_eq!(point.position, state.horizon, "between flushes the trees hold what the journal has");
         let node = NodeFacts { stamp_ms: state.stamp_ms, stage_since: state.stage_since, role: state.role.clone() };
         let (fragments, checkpointed) = (state.fragments.clone(), state.checkpointed.clone());

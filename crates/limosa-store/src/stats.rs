@@ -32,6 +32,10 @@ pub struct StoreStats {
     pub tombstones: u64,
     /// Cold blocks read from the checkpoint.
     pub blocks_read: u64,
+    /// Damaged blocks that nobody has mended yet.
+    pub damaged: u64,
+    /// Damaged blocks that another node's copy has taken the place of.
+    pub mended: u64,
     /// Entries that cuts have handed out.
     pub entries_read: u64,
     /// Checkpoints made.
@@ -54,6 +58,8 @@ impl Store {
             journal_bytes: state.marks.bytes(),
             ring_bytes: state.ring.bytes() as u64,
             blocks_read: counters.blocks_read.load(Ordering::Relaxed),
+            damaged: counters.damage.count(),
+            mended: counters.damage.mended(),
             entries_read: counters.entries_read.load(Ordering::Relaxed),
             checkpoints: counters.checkpoints.load(Ordering::Relaxed),
             flushes: counters.flushes.load(Ordering::Relaxed),

@@ -7,6 +7,7 @@
 //! | looking at one published version | [`Store::cut`], [`Store::facts`] |
 //! | as an owner | [`Store::open_epoch`], [`Store::tail`], [`Store::expire_due`] |
 //! | as a standby | [`Store::replicate`], [`Store::stage_open`] and its kin |
+//! | damaged blocks | [`Store::damage`], [`Store::mend`] |
 //!
 //! # Locks, in the order in which they may be taken
 //! checkpointing → stage → flusher → state → grave. The state lock is never held over I/O, except for reading a cold block.
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use limosa_core::FragmentFacts;
 
 use crate::checkpoint::Checkpoint;
+use crate::damage::Damage;
 use crate::error::StoreError;
 use crate::flush::Flusher;
 use crate::folder::Folder;
@@ -38,6 +40,8 @@ pub(crate) struct Counters {
     pub(crate) flushed: AtomicU64,
     /// Record bytes of the journal that the last checkpoint holds.
     pub(crate) covered_bytes: AtomicU64,
+    /// Blocks that were found damaged.
+    pub(crate) damage: Damage,
 }
 
 impl Counters {

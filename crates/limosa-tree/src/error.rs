@@ -10,6 +10,12 @@ pub enum LoadError {
     /// A summary names the block and the store does not have it: corrupt, not absent.
     #[error("the block is missing")]
     Missing,
+    /// The bytes that the store has are not what it wrote.
+    #[error("its bytes are damaged: {why}")]
+    Damaged {
+        /// The store's own words.
+        why: String,
+    },
     /// The store could not read.
     #[error("the store could not read it: {why}")]
     Failed {
@@ -64,11 +70,17 @@ impl TreeError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Load { source: LoadError::Missing, .. } => "tree.block_missing",
+            Self::Load { source: LoadError::Damaged { .. }, .. } => "tree.block_corrupt",
             Self::Load { .. } => "tree.block_unreadable",
             Self::Corrupt { .. } => "tree.block_corrupt",
             Self::Mismatch { .. } => "tree.block_mismatch",
             Self::Disorder { .. } => "tree.summaries_disorder",
         }
+    }
+
+    /// Whether the block's bytes are wrong or gone for good, so that another node's copy is needed; not just unreadable for now.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, Self::Load { source: LoadError::Failed { .. }, .. } | Self::Disorder { .. })
     }
 
     /// What a driver may do.
@@ -211,4 +223,31 @@ impl FrameError {
             Self::Tree(error) => error.retry(),
         }
     }
+}
+
+/// A block from another node that does not take the place of a damaged one. Nothing was changed.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum MendError {
+    /// A key lies outside the block, or the keys are not ascending.
+    #[error("{key:?} lies outside the block that starts at {first_key:?} of {fragment}")]
+    Misplaced {
+        /// Which fragment.
+        fragment: FragmentId,
+        /// Which block.
+        first_key: Bytes,
+        /// The key.
+        key: Bytes,
+    },
+    /// The entries are not those that the summary speaks of.
+    #[error("the block that starts at {first_key:?} of {fragment} has {expected}, what came has {got}")]
+    Differs {
+        /// Which fragment.
+        fragment: FragmentId,
+        /// Which block.
+        first_key: Bytes,
+        /// State digest of the summary.
+        expected: Digest,
+        /// State digest of the entries.
+        got: Digest,
+    },
 }

@@ -17,7 +17,9 @@ pub mod fragment;
 pub mod summary;
 mod tree;
 
-pub use error::{FrameError, LoadError, PartError, TreeError};
-pub use fragment::{Applied, BlockId, BlockLoader, Changes, DirtyBlock, Extract, Fragment, FragmentMeta, Removed, StoredBlock};
+pub use error::{FrameError, LoadError, MendError, PartError, TreeError};
+pub use fragment::{
+    Applied, BlockId, BlockLoader, Changes, ColdBlock, DirtyBlock, Extract, Fragment, FragmentMeta, Mended, Removed, StoredBlock,
+};
 pub use summary::Summary;
 pub use tree::Grave;

@@ -3,6 +3,7 @@
 mod commits;
 mod common;
 mod crash;
+mod damage;
 mod large;
 mod model;
 mod stage;

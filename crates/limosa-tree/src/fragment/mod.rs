@@ -7,6 +7,7 @@
 //! | [`Fragment::delta`], [`Fragment::changed`] | `delta` |
 //! | [`Fragment::block_ids`], [`Fragment::entry_ids`] | `compare` |
 //! | [`Fragment::expired`], [`Fragment::collect_tombstones`], [`Fragment::kth_live`] | `upkeep` |
+//! | [`Fragment::cold_block`], [`Fragment::mend`] | `mend` |
 //! | [`Fragment::dirty_since`], [`Fragment::removed`], [`Fragment::make_cold`] | `dirty` |
 
 mod compare;
@@ -14,12 +15,14 @@ mod deletes;
 mod delta;
 mod dirty;
 mod frame;
+mod mend;
 mod part;
 mod rewrite;
 mod types;
 mod upkeep;
 
 pub use dirty::{DirtyBlock, Removed};
+pub use mend::{ColdBlock, Mended};
 pub use types::{Applied, BlockId, BlockLoader, Changes, Extract, FragmentMeta, StoredBlock};
 
 use std::collections::BTreeMap;

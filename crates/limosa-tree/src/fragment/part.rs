@@ -72,6 +72,23 @@ impl Fragment {
         Ok(())
     }
 
+    /// Loads every block that the part is about to change in part, so that applying it can't meet a damaged one.
+    pub fn prepare(&self, part: &Part<'_>) -> Result<(), TreeError> {
+        if self.source.loader.is_none() {
+            return Ok(());
+        }
+        let edges = part.range_deletes.iter().flat_map(|delete| [Some(&delete.range.start), delete.range.end.as_ref()]).flatten();
+        let touched = part.entries.iter().map(|entry| entry.key).chain(edges.map(|edge| &edge[..]));
+        for key in touched {
+            let at = self.tree.find(key);
+            // A leaf that loses its first key joins the one before it.
+            for leaf in [at, self.tree.find_before(key)].into_iter().flatten() {
+                leaf.block(&self.source)?;
+            }
+        }
+        Ok(())
+    }
+
     fn delete_ranges(&mut self, part: &Part<'_>) -> Result<(), TreeError> {
         let deletes = RangeDeletes::new(&part.range_deletes);
         let clears: Vec<Clear> =

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use limosa_core::{EpochTable, FragmentId, KeyRange, RangeDelete, Version};
 
-use crate::error::LoadError;
+use crate::error::{LoadError, TreeError};
 use crate::summary::Summary;
 
 /// A block as a checkpoint has it: the whole block at some time, and what changed in it since.
@@ -22,6 +22,9 @@ pub struct StoredBlock {
 pub trait BlockLoader: Send + Sync {
     /// The block of `fragment` whose summary is filed under `first_key`.
     fn load(&self, fragment: FragmentId, first_key: &[u8]) -> Result<StoredBlock, LoadError>;
+
+    /// Told of each block that was not what its summary says, or not there: for whoever has it fetched again.
+    fn damaged(&self, _fragment: FragmentId, _first_key: &[u8], _error: &TreeError) {}
 }
 
 /// What is known of a fragment beside its blocks: what a checkpoint stores of it.

@@ -70,7 +70,12 @@ impl Leaf {
         if let Some(block) = self.block.get() {
             return Ok(block);
         }
-        let block = self.load(source)?;
+        let loader = source.loader.as_ref().expect("a fragment with cold blocks was opened with a loader");
+        let block = self.load(source, &**loader).inspect_err(|error| {
+            if error.is_damage() {
+                loader.damaged(source.fragment, &self.first_key, error);
+            }
+        })?;
         Ok(self.block.get_or_init(|| block)) // another reader may have been faster: its block is as good
     }
 
@@ -90,10 +95,14 @@ impl Leaf {
         was_resident
     }
 
-    fn load(&self, source: &Source) -> Result<Block, TreeError> {
+    /// Gives a cold block's place, in all clones, the block that its summary speaks of.
+    pub(crate) fn fill(&self, block: Block) {
+        let _ = self.block.set(block); // filled meanwhile: by a block as good
+    }
+
+    fn load(&self, source: &Source, loader: &dyn BlockLoader) -> Result<Block, TreeError> {
         let fragment = source.fragment;
         let first_key = || Bytes::copy_from_slice(&self.first_key);
-        let loader = source.loader.as_ref().expect("a fragment with cold blocks was opened with a loader");
         let stored =
             loader.load(fragment, &self.first_key).map_err(|source| TreeError::Load { fragment, first_key: first_key(), source })?;
         let mismatch = || TreeError::Mismatch { fragment, first_key: first_key() };

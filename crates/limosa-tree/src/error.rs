@@ -70,9 +70,8 @@ impl TreeError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Load { source: LoadError::Missing, .. } => "tree.block_missing",
-            Self::Load { source: LoadError::Damaged { .. }, .. } => "tree.block_corrupt",
-            Self::Load { .. } => "tree.block_unreadable",
-            Self::Corrupt { .. } => "tree.block_corrupt",
+            Self::Load { source: LoadError::Failed { .. }, .. } => "tree.block_unreadable",
+            Self::Load { source: LoadError::Damaged { .. }, .. } | Self::Corrupt { .. } => "tree.block_corrupt",
             Self::Mismatch { .. } => "tree.block_mismatch",
             Self::Disorder { .. } => "tree.summaries_disorder",
         }

@@ -11,7 +11,7 @@ use limosa_tree::{ColdBlock, Extract, Fragment, MendError, Mended, TreeError};
 fn damaged(pair: &Pair) -> (Fragment, Vec<Bytes>) {
     let mut checkpoint = Checkpoint::default();
     checkpoint.write(&mut pair.fragment.clone());
-    checkpoint.blocks.values_mut().for_each(|(block, _)| block[20] ^= 1);
+    checkpoint.blocks.values_mut().for_each(|stored| stored.whole[20] ^= 1);
     let firsts = checkpoint.blocks.keys().cloned().collect();
     (checkpoint.open(&pair.fragment), firsts)
 }

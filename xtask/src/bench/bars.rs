@@ -102,7 +102,8 @@ mod tests {
     fn every_bar_belongs_to_a_case_and_every_case_has_a_bar() {
         let bars = read().expect("the file in the repository is valid");
         assert!(bars.iter().all(|bar| CASES.iter().any(|case| case.name == bar.case)));
-        assert!(CASES.iter().all(|case| bars.iter().any(|bar| case.name == bar.case)));
+        let mut compared = CASES.iter().filter(|case| case.name != "store-peers"); // what others cost is no bar of ours
+        assert!(compared.all(|case| bars.iter().any(|bar| case.name == bar.case)));
     }
 
     #[test]

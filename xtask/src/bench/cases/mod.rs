@@ -5,6 +5,7 @@ mod demo;
 mod first_copy;
 mod flush_all;
 mod memory;
+mod peers;
 mod scenes;
 mod store;
 mod throughput;
@@ -48,4 +49,5 @@ pub(super) const CASES: &[Case] = &[
         about: "delta of random changes of 10,000,000 entries, against a full scan and an index of versions",
         run: store::delta,
     },
+    Case { name: "store-peers", about: "redb and fjall with single entries, same load and reads as store-rates", run: peers::run },
 ];

@@ -89,7 +89,7 @@ impl Fragment {
             match step {
                 Step::Subtree { summary, .. } if summary.tombstones == 0 => return Ok(Next::Skip),
                 Step::Leaf(visit) if visit.leaf.summary.tombstones > 0 => {
-                    let end = visit.end.map(Bytes::copy_from_slice);
+                    let end = visit.end().map(Bytes::copy_from_slice);
                     let range = KeyRange { start: Bytes::copy_from_slice(&visit.leaf.first_key), end };
                     out.push(Clear { range, below: Some(below), tombstones_only: true });
                 }

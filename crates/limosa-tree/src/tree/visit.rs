@@ -13,13 +13,34 @@ use crate::summary::Summary;
 #[derive(Clone, Copy)]
 pub(crate) struct Visit<'a> {
     pub(crate) leaf: &'a Leaf,
-    /// Where the next leaf or the fragment ends.
-    pub(crate) end: Option<&'a [u8]>,
+    behind: Behind<'a>,
     /// Whether all keys that can lie in the leaf lie in the range.
     pub(crate) inside: bool,
 }
 
-impl Visit<'_> {
+/// What lies behind a leaf or subtree: its key is looked up only when it is asked for, since it is a place in memory of its own.
+#[derive(Clone, Copy)]
+enum Behind<'a> {
+    Item(&'a dyn Labelled),
+    /// The end of the fragment.
+    Fragment(Option<&'a [u8]>),
+}
+
+impl<'a> Behind<'a> {
+    fn start(self) -> Option<&'a [u8]> {
+        match self {
+            Self::Item(item) => Some(item.first_key()),
+            Self::Fragment(end) => end,
+        }
+    }
+}
+
+impl<'a> Visit<'a> {
+    /// Where the next leaf starts or the fragment ends.
+    pub(crate) fn end(&self) -> Option<&'a [u8]> {
+        self.behind.start()
+    }
+
     /// The entries of the leaf's block that lie in `range`, which is the walk's.
     pub(crate) fn entries(&self, block: &Block, range: &KeyRange) -> (usize, usize) {
         if self.inside {
@@ -59,7 +80,8 @@ impl Tree {
         since: Option<Version>,
         mut f: impl FnMut(Step<'a>) -> Result<Next, E>,
     ) -> Result<ControlFlow<()>, E> {
-        walk(&self.root.node, range, fragment_end, since, &mut f)
+        let inside = covers(range, &self.root.first_key, fragment_end);
+        walk(&self.root.node, range, Behind::Fragment(fragment_end), inside, since, &mut f)
     }
 
     /// The leaf that holds the `k`-th unit when `weight` counts a summary's units, and how many lie in it before that one.
@@ -110,24 +132,37 @@ pub(super) fn touched<T: Labelled>(items: &Run<T>, range: &KeyRange) -> std::ops
     first..behind.max(first)
 }
 
+/// The items of `run` that a walk meets, each with what is behind it and whether it lies in the range whole.
+fn met<'a, T: Labelled>(
+    run: &'a Run<T>,
+    range: &KeyRange,
+    behind: Behind<'a>,
+    inside: bool,
+    since: Option<Version>,
+) -> impl Iterator<Item = (&'a T, Behind<'a>, bool)> {
+    let span = if inside { 0..run.len() } else { touched(run, range) };
+    span.clone().filter(move |&i| since.is_none_or(|since| run.is_newer(i, since))).map(move |i| {
+        let behind = run.get(i + 1).map_or(behind, |next| Behind::Item(next));
+        let inside = inside || is_inner(i, &span) || covers(range, run[i].first_key(), behind.start());
+        (&run[i], behind, inside)
+    })
+}
+
 fn walk<'a, E>(
     node: &'a Node,
     range: &KeyRange,
-    end: Option<&'a [u8]>,
+    behind: Behind<'a>,
+    inside: bool,
     since: Option<Version>,
     f: &mut impl FnMut(Step<'a>) -> Result<Next, E>,
 ) -> Result<ControlFlow<()>, E> {
     match node {
         Node::Inner(children) => {
-            let span = touched(children, range);
-            for i in span.clone().filter(|&i| since.is_none_or(|since| children.is_newer(i, since))) {
-                let child = &children[i];
-                let end = children.get(i + 1).map(|next| &*next.first_key).or(end);
-                let inside = is_inner(i, &span) || covers(range, &child.first_key, end);
+            for (child, behind, inside) in met(children, range, behind, inside, since) {
                 let stops = match f(Step::Subtree { summary: &child.summary, inside })? {
                     Next::Skip => false,
                     Next::Stop => true,
-                    Next::Enter => walk(&child.node, range, end, since, f)?.is_break(),
+                    Next::Enter => walk(&child.node, range, behind, inside, since, f)?.is_break(),
                 };
                 if stops {
                     return Ok(ControlFlow::Break(()));
@@ -135,12 +170,8 @@ fn walk<'a, E>(
             }
         }
         Node::Leaves(leaves) => {
-            let span = touched(leaves, range);
-            for i in span.clone().filter(|&i| since.is_none_or(|since| leaves.is_newer(i, since))) {
-                let leaf = &leaves[i];
-                let end = leaves.get(i + 1).map(|next| &*next.first_key).or(end);
-                let inside = is_inner(i, &span) || covers(range, &leaf.first_key, end);
-                if matches!(f(Step::Leaf(Visit { leaf, end, inside }))?, Next::Stop) {
+            for (leaf, behind, inside) in met(leaves, range, behind, inside, since) {
+                if matches!(f(Step::Leaf(Visit { leaf, behind, inside }))?, Next::Stop) {
                     return Ok(ControlFlow::Break(()));
                 }
             }

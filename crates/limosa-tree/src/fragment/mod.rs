@@ -220,6 +220,19 @@ impl Fragment {
         Ok(flow)
     }
 
+    /// Calls `f` for each entry that is newer than `since`, in key order, looking at the versions of every block: what deltas would cost
+    /// without summaries. Nothing but benchmarks should want it.
+    #[doc(hidden)]
+    pub fn scan_newer_everywhere(&self, since: Version, mut f: impl FnMut(EntryRef<'_>)) -> Result<(), TreeError> {
+        self.walk(&KeyRange::ALL, |step| {
+            if let Step::Leaf(visit) = step {
+                let block = visit.leaf.block(&self.source)?;
+                block.newer(0..block.len(), Some(since)).for_each(|i| f(block.entry(i)));
+            }
+            Ok(Next::Enter)
+        })
+    }
+
     /// Walks over the subtrees and leaves that intersect `range`, in key order.
     fn walk<'a>(&'a self, range: &KeyRange, f: impl FnMut(Step<'a>) -> Result<Next, TreeError>) -> Result<(), TreeError> {
         self.tree.walk(range, self.range.end.as_deref(), None, f).map(|_| ())

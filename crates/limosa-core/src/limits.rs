@@ -44,6 +44,8 @@ pub const LIVE_BATCH_BYTES: usize = 256 << 10;
 pub const COMMAND_ARGS_MAX: usize = 1 << 20;
 /// Most bytes of one client command, all arguments together.
 pub const COMMAND_BYTES_MAX: usize = USER_VALUE_BYTES_MAX + (64 << 20);
+/// Bytes that the read buffers of all client connections may take together, beyond their first 16 KiB each.
+pub const READ_BUFFERS_BYTES_MAX: usize = 1 << 30;
 /// Most client connections of a node.
 pub const CLIENTS_MAX: usize = 10_000;
 /// Most peer connections of a node.
@@ -75,6 +77,7 @@ pub const RING_BYTES_MAX: u64 = 1 << 30;
 /// Most bytes of journal that a node may be set to keep.
 pub const JOURNAL_BYTES_MAX: u64 = 1 << 40;
 
+const _: () = assert!(READ_BUFFERS_BYTES_MAX > COMMAND_BYTES_MAX);
 const _: () = assert!(WHOLE_VALUE_BYTES_MAX <= ENTRY_VALUE_BYTES_MAX);
 const _: () = assert!(PART_BYTES.2 <= WHOLE_VALUE_BYTES_MAX);
 const _: () = assert!(FRAME_BYTES_MAX < MESSAGE_BYTES_MAX);

@@ -5,7 +5,9 @@ use super::error::CommandError;
 use super::parser::{Parsed, Parser, ProtocolError, Span};
 
 /// Most requests of one batch; what is behind them waits for the next.
-const REQUESTS_MAX: usize = 1024;
+const REQUESTS_MAX: usize = 4096;
+/// Room for so many requests is kept while a client is silent.
+const REQUESTS_KEPT: usize = 64;
 /// Calls of at most so many arguments are lined up without an allocation.
 const FEW_ARGS: usize = 16;
 
@@ -49,6 +51,14 @@ impl Batch {
             }
         }
         at
+    }
+
+    /// Gives the memory of a long batch back, behind its end.
+    pub(super) fn rest(&mut self) {
+        self.requests.clear();
+        self.spans.clear();
+        self.requests.shrink_to(REQUESTS_KEPT);
+        self.spans.shrink_to(REQUESTS_KEPT * 4);
     }
 
     /// Notes the request that the parser has just read, unless it is empty.

@@ -15,18 +15,22 @@ use tokio::time::timeout;
 
 use super::batch::Batch;
 use super::call::{Run, View};
+use super::commands::table::Command;
 use super::dispatch::{self, Request};
 use super::error::{CommandError, KeyspaceError};
 use super::gate::{Failed, Gate};
 use super::keyspace::{Backend, Keyspace};
+use super::read_budget::Taken;
 use super::reply::Reply;
 use super::session::Session;
 use super::shared::{Shared, Stats};
 
 /// A buffer starts with so many bytes and goes back to them after a large request or reply.
 const BUFFER_BYTES: usize = 16 << 10;
-/// A buffer above this is given back when it is empty.
-const BUFFER_KEPT_BYTES: usize = 256 << 10;
+/// A buffer above this is given back when it is empty and nothing waits to be read.
+const BUFFER_KEPT_BYTES: usize = 64 << 10;
+/// Bytes that are read before the whole requests among them are executed: all of a client's pipeline, so that it pays one flush.
+const READ_BYTES_MAX: usize = 1 << 20;
 /// The store's lock is held for at most so many commands, and bytes of them, at a time.
 const LOCK_COMMANDS_MAX: usize = 256;
 const LOCK_BYTES_MAX: usize = 1 << 20;
@@ -42,6 +46,8 @@ pub(super) enum Ended {
     Stalled,
     #[error("the client was idle for longer than the timeout")]
     Idle,
+    #[error("the requests under way of all clients take all of the memory for them")]
+    ReadMemory,
     #[error("a flush failed: {0}")]
     NotDurable(KeyspaceError),
     #[error(transparent)]
@@ -53,6 +59,7 @@ impl Ended {
         match self {
             Self::Stalled => "resp.client_stalled",
             Self::Idle => "resp.client_idle",
+            Self::ReadMemory => "resp.read_memory",
             Self::NotDurable(_) => "resp.not_durable",
             Self::Socket(_) => "resp.socket",
         }
@@ -85,6 +92,8 @@ pub(super) struct Connection<B> {
     shared: Arc<Shared>,
     session: Session,
     buffer: Vec<u8>,
+    /// What the buffer has of the memory for requests, beyond its first bytes.
+    taken: Taken,
     batch: Batch,
     out: Vec<u8>,
     /// Next request of the batch.
@@ -98,15 +107,18 @@ impl<B: Backend> Connection<B> {
     pub(super) fn new(stream: TcpStream, backend: Arc<B>, gate: Arc<Gate>, session: Session) -> Self {
         let shared = session.shared.clone();
         let (buffer, out) = (Vec::with_capacity(BUFFER_BYTES), Vec::with_capacity(BUFFER_BYTES));
-        Self { stream, backend, gate, shared, session, buffer, batch: Batch::default(), out, next: 0, seen: 0, now_ms: 0 }
+        let taken = Taken::nothing(shared.read_budget.clone());
+        Self { stream, backend, gate, shared, session, buffer, taken, batch: Batch::default(), out, next: 0, seen: 0, now_ms: 0 }
     }
 
     /// Serves the client until it leaves, breaks the protocol or is closed.
     pub(super) async fn run(mut self) {
         if let Err(ended) = self.turns().await {
             let (client, peer) = (self.session.facts.id, self.session.facts.peer());
-            if let Ended::NotDurable(error) = &ended {
-                self.tell(error).await;
+            match &ended {
+                Ended::NotDurable(error) => self.tell(&CommandError::NotWritten(error.clone())).await,
+                Ended::ReadMemory => self.tell(&CommandError::text("ERR requests of all clients take too much memory, try again")).await,
+                Ended::Stalled | Ended::Idle | Ended::Socket(_) => {}
             }
             match ended {
                 Ended::Socket(_) => tracing::debug!(code = ended.code(), client, %peer, %ended, "connection ended"),
@@ -116,9 +128,9 @@ impl<B: Backend> Connection<B> {
     }
 
     /// Instead of the replies that can't be sent: one error, and the end. What became of their commands is not known.
-    async fn tell(&mut self, error: &KeyspaceError) {
+    async fn tell(&mut self, error: &CommandError) {
         self.out.clear();
-        dispatch::refuse(&self.session, &CommandError::NotWritten(error.clone()), &mut self.out);
+        dispatch::refuse(&self.session, error, &mut self.out);
         drop(timeout(STALL_MAX, self.stream.write_all(&self.out)).await);
     }
 
@@ -143,17 +155,55 @@ impl<B: Backend> Connection<B> {
         if self.shared.registry.is_stopping() {
             return Ok(false);
         }
-        if self.buffer.capacity() - self.buffer.len() < BUFFER_BYTES / 2 {
-            self.buffer.reserve(BUFFER_BYTES);
+        if self.buffer.capacity() - self.buffer.len() < BUFFER_BYTES / 2 && !self.grow() {
+            return Err(Ended::ReadMemory);
         }
-        let read = self.stream.read_buf(&mut self.buffer);
-        let count = match self.shared.settings.timeout_s.load(Ordering::Relaxed) {
-            0 => read.await?,
-            seconds => timeout(Duration::from_secs(seconds), read).await.map_err(|_| Ended::Idle)??,
-        };
+        let before = self.buffer.len();
+        if self.read_what_is_there()?.is_none() {
+            self.rest();
+            let read = self.stream.read_buf(&mut self.buffer);
+            match self.shared.settings.timeout_s.load(Ordering::Relaxed) {
+                0 => read.await?,
+                seconds => timeout(Duration::from_secs(seconds), read).await.map_err(|_| Ended::Idle)??,
+            };
+        }
+        while self.buffer.len() == self.buffer.capacity() && self.buffer.len() < READ_BYTES_MAX && self.grow() {
+            if self.read_what_is_there()?.is_none_or(|count| count == 0) {
+                break; // an end is seen again by the next read
+            }
+        }
         self.session.facts.set_idle(false);
+        let count = self.buffer.len() - before;
         Stats::add(&self.shared.stats.read_bytes, count as u64);
         Ok(count > 0)
+    }
+
+    /// Reads without waiting; `None` when nothing has come.
+    fn read_what_is_there(&mut self) -> Result<Option<usize>, Ended> {
+        match self.stream.try_read_buf(&mut self.buffer) {
+            Ok(count) => Ok(Some(count)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes the buffer twice as large; false when that would be too much for all connections together.
+    fn grow(&mut self) -> bool {
+        let more = self.buffer.capacity().max(BUFFER_BYTES);
+        let is_granted = self.taken.more(more);
+        if is_granted {
+            self.buffer.reserve_exact(self.buffer.capacity() + more - self.buffer.len());
+        }
+        is_granted
+    }
+
+    /// Gives a large buffer back before waiting for a client that may stay silent.
+    fn rest(&mut self) {
+        if self.buffer.is_empty() && self.buffer.capacity() > BUFFER_KEPT_BYTES {
+            self.buffer.shrink_to(BUFFER_BYTES);
+            self.taken.give_back();
+            self.batch.rest();
+        }
     }
 
     /// Runs the batch; its replies are written when this returns.
@@ -164,11 +214,12 @@ impl<B: Backend> Connection<B> {
             let pause = self.run_batch();
             match pause {
                 Pause::End => break,
-                Pause::Breath if self.out.len() < OUT_BYTES_MAX => {}
+                // Other connections get their turn; what all of them wrote meanwhile shares the flush at the end.
+                Pause::Breath if self.out.len() < OUT_BYTES_MAX => tokio::task::yield_now().await,
                 Pause::Breath => self.write().await?,
                 Pause::Cut => {
                     self.gate.reach(self.seen).await?;
-                    self.run_on_cut();
+                    self.run_on_cut().await;
                 }
                 Pause::Replicas => self.wait_for_replicas().await?,
             }
@@ -229,16 +280,31 @@ impl<B: Backend> Connection<B> {
     }
 
     /// Executes the next command on a snapshot that has everything this connection was told.
-    fn run_on_cut(&mut self) {
-        let Self { session, batch, buffer, out, next, now_ms, backend, .. } = self;
-        let (cut, random) = (backend.cut(), random());
-        let view = View { keys: &cut, facts: &|| backend.facts(), random };
-        if let Ok(command) = batch.command(*next) {
-            session.facts.touch(command, *now_ms);
-            batch.with_args(*next, buffer, |args| dispatch::on_cut(session, &Request { command, args, now_ms: *now_ms }, &view, out));
+    async fn run_on_cut(&mut self) {
+        if let Ok(command) = self.batch.command(self.next) {
+            self.session.facts.touch(command, self.now_ms);
+            if command.walks_keys() {
+                self.run_apart(command).await;
+            } else {
+                let Self { session, batch, buffer, out, next, now_ms, backend, .. } = self;
+                batch.with_args(*next, buffer, |args| on_cut(&**backend, session, &Request { command, args, now_ms: *now_ms }, out));
+            }
         }
-        *next += 1;
-        Stats::add(&session.shared.stats.commands, 1);
+        self.next += 1;
+        Stats::add(&self.shared.stats.commands, 1);
+    }
+
+    /// On a thread of its own: it may walk over every key, and other connections go on meanwhile.
+    async fn run_apart(&mut self, command: &'static Command) {
+        let args: Vec<Vec<u8>> = self.batch.with_args(self.next, &self.buffer, |args| args.iter().map(|arg| arg.to_vec()).collect());
+        let (backend, mut session, now_ms) = (self.backend.clone(), self.session.clone(), self.now_ms);
+        let walk = tokio::task::spawn_blocking(move || {
+            let (args, mut out): (Vec<&[u8]>, _) = (args.iter().map(Vec::as_slice).collect(), Vec::new());
+            on_cut(&*backend, &mut session, &Request { command, args: &args, now_ms }, &mut out);
+            out
+        });
+        let out = walk.await.expect("a panic of a command is a broken invariant, and nothing aborts its thread");
+        self.out.extend_from_slice(&out);
     }
 
     /// WAIT: until enough standbys have this connection's last write on disk, or its time is over.
@@ -307,9 +373,6 @@ impl<B: Backend> Connection<B> {
         } else {
             self.buffer.drain(..consumed);
         }
-        if self.buffer.is_empty() && self.buffer.capacity() > BUFFER_KEPT_BYTES {
-            self.buffer.shrink_to(BUFFER_BYTES);
-        }
     }
 }
 
@@ -328,6 +391,12 @@ fn refuse(session: &mut Session, batch: &Batch, buffer: &[u8], index: usize, err
         return;
     }
     dispatch::refuse(session, error, out);
+}
+
+fn on_cut<B: Backend>(backend: &B, session: &mut Session, request: &Request<'_>, out: &mut Vec<u8>) {
+    let (cut, random) = (backend.cut(), random());
+    let view = View { keys: &cut, facts: &|| backend.facts(), random };
+    dispatch::on_cut(session, request, &view, out);
 }
 
 /// Number of standbys, and how long to wait for them; `None` for ever.

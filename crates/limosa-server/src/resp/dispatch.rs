@@ -1,12 +1,13 @@
 //! Runs one command: may this node answer it, does it keep the limits, and what becomes of its reply when it fails.
 
+use std::sync::atomic::Ordering;
+
 use super::call::{Call, Done, Run, View, check_key};
 use super::commands::table::{Access, Command};
 use super::error::CommandError;
 use super::keyspace::Keyspace;
 use super::reply::Reply;
 use super::session::Session;
-use super::shared::Stats;
 
 /// One command of a connection, ready to run.
 pub(crate) struct Request<'a> {
@@ -56,7 +57,7 @@ pub(crate) fn on_cut(session: &mut Session, request: &Request<'_>, view: &View<'
 
 /// Replies with an error that was found before the command ran.
 pub(crate) fn refuse(session: &Session, error: &CommandError, out: &mut Vec<u8>) {
-    Stats::add(&session.shared.stats.errors, 1);
+    session.shared.stats.errors.fetch_add(1, Ordering::Relaxed); // not only by the connections' thread
     Reply::new(out, session.protocol).error(&error.to_string());
 }
 

@@ -105,6 +105,6 @@ pub trait Backend: Send + Sync + 'static {
     fn flush(&self) -> Result<u64, KeyspaceError>;
     /// A snapshot of what is published.
     fn cut(&self) -> Self::Cut;
-    /// Figures for INFO. May wait for a flush that runs.
+    /// Figures for INFO. Does not wait for a flush that runs.
     fn facts(&self) -> BackendFacts;
 }

@@ -29,6 +29,7 @@ mod memory;
 mod node;
 mod number;
 pub mod parser;
+mod read_budget;
 mod registry;
 mod reply;
 mod server;

@@ -64,13 +64,16 @@ impl Drop for ServerHandle {
     }
 }
 
+/// Threads for commands that walk over all keys; more such commands wait for one of them.
+const WALKERS_MAX: usize = 2;
+
 /// Serves `backend` on `listener`, on a thread of its own.
 ///
 /// # Errors
 /// The listener can't be used without blocking, or the thread does not start.
 pub fn serve<B: Backend>(listener: TcpListener, backend: Arc<B>, node: Arc<dyn Node>, options: Options) -> io::Result<ServerHandle> {
     listener.set_nonblocking(true)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().max_blocking_threads(WALKERS_MAX).build()?;
     let stop = Arc::new(Notify::new());
     let stopped = stop.clone();
     let shared = Arc::new(Shared::new(node, options.run_id));

@@ -7,6 +7,7 @@ use super::reply::Protocol;
 use super::shared::Shared;
 
 /// The state of one connection between its commands. Knows no socket.
+#[derive(Clone)]
 pub(crate) struct Session {
     /// What all connections of the front door share.
     pub(crate) shared: Arc<Shared>,

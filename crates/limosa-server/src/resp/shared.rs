@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use limosa_core::limits::CLIENTS_MAX;
 
 use super::node::Node;
+use super::read_budget::ReadBudget;
 use super::registry::Registry;
 use crate::metrics::ClientCounts;
 
@@ -49,7 +50,7 @@ pub(crate) struct Stats {
 }
 
 impl Stats {
-    /// Adds to a counter. Only one thread writes, so a plain load and store do.
+    /// Adds to a counter that only the connections' thread writes (all but `errors`), so a plain load and store do.
     pub(crate) fn add(counter: &AtomicU64, count: u64) {
         counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
     }
@@ -85,6 +86,8 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     /// Counted by connections.
     pub(crate) stats: Stats,
+    /// For the read buffers of all connections.
+    pub(crate) read_budget: Arc<ReadBudget>,
     /// Open connections.
     pub(crate) registry: Registry,
     /// When the front door opened.
@@ -97,7 +100,8 @@ impl Shared {
     /// `run_id` names this run of the node: INFO shows it and clients notice a restart by it.
     pub(crate) fn new(node: Arc<dyn Node>, run_id: String) -> Self {
         let (settings, stats, registry) = (Settings::default(), Stats::default(), Registry::default());
-        Self { node, settings, stats, registry, started: Instant::now(), run_id }
+        let read_budget = Arc::default();
+        Self { node, settings, stats, read_budget, registry, started: Instant::now(), run_id }
     }
 
     /// Milliseconds since the Unix epoch, by the machine's clock: what deadlines are compared with.

@@ -69,6 +69,11 @@ pub(crate) struct Command {
 }
 
 impl Command {
+    /// Whether it may look at every key, so that others should not wait for it.
+    pub(crate) fn walks_keys(&self) -> bool {
+        matches!(self.name, "keys" | "scan")
+    }
+
     /// Access-control categories, as Redis derives them from flags and group.
     pub(crate) fn categories(&self) -> impl Iterator<Item = &'static str> {
         let flag = |name: &str| self.flags.split_ascii_whitespace().any(|own| own == name);

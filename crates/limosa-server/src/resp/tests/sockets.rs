@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::super::keyspace::Backend;
 use super::client::{door, encode};
 
 #[test]
@@ -27,6 +28,33 @@ fn a_long_pipeline_is_answered_whole() {
     client.send(&bytes);
     let last = (0..5000).map(|_| client.reply()).last();
     assert_eq!(last, Some(format!(":{}\r\n", 5000 * 4999 / 2)));
+}
+
+#[test]
+fn a_pipeline_that_has_arrived_pays_one_flush() {
+    let door = door();
+    let mut client = door.client();
+    let pipeline: Vec<u8> = (0..3000).flat_map(|i| encode(&[b"SET", format!("key:{i}").as_bytes(), b"value"])).collect();
+    let held = Backend::begin(&*door.memory); // the front door stands at its first command until all have come
+    client.send(&pipeline[..40]);
+    client.send(&pipeline[40..]);
+    drop(held);
+    (0..3000).for_each(|_| assert_eq!(client.reply(), "+OK\r\n"));
+    let info = client.call("INFO stats");
+    let flushes = info.lines().find_map(|line| line.strip_prefix("limosa_group_commits_by_clients:")).expect("INFO tells it");
+    assert!(flushes.parse::<u64>().is_ok_and(|flushes| flushes <= 3), "{flushes} flushes for {} bytes", pipeline.len());
+}
+
+#[test]
+fn commands_that_walk_all_keys_keep_their_place_in_a_pipeline() {
+    let door = door();
+    let mut client = door.client();
+    let commands: [&[&[u8]]; 5] = [&[b"SET", b"a", b"1"], &[b"KEYS", b"*"], &[b"DEL", b"a"], &[b"KEYS", b"*"], &[b"NOPE"]];
+    client.send(&commands.iter().flat_map(|args| encode(args)).collect::<Vec<_>>());
+    for line in ["+OK\r\n", "*1\r\n$1\r\na\r\n", ":1\r\n", "*0\r\n"] {
+        assert_eq!(client.reply(), line);
+    }
+    assert!(client.reply().starts_with("-ERR unknown command"));
 }
 
 #[test]

@@ -19,7 +19,7 @@ use super::node::{self, Node};
 use super::pen::Pen;
 use super::ports::Ports;
 use super::random::Random;
-use super::report::Row;
+use super::report::{CpuByEnd, Row};
 use super::screen::{Screen, Unit};
 
 /// Share of the keys that change in scenes 3 and 5.
@@ -210,6 +210,11 @@ impl Play {
             sent_again_bytes_by_cut: None,
             ratio: Row::ratio(traffic.moved, changed.bytes),
             seconds: transfer.seconds,
+            cpu_seconds: self
+                .standby
+                .control
+                .last_transfer()?
+                .map(|received| CpuByEnd { owner: transfer.cpu_seconds, standby: received.cpu_seconds }),
             full_copy_bytes: self.model.total().bytes,
             digests_equal: self.compare(scene)?,
         };

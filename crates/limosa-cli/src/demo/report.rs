@@ -4,11 +4,19 @@ use std::path::Path;
 
 use comfy_table::CellAlignment;
 use limosa_core::limits::CREDIT_WINDOW_BYTES;
+use limosa_server::http::api::CpuSeconds;
 use serde::Serialize;
 
 use super::error::DemoError;
 use crate::format::{bytes, count, seconds};
 use crate::output;
+
+/// What a transfer cost at both ends.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+pub(super) struct CpuByEnd {
+    pub(super) owner: CpuSeconds,
+    pub(super) standby: CpuSeconds,
+}
 
 /// One scene, measured.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -36,6 +44,9 @@ pub(super) struct Row {
     pub(super) ratio: Option<f64>,
     /// Time to consistency.
     pub(super) seconds: f64,
+    /// CPU of the last session's transfer at owner and standby, by stage; none where the standby was started again since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cpu_seconds: Option<CpuByEnd>,
     /// Keys and values of everything.
     pub(super) full_copy_bytes: u64,
     /// Both ends hold what was written, as read over RESP.
@@ -185,6 +196,7 @@ mod tests {
             sent_again_bytes_by_cut: None,
             ratio: Row::ratio(1050, changed),
             seconds: 0.05,
+            cpu_seconds: None,
             full_copy_bytes: 1_000_000,
             digests_equal: equal,
         }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::on_the_way::Sent;
 use super::totals::Totals;
-use crate::transport::Counters;
+use crate::transport::{Counters, CpuSeconds};
 
 /// Transfers remembered.
 const HISTORY_MAX: usize = 256;
@@ -102,6 +102,8 @@ pub struct TransferRecord {
     pub full_copy_bytes: u64,
     /// From the accepted connection until both ends agreed or the end.
     pub seconds: f64,
+    /// What this process used meanwhile, by stage.
+    pub cpu_seconds: CpuSeconds,
     /// When it ended.
     pub ended: SystemTime,
 }
@@ -295,6 +297,7 @@ mod tests {
             sent_again_bytes: 0,
             full_copy_bytes: 0,
             seconds: 0.0,
+            cpu_seconds: CpuSeconds::default(),
             ended: SystemTime::UNIX_EPOCH,
         };
         for _ in 0..HISTORY_MAX + 5 {

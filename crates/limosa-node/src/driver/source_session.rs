@@ -16,7 +16,7 @@ use super::registry::{PeerHandle, PeerRole, TransferRecord};
 use super::session_end::SessionEnd;
 use super::source_jobs::SourceJobs;
 use super::transfer_log::TransferLog;
-use crate::transport::{Connection, Counters};
+use crate::transport::{Connection, Counters, Stage};
 
 /// How often a session tells how far it is.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
@@ -76,9 +76,10 @@ impl SourceSession {
             wire_versions: WIRE_VERSIONS,
             features: features::ALL,
         });
-        let mut carrier = SourceJobs::new(shared.store.clone(), log);
+        let (mut carrier, counters) = (SourceJobs::new(shared.store.clone(), log), connection.counters());
         let jobs = JobThread::spawn("limosa-source", move |job, answers| {
-            let _ = answers.send(carrier.carry_out(job)); // the session has ended
+            let answer = counters.cpu().measure(Stage::State, || carrier.carry_out(job));
+            let _ = answers.send(answer); // the session has ended
         });
         let on_the_way = OnTheWay::new(peer.take_cut());
         Ok(Self { shared, source, link: Link::new(connection), jobs, peer, watch, on_the_way })
@@ -218,6 +219,7 @@ impl SourceSession {
             sent_again_bytes: watch.sent_again_bytes,
             full_copy_bytes: watch.full_copy_bytes,
             seconds: watch.accepted.elapsed().as_secs_f64(),
+            cpu_seconds: watch.counters.cpu_seconds(),
             ended: SystemTime::now(),
         });
     }

@@ -1,6 +1,6 @@
 //! Carries out a target's jobs: the stage, the quarantine, commits; and flushes behind them on a thread of its own.
 
-use std::sync::mpsc as sync;
+use std::sync::{Arc, mpsc as sync};
 use std::thread;
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::source_jobs::{blocks, entries};
 use super::warm;
+use crate::transport::{Counters, Stage};
 
 /// What a job or a flush gave.
 pub(super) enum Answer {
@@ -30,6 +31,7 @@ pub(super) struct TargetJobs {
     store: Store,
     flusher: Option<sync::Sender<()>>,
     published: watch::Sender<u64>,
+    counters: Arc<Counters>,
     /// The open stage's forks as they were: clones share what is loaded from disk.
     forks: Vec<FragmentView>,
     /// A frame was refused: those behind it belong to the same offer and are not looked at.
@@ -37,8 +39,8 @@ pub(super) struct TargetJobs {
 }
 
 impl TargetJobs {
-    pub(super) fn new(store: Store, published: watch::Sender<u64>) -> Self {
-        Self { store, flusher: None, published, forks: Vec::new(), refused: None }
+    pub(super) fn new(store: Store, published: watch::Sender<u64>, counters: Arc<Counters>) -> Self {
+        Self { store, flusher: None, published, counters, forks: Vec::new(), refused: None }
     }
 
     pub(super) fn carry_out(&mut self, job: Job, answers: &Answers) {
@@ -175,17 +177,19 @@ impl TargetJobs {
 
     /// Wakes the thread that flushes: applying goes on while the disk works, and one flush serves all that was appended meanwhile.
     fn flush_behind(&mut self, answers: &Answers) {
-        let flusher = self.flusher.get_or_insert_with(|| spawn_flusher(self.store.clone(), self.published.clone(), answers.clone()));
+        let flusher = self
+            .flusher
+            .get_or_insert_with(|| spawn_flusher(self.store.clone(), self.published.clone(), self.counters.clone(), answers.clone()));
         let _ = flusher.send(()); // it ended with a failed flush, which it has answered
     }
 }
 
-fn spawn_flusher(store: Store, published: watch::Sender<u64>, answers: Answers) -> sync::Sender<()> {
+fn spawn_flusher(store: Store, published: watch::Sender<u64>, counters: Arc<Counters>, answers: Answers) -> sync::Sender<()> {
     let (wake, woken) = sync::channel::<()>();
     let run = move || {
         while woken.recv().is_ok() {
             while woken.try_recv().is_ok() {}
-            let answer = match store.flush() {
+            let answer = match counters.cpu().measure(Stage::Journal, || store.flush()) {
                 Ok(Position(position)) => {
                     published.send_replace(position);
                     let _ = answers.send(Answer::Event(Box::new(Event::Durable(position))));

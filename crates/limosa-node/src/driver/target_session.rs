@@ -13,7 +13,7 @@ use super::node::Shared;
 use super::registry::{PeerHandle, PeerRole, TransferRecord};
 use super::session_end::SessionEnd;
 use super::target_jobs::{Answer, TargetJobs};
-use crate::transport::{Connection, Counters};
+use crate::transport::{Connection, Counters, Stage};
 
 /// How often a session tells how far it is.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
@@ -47,8 +47,11 @@ impl TargetSession {
             features: features::ALL,
             credit_window: shared.options.credit_window,
         });
-        let mut carrier = TargetJobs::new(shared.store.clone(), shared.published.clone());
-        let jobs = JobThread::spawn("limosa-target", move |job, answers| carrier.carry_out(job, answers));
+        let mut carrier = TargetJobs::new(shared.store.clone(), shared.published.clone(), counters.clone());
+        let clocks = counters.clone();
+        let jobs = JobThread::spawn("limosa-target", move |job, answers| {
+            clocks.cpu().measure(Stage::State, || carrier.carry_out(job, answers));
+        });
         Self {
             shared,
             target,
@@ -178,6 +181,7 @@ impl TargetSession {
             sent_again_bytes: 0,
             full_copy_bytes: self.shared.store.facts().iter().map(|facts| facts.live_bytes).sum(),
             seconds: self.connected.elapsed().as_secs_f64(),
+            cpu_seconds: self.counters.cpu_seconds(),
             ended: SystemTime::now(),
         });
     }

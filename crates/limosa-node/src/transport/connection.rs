@@ -15,6 +15,7 @@ use tokio_rustls::TlsStream;
 use crate::error::PeerError;
 use crate::pki::{NodeName, identity_of};
 use crate::transport::counting::{Counters, CountingStream};
+use crate::transport::cpu::{Measured, Stage};
 use crate::transport::failure;
 use crate::transport::receiver::Receiver;
 use crate::transport::sender::Sender;
@@ -24,14 +25,17 @@ use crate::transport::tls::{PEER_PROTOCOL, Tls};
 const HANDSHAKE: &str = "the TLS handshake";
 
 /// TLS over a counted stream.
-pub(crate) type PeerStream<S> = TlsStream<CountingStream<S>>;
+type Encrypted<S> = TlsStream<CountingStream<S>>;
+
+/// The same, with what TLS costs measured.
+pub(crate) type PeerStream<S> = Measured<Encrypted<S>>;
 
 /// An authenticated connection to a node of the same cluster.
 ///
 /// The side that connects learns only with its first read whether the other one took its certificate: so TLS 1.3 saves a round trip.
 #[derive(Debug)]
 pub struct Connection<S = TcpStream> {
-    stream: PeerStream<S>,
+    stream: Encrypted<S>,
     peer: NodeName,
     counters: Arc<Counters>,
 }
@@ -83,7 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Self::new(stream.into())
     }
 
-    fn new(stream: PeerStream<S>) -> Result<Self, PeerError> {
+    fn new(stream: Encrypted<S>) -> Result<Self, PeerError> {
         let (counted, session) = stream.get_ref();
         if session.alpn_protocol() != Some(PEER_PROTOCOL) {
             return Err(PeerError::NotPeerPort);
@@ -106,8 +110,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// The two directions, for two tasks.
     pub fn split(self) -> (Sender<S>, Receiver<S>) {
-        let (read, write) = tokio::io::split(self.stream);
-        (Sender::new(write), Receiver::new(read))
+        let stream = Measured::new(self.stream, Stage::Tls, self.counters.clone());
+        let (read, write) = tokio::io::split(stream);
+        (Sender::new(write, self.counters.clone()), Receiver::new(read, self.counters))
     }
 
     /// The bytes without messages, for measuring what TLS alone costs.

@@ -11,6 +11,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::transport::cpu::{Cpu, CpuSeconds, Stage};
+
 /// Bytes of one connection, as an observer of its socket would count them. Shared with whoever reports them.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -18,6 +20,7 @@ pub struct Counters {
     bytes_out: AtomicU64,
     handshake_in: AtomicU64,
     handshake_out: AtomicU64,
+    cpu: Cpu,
 }
 
 impl Counters {
@@ -29,6 +32,16 @@ impl Counters {
     /// All bytes written, the handshake's included.
     pub fn bytes_out(&self) -> u64 {
         self.bytes_out.load(Relaxed)
+    }
+
+    /// CPU seconds since the connection was made, by stage.
+    pub fn cpu_seconds(&self) -> CpuSeconds {
+        self.cpu.seconds()
+    }
+
+    /// The clocks behind that.
+    pub(crate) fn cpu(&self) -> &Cpu {
+        &self.cpu
     }
 
     /// Bytes read that belong to the TLS handshake; zero until it ended.
@@ -90,7 +103,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for CountingStream<S> {
         let this = self.get_mut();
         if this.start == this.end {
             let mut buffer = ReadBuf::new(&mut this.buffer);
-            ready!(Pin::new(&mut this.inner).poll_read(cx, &mut buffer))?;
+            ready!(this.counters.cpu.measure(Stage::Socket, || Pin::new(&mut this.inner).poll_read(cx, &mut buffer)))?;
             (this.start, this.end) = (0, buffer.filled().len());
             this.counters.bytes_in.fetch_add(this.end as u64, Relaxed);
         }
@@ -110,12 +123,14 @@ impl<S: AsyncWrite + Unpin> CountingStream<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for CountingStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        let Self { inner, counters, .. } = &mut *self;
+        let result = counters.cpu.measure(Stage::Socket, || Pin::new(inner).poll_write(cx, bytes));
         self.wrote(result)
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.inner).poll_write_vectored(cx, parts);
+        let Self { inner, counters, .. } = &mut *self;
+        let result = counters.cpu.measure(Stage::Socket, || Pin::new(inner).poll_write_vectored(cx, parts));
         self.wrote(result)
     }
 

@@ -1,5 +1,7 @@
 //! The receiving end of a connection: whole messages out of a TLS stream, limits before allocation, and an end to silence.
 
+use std::sync::Arc;
+
 use limosa_wire::{Context, Decoder, Message};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadHalf};
 use tokio::net::TcpStream;
@@ -7,8 +9,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::error::PeerError;
 use crate::transport::connection::PeerStream;
-use crate::transport::failure;
 use crate::transport::timing::IDLE_TIMEOUT;
+use crate::transport::{Counters, Stage, failure};
 
 const WHAT: &str = "receiving";
 
@@ -29,11 +31,12 @@ pub struct Receiver<S = TcpStream> {
     stream: ReadHalf<PeerStream<S>>,
     decoder: Decoder,
     last_byte: Instant,
+    counters: Arc<Counters>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
-    pub(crate) fn new(stream: ReadHalf<PeerStream<S>>) -> Self {
-        Self { stream, decoder: Decoder::default(), last_byte: Instant::now() }
+    pub(crate) fn new(stream: ReadHalf<PeerStream<S>>, counters: Arc<Counters>) -> Self {
+        Self { stream, decoder: Decoder::default(), last_byte: Instant::now(), counters }
     }
 
     /// Refuses longer messages from here on; never more than the format's limit.
@@ -49,7 +52,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
     /// `Wire` for what is no message; `RefusedByPeer` when the peer did not take our certificate. The connection is of no use afterwards.
     pub async fn receive(&mut self) -> Result<Received, PeerError> {
         loop {
-            match self.decoder.next()? {
+            match self.counters.cpu().measure(Stage::Codec, || self.decoder.next())? {
                 Some((Message::Ping, ..)) => {}
                 Some((message, context, wire_bytes)) => return Ok(Received { message, context, wire_bytes }),
                 None => self.read().await?,

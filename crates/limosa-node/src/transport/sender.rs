@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use limosa_wire::{Compression, Context, Message, encode_with};
@@ -11,8 +12,8 @@ use tokio::time::{Instant, timeout};
 
 use crate::error::PeerError;
 use crate::transport::connection::PeerStream;
-use crate::transport::failure;
 use crate::transport::timing::{CLOSE_TIMEOUT, PING_EVERY, SEND_QUEUE_BYTES, WRITE_TIMEOUT};
+use crate::transport::{Counters, Stage, failure};
 
 const WHAT: &str = "sending";
 /// Pieces given to one write; a frame has three or four.
@@ -26,12 +27,13 @@ pub struct Sender<S = TcpStream> {
     queued_bytes: usize,
     compression: Compression,
     last_sent: Instant,
+    counters: Arc<Counters>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
-    pub(crate) fn new(stream: WriteHalf<PeerStream<S>>) -> Self {
+    pub(crate) fn new(stream: WriteHalf<PeerStream<S>>, counters: Arc<Counters>) -> Self {
         // Until Hello has shown that the peer reads it, nothing is compressed.
-        Self { stream, queue: VecDeque::new(), queued_bytes: 0, compression: Compression::Never, last_sent: Instant::now() }
+        Self { stream, queue: VecDeque::new(), queued_bytes: 0, compression: Compression::Never, last_sent: Instant::now(), counters }
     }
 
     /// Whether messages are compressed from here on: what the peer's features and the link allow.
@@ -52,7 +54,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     /// # Errors
     /// As [`Sender::queue`].
     pub fn queue_with(&mut self, message: &Message, context: &Context) -> Result<usize, PeerError> {
-        let encoded = encode_with(message, context, self.compression)?;
+        let encoded = self.counters.cpu().measure(Stage::Codec, || encode_with(message, context, self.compression))?;
         let bytes = encoded.len();
         self.queued_bytes += bytes;
         self.queue.extend(encoded.pieces().cloned());

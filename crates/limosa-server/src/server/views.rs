@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use limosa_node::driver::{self, Node, PeerRole, PeerStatus, TransferRecord};
 use limosa_store::{Position, Store};
 
-use crate::http::api::{Alternative, Direction, Method, Outcome, Peer, PeerState, Plan, PlanItem, Progress, Transfer, hex64};
+use crate::http::api::{Alternative, CpuSeconds, Direction, Method, Outcome, Peer, PeerState, Plan, PlanItem, Progress, Transfer, hex64};
 use crate::metrics::{Counts, PeerLag};
 
 /// A peer; `head` is this node's newest commit.
@@ -134,8 +134,13 @@ pub(super) fn transfer(record: &TransferRecord) -> Transfer {
         sent_again_bytes: record.sent_again_bytes,
         full_copy_bytes: record.full_copy_bytes,
         seconds: record.seconds,
+        cpu_seconds: cpu_seconds(record.cpu_seconds),
         ended_ms: millis(record.ended),
     }
+}
+
+fn cpu_seconds(cpu: limosa_node::transport::CpuSeconds) -> CpuSeconds {
+    CpuSeconds { socket: cpu.socket, tls: cpu.tls, codec: cpu.codec, state: cpu.state, journal: cpu.journal, other: cpu.other }
 }
 
 /// What node, store and sessions counted. The client door's figures are not among them.

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use limosa_core::{FragmentFacts, Retry, fragment::hashed_ranges};
 use limosa_server::config::HostPort;
 use limosa_server::http::api::{
-    Acknowledged, Alternative, Checkpointed, Difference, Direction, DurabilityWord, Flushed, Followed, Fragment, FragmentTotals, Listening,
-    Method, Outcome, Peer, PeerState, PeersReset, Plan, PlanItem, Progress, Promoted, QuarantineFile, QuarantinePage, Readiness, Role,
-    Scrubbed, Status, Transfer, Verification, Version, hex64,
+    Acknowledged, Alternative, Checkpointed, CpuSeconds, Difference, Direction, DurabilityWord, Flushed, Followed, Fragment,
+    FragmentTotals, Listening, Method, Outcome, Peer, PeerState, PeersReset, Plan, PlanItem, Progress, Promoted, QuarantineFile,
+    QuarantinePage, Readiness, Role, Scrubbed, Status, Transfer, Verification, Version, hex64,
 };
 use limosa_server::http::{Answer, Control, ControlError, Turn};
 use limosa_server::metrics::Counts;
@@ -62,6 +62,7 @@ fn transfer() -> Transfer {
         sent_again_bytes: 0,
         full_copy_bytes: 104_000_000,
         seconds: 0.25,
+        cpu_seconds: CpuSeconds::default(),
         ended_ms: 1_790_000_000_000,
     }
 }

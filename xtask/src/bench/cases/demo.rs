@@ -1,5 +1,6 @@
 //! Runs `limosa demo` and reads its report.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
@@ -31,6 +32,9 @@ pub(super) struct Scene {
     #[serde(default)]
     sent_again_bytes_by_cut: Vec<u64>,
     digests_equal: bool,
+    /// By end, then by stage.
+    #[serde(default)]
+    pub(super) cpu_seconds: BTreeMap<String, BTreeMap<String, f64>>,
 }
 
 impl Report {

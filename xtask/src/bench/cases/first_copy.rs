@@ -29,6 +29,13 @@ pub(super) fn run(bench: &Bench, samples: &mut Samples) -> Result<(), String> {
         }
         let first = demo::run(bench, entries, VALUE_BYTES, "1")?;
         let ours = first.scene(1)?.changed_bytes as f64 / first.scene(1)?.seconds;
+        for (end, stages) in &first.scene(1)?.cpu_seconds {
+            let gigabytes = first.scene(1)?.changed_bytes as f64 / 1e9;
+            for (stage, seconds) in stages {
+                samples.add(format!("cpu_seconds_per_gb_{end}_{stage}"), seconds / gigabytes);
+            }
+            samples.add(format!("cpu_seconds_per_gb_{end}_all"), stages.values().sum::<f64>() / gigabytes);
+        }
         samples.add("limosa_megabytes_per_second", ours / 1e6);
         samples.add("rate_per_tls_copy", ours / tls);
         samples.add("rate_per_redis", ours / redis?);

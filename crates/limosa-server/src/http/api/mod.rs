@@ -20,7 +20,7 @@ pub use peer::{Peer, PeerState, Progress};
 pub use plan::{Alternative, Method, Plan, PlanItem};
 pub use quarantine::{QuarantineFile, QuarantinePage};
 pub use status::{DurabilityWord, FragmentTotals, Listening, Readiness, Role, Status};
-pub use transfer::{Direction, Outcome, Transfer};
+pub use transfer::{CpuSeconds, Direction, Outcome, Transfer};
 pub use verify::{Difference, Verification};
 
 /// A random 64-bit number as it stands in bodies.

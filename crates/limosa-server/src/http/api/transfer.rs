@@ -29,6 +29,23 @@ pub enum Outcome {
     },
 }
 
+/// CPU seconds of a transfer at one end. Warm-up threads and what else the node did meanwhile count as `other`.
+#[derive(Clone, Copy, PartialEq, Default, Debug, Serialize, Deserialize)]
+pub struct CpuSeconds {
+    /// The system's calls on the socket.
+    pub socket: f64,
+    /// Encrypting and decrypting.
+    pub tls: f64,
+    /// Messages to bytes and back: layout, compression or the decision against it, checksum.
+    pub codec: f64,
+    /// At a source reading entries into frames; at a target hashing, verifying and applying them.
+    pub state: f64,
+    /// At a target, writing and flushing the journal.
+    pub journal: f64,
+    /// All else.
+    pub other: f64,
+}
+
 /// One line of `GET /v1/transfers`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Transfer {
@@ -59,6 +76,8 @@ pub struct Transfer {
     pub full_copy_bytes: u64,
     /// From the accepted connection until both ends agreed, or until it was cut.
     pub seconds: f64,
+    /// CPU that the whole process used meanwhile, by what it was used for.
+    pub cpu_seconds: CpuSeconds,
     /// When it ended, milliseconds since 1970.
     pub ended_ms: u64,
 }

@@ -29,6 +29,7 @@ pub mod folder;
 pub mod journal;
 
 mod apply;
+mod bulk;
 mod codec;
 mod cut;
 mod damage;

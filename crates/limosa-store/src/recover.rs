@@ -6,6 +6,7 @@ use std::sync::Arc;
 use limosa_tree::{BlockLoader, Fragment, Grave};
 
 use crate::apply::{Checks, Slice};
+use crate::bulk::Bulk;
 use crate::checkpoint::{Checkpoint, CheckpointOptions};
 use crate::error::StoreError;
 use crate::flush::Flusher;
@@ -59,6 +60,9 @@ struct Replay {
     /// The checkpoint holds what is up to here: of older records only an open stage's are looked at.
     base: Position,
     slice: Slice,
+    bulk: Bulk,
+    /// What is not more than this is published record by record, so that tails find it in the ring.
+    ring_bytes: usize,
 }
 
 impl Replay {
@@ -66,7 +70,7 @@ impl Replay {
         let base = saved.point.position;
         let state = initial_state(saved, ring_bytes, unpinned);
         let slice = Slice::new(base, state.routes.len());
-        Self { state, stage: None, base, slice }
+        Self { state, stage: None, base, slice, bulk: Bulk::default(), ring_bytes }
     }
 
     fn run(mut self, journal: &Journal) -> Result<(State, Option<Stage>), StoreError> {
@@ -75,14 +79,41 @@ impl Replay {
             let mut reader = journal.handle().reader(from)?;
             while let Some(group) = reader.next_group()? {
                 for (position, record) in group.records().filter(|(position, _)| *position >= from) {
-                    self.record(position, record)?;
+                    self.gather(position, record)?;
                 }
             }
         }
+        self.end_bulk()?;
         self.end_slice();
         self.state.meet();
         self.state.group = Group::new(self.state.horizon.next());
         Ok((self.state, self.stage))
+    }
+
+    /// Commits wait for others; everything else stands where it stands between them.
+    fn gather(&mut self, position: Position, record: Record<'_>) -> Result<(), StoreError> {
+        if position <= self.base || record.kind != RecordKind::Commit {
+            self.end_bulk()?;
+            return self.record(position, record);
+        }
+        self.bulk.push(position, record.body);
+        if self.bulk.is_full() { self.end_bulk() } else { Ok(()) }
+    }
+
+    fn end_bulk(&mut self) -> Result<(), StoreError> {
+        let mut bulk = std::mem::take(&mut self.bulk);
+        if bulk.bytes() > self.ring_bytes {
+            self.end_slice();
+            bulk.apply(&mut self.state)?;
+            self.slice = Slice::new(self.state.horizon, self.state.routes.len());
+        } else {
+            for (position, body) in bulk.records() {
+                self.record(position, Record { kind: RecordKind::Commit, body })?;
+            }
+        }
+        bulk.clear();
+        self.bulk = bulk;
+        Ok(())
     }
 
     fn record(&mut self, position: Position, record: Record<'_>) -> Result<(), StoreError> {

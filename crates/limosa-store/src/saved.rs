@@ -3,6 +3,7 @@
 //! ```text
 //! "fragments"  count | { id | range | head | floor | epoch rows | range deletes | { range | version } }
 //! "node"       stamp | stage since (0: none) | role
+//! "totals"     { state digest 16 | live | tombstones } of each fragment: a summary that is gone from redb's tables is noticed
 //! "marks"      see crate::tail::Marks
 //! ```
 
@@ -13,7 +14,7 @@ use limosa_core::commit::{put_range, read_range, read_u32};
 use limosa_core::fragment::hashed_ranges;
 use limosa_core::limits::{COMMIT_ENTRIES_MAX, COMMIT_PARTS_MAX};
 use limosa_core::varint::{self, Reader};
-use limosa_core::{DecodeError, FragmentId, RangeDelete};
+use limosa_core::{DecodeError, Digest, FragmentId, RangeDelete};
 use limosa_tree::{BlockLoader, Fragment, FragmentMeta, Summary};
 
 use crate::checkpoint::{Checkpoint, CheckpointView, CheckpointWriter};
@@ -26,6 +27,7 @@ use crate::tail::Marks;
 const FRAGMENTS: &str = "fragments";
 const NODE: &str = "node";
 const MARKS: &str = "marks";
+const TOTALS: &str = "totals";
 /// Longest role that a node may set, bytes.
 const ROLE_BYTES_MAX: usize = 1 << 20;
 
@@ -68,6 +70,9 @@ impl Saved {
             Ok(Fragment::open(meta, keys.clone(), blocks, loader.clone())?)
         };
         let fragments = metas.into_iter().map(open).collect::<Result<Vec<_>, StoreError>>()?;
+        if view.has_totals() {
+            check_totals(&needed(&view, TOTALS)?, &fragments)?;
+        }
         let node = NodeFacts::decode(&needed(&view, NODE)?)?;
         let marks = Marks::decode(&needed(&view, MARKS)?, fragments.len(), options.tail_bytes)?;
         Ok(Self { point, fragments, node, marks })
@@ -82,8 +87,33 @@ pub(crate) fn put_facts(
     marks: &Marks,
 ) -> Result<(), StoreError> {
     writer.put_meta(FRAGMENTS, &encode_fragments(fragments))?;
+    writer.put_meta(TOTALS, &encode_totals(fragments))?;
     writer.put_meta(NODE, &node.encode())?;
     writer.put_meta(MARKS, &marks.encode())
+}
+
+fn encode_totals(fragments: &[Fragment]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for total in fragments.iter().map(Fragment::total) {
+        out.extend_from_slice(&total.state.to_bytes());
+        varint::put(&mut out, total.live);
+        varint::put(&mut out, total.tombstones);
+    }
+    out
+}
+
+/// redb does not check its pages when it reads them: a damaged one may show fewer rows, each of them sound.
+fn check_totals(bytes: &[u8], fragments: &[Fragment]) -> Result<(), StoreError> {
+    let mut reader = Reader::new(bytes);
+    for total in fragments.iter().map(Fragment::total) {
+        let state = Digest::from_bytes(reader.array("totals.state")?);
+        let found = (state, reader.varint("totals.live")?, reader.varint("totals.tombstones")?);
+        if found != (total.state, total.live, total.tombstones) {
+            let why = "the summaries do not add up to what was written: some are gone";
+            return Err(StoreError::Record(DecodeError::Invalid { field: "totals", why }));
+        }
+    }
+    Ok(())
 }
 
 fn needed(view: &CheckpointView, key: &'static str) -> Result<Vec<u8>, StoreError> {

@@ -7,12 +7,15 @@
 
 mod commit;
 mod common;
+mod counting;
 mod delta;
 mod input;
 mod install;
 mod machine;
 mod memory;
 mod rates;
+mod start;
+mod write_amp;
 
 use std::path::Path;
 
@@ -22,8 +25,16 @@ use common::Metrics;
 type Measure = fn(u64, &Path) -> Metrics;
 
 /// By name.
-const MEASUREMENTS: &[(&str, Measure)] =
-    &[("rates", rates::run), ("install", install::run), ("commit", commit::run), ("memory", memory::run), ("delta", delta::run)];
+const MEASUREMENTS: &[(&str, Measure)] = &[
+    ("rates", rates::run),
+    ("install", install::run),
+    ("commit", commit::run),
+    ("memory", memory::run),
+    ("delta", delta::run),
+    ("write-amp", write_amp::run),
+    ("start", start::run),
+    ("start-child", start::child),
+];
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();

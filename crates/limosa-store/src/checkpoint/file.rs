@@ -249,6 +249,7 @@ fn admit(guard: &Guard, view: &CheckpointView, owner: Owner) -> Result<(), Store
             StoreError::FormatNewer { path: path(), what, found: found.into(), known: known.into() }
         }
     })?;
+    let (_, found) = found;
     if found == owner {
         return Ok(());
     }

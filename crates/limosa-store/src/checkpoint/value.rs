@@ -22,6 +22,8 @@ pub(super) const CHECK_BYTES: usize = 4;
 pub(super) const OWN_PREFIX: &str = "limosa.";
 pub(super) const FORMAT_KEY: &str = "limosa.format";
 pub(super) const POINT_KEY: &str = "limosa.point";
+/// CRC-32 over keys and values of all rows of `extents`, in order: a row that is gone is noticed before a file is removed for it.
+pub(super) const EXTENTS_KEY: &str = "limosa.extents";
 
 const MAGIC: [u8; 8] = *b"LIMOCKPT";
 /// Since 2 blocks lie in extent files; a file of format 1 is read, and is of format 2 from the next commit on.
@@ -75,7 +77,7 @@ pub(super) enum FormatFault {
 }
 
 /// Reads "limosa.format".
-pub(super) fn read_format(bytes: &[u8]) -> Result<Owner, FormatFault> {
+pub(super) fn read_format(bytes: &[u8]) -> Result<(u32, Owner), FormatFault> {
     let mut reader = limosa_core::varint::Reader::new(bytes);
     let mut read = || {
         let magic = reader.array::<8>("format").ok()?;
@@ -92,7 +94,7 @@ pub(super) fn read_format(bytes: &[u8]) -> Result<Owner, FormatFault> {
     if features & !FEATURES_KNOWN != 0 {
         return Err(FormatFault::Newer { what: "feature bits", found: features, known: FEATURES_KNOWN });
     }
-    Ok(owner)
+    Ok((version, owner))
 }
 
 /// Key of an extent file's row.
@@ -114,6 +116,16 @@ pub(super) fn read_extent(key: &[u8], value: &[u8]) -> Option<ExtentFacts> {
     let (bytes, live_bytes, index_offset) = (word()?, word()?, word()?);
     let index_bytes = u32::from_le_bytes(reader.array("extent").ok()?);
     reader.is_empty().then_some(ExtentFacts { number, bytes, live_bytes, index_offset, index_bytes })
+}
+
+/// "limosa.extents".
+pub(super) fn extents_check(files: &[ExtentFacts]) -> [u8; 4] {
+    let mut hasher = crc32fast::Hasher::new();
+    for file in files {
+        hasher.update(&extent_key(file.number));
+        hasher.update(&extent_value(file));
+    }
+    hasher.finalize().to_le_bytes()
 }
 
 /// "limosa.point": position 8, chain 16.

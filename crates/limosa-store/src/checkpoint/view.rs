@@ -12,15 +12,20 @@ use super::guard::Guard;
 use super::place::{Place, Row, Shape};
 use super::value::{self, BLOCKS, Bytes, EXTENTS, META, SUMMARIES};
 use crate::error::StoreError;
-use crate::journal::Point;
+use crate::journal::{Point, Position};
 
 type Table = ReadOnlyTable<Bytes, Bytes>;
+
+/// The format since which blocks lie in extent files.
+const FORMAT_WITH_EXTENTS: u32 = 2;
 
 /// One consistent state of the checkpoint, unmoved by later commits. While it lives, the extent files that it names stay, and redb keeps the
 /// pages that it sees, so the folder grows with every commit: hold it for as long as a transfer needs it.
 pub struct CheckpointView {
     guard: Guard,
     point: Point,
+    /// Of the file, as its last commit left it.
+    format: u32,
     extents: Vec<ExtentFacts>,
     files: FileSet,
     tables: Option<Tables>,
@@ -79,8 +84,21 @@ impl CheckpointView {
         };
         let point = point.ok_or_else(|| guard.damaged("its point of the journal is missing or damaged"))?;
         let extents = extents.ok_or_else(|| guard.damaged("what it says of an extent file is damaged"))?;
-        let files = files.set_of(&extents);
-        Ok(Self { guard, point, extents, files, tables: Some(tables) })
+        let mut view = Self { guard, point, format: 0, extents, files: FileSet::default(), tables: Some(tables) };
+        view.format = view.meta(value::FORMAT_KEY)?.and_then(|bytes| value::read_format(&bytes).ok()).map_or(0, |(version, _)| version);
+        if view.format >= FORMAT_WITH_EXTENTS && view.point.position > Position::ZERO {
+            let named = view.meta(value::EXTENTS_KEY)?;
+            if named.as_deref() != Some(&value::extents_check(&view.extents)[..]) {
+                return Err(view.guard.damaged("what it says of its extent files is not what was written"));
+            }
+        }
+        view.files = files.set_of(&view.extents);
+        Ok(view)
+    }
+
+    /// Whether the state comes with totals of its summaries.
+    pub fn has_totals(&self) -> bool {
+        self.format >= FORMAT_WITH_EXTENTS
     }
 
     /// The point of the journal that this state holds.

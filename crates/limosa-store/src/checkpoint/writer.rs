@@ -188,8 +188,9 @@ impl<'a> CheckpointWriter<'a> {
         let txn = self.take_txn()?;
         let (freed, owner) = (std::mem::take(&mut self.freed), self.checkpoint.owner());
         let outcome = self.checkpoint.guard().call("commit", || {
-            settle_extents(&mut txn.open_table(EXTENTS)?, freed, &finished)?;
+            let named = settle_extents(&mut txn.open_table(EXTENTS)?, freed, &finished)?;
             let mut meta = txn.open_table(META)?;
+            insert(&mut meta, value::EXTENTS_KEY.as_bytes(), &value::extents_check(&named))?;
             insert(&mut meta, value::FORMAT_KEY.as_bytes(), &value::format_value(owner))?;
             insert(&mut meta, value::POINT_KEY.as_bytes(), &value::point_value(point))?;
             drop(meta);
@@ -325,7 +326,13 @@ fn free(places: &[Place], freed: &mut Freed) {
 }
 
 /// Brings the rows of the files up to date; the row of a file that nothing of is needed any more goes.
-fn settle_extents(table: &mut Table<'_, Bytes, Bytes>, mut freed: Freed, finished: &[Finished]) -> Result<(), redb::Error> {
+/// Answers the files that are named from now on.
+fn settle_extents(
+    table: &mut Table<'_, Bytes, Bytes>,
+    mut freed: Freed,
+    finished: &[Finished],
+) -> Result<Vec<super::ExtentFacts>, redb::Error> {
+    let mut named = Vec::new();
     let held = read_extents(table)?.unwrap_or_default();
     let new = finished.iter().map(|file| super::ExtentFacts {
         number: file.number,
@@ -341,11 +348,14 @@ fn settle_extents(table: &mut Table<'_, Bytes, Bytes>, mut freed: Freed, finishe
         facts.live_bytes -= gone;
         if facts.live_bytes == 0 {
             table.remove(&value::extent_key(facts.number)[..])?;
-        } else if is_new || gone > 0 {
+            continue;
+        }
+        if is_new || gone > 0 {
             insert(table, &value::extent_key(facts.number), &value::extent_value(&facts))?;
         }
+        named.push(facts);
     }
-    Ok(())
+    Ok(named)
 }
 
 fn clear(

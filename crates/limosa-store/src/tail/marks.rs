@@ -53,9 +53,14 @@ impl Marks {
 
     /// Takes note of records up to `position`.
     pub(crate) fn advance(&mut self, position: Position, bytes: u64, fragments: &[Fragment]) {
+        self.advance_at(position, bytes, || fragments.iter().map(Fragment::head).collect());
+    }
+
+    /// [`Marks::advance`] where the heads at `position` are not those of the fragments.
+    pub(crate) fn advance_at(&mut self, position: Position, bytes: u64, heads: impl FnOnce() -> Vec<Version>) {
         self.bytes += bytes;
         if self.all.last().is_none_or(|last| self.bytes - last.bytes >= self.spacing_bytes) {
-            let heads = fragments.iter().map(Fragment::head).collect();
+            let heads = heads();
             self.all.push(Mark { position, bytes: self.bytes, heads });
         }
     }

@@ -4,6 +4,7 @@ mod commits;
 mod common;
 mod crash;
 mod damage;
+mod flips;
 mod large;
 mod model;
 mod stage;

@@ -40,6 +40,38 @@ impl Fragment {
         Ok(())
     }
 
+    /// Applies parts that follow one another, as recovery has them: the outcome of [`Fragment::apply_part`] for each in turn, in the order of
+    /// keys, so that neighbours find their block at hand, and with the last write of a key alone. After an error the fragment is of no use.
+    pub fn apply_parts(&mut self, mut parts: &[Part<'_>]) -> Result<(), PartError> {
+        while let Some(first) = parts.first() {
+            let run = parts.iter().take_while(|part| part.range_deletes.is_empty()).count();
+            if run == 0 {
+                self.apply_part(first)?;
+            } else {
+                self.apply_writes(&parts[..run])?;
+            }
+            parts = &parts[run.max(1)..];
+        }
+        Ok(())
+    }
+
+    fn apply_writes(&mut self, parts: &[Part<'_>]) -> Result<(), PartError> {
+        for part in parts {
+            self.check_part(part)?;
+            self.head = part.version;
+        }
+        self.generation += 1;
+        let mut entries: Vec<&EntryRef<'_>> = parts.iter().flat_map(|part| &part.entries).collect();
+        entries.sort_by(|a, b| a.key.cmp(b.key)); // stable: of one key's writes the last comes last
+        let mut entries = entries.into_iter().peekable();
+        while let Some(entry) = entries.next() {
+            if entries.peek().is_none_or(|next| next.key != entry.key) {
+                self.put(entry)?;
+            }
+        }
+        Ok(())
+    }
+
     fn check_part(&self, part: &Part<'_>) -> Result<(), PartError> {
         let (fragment, head, got) = (self.id(), self.head, part.version);
         if part.fragment != fragment {

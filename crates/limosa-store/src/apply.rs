@@ -15,6 +15,8 @@ use crate::state::{Check, Drift, Head, State};
 
 /// Most records that are applied before the lock is given to others for a moment.
 const SLICE_RECORDS: usize = 256;
+/// The same while blocks are dropped and read again.
+const SLICE_RECORDS_SHORT: usize = 16;
 /// Most record bytes of a slice; a larger record is a slice of its own.
 const SLICE_BYTES: usize = 128 << 10;
 
@@ -34,6 +36,7 @@ pub(crate) struct Slice {
     pub(crate) bytes: usize,
     is_touched: Vec<bool>,
     records: usize,
+    records_max: usize,
 }
 
 impl Slice {
@@ -48,13 +51,20 @@ impl Slice {
             bytes: 0,
             is_touched: vec![false; fragments],
             records: 0,
+            records_max: SLICE_RECORDS,
         }
+    }
+
+    /// A slice of few records: each may need a block of its own in memory, and only in between is there room made for more.
+    pub(crate) fn short(mut self) -> Self {
+        self.records_max = SLICE_RECORDS_SHORT;
+        self
     }
 
     /// Whether `record` may join. Epoch rows and installs stand alone: a tail tells them before what follows.
     pub(crate) fn takes(&self, record: &Record<'_>) -> bool {
         let alone = |kind| matches!(kind, RecordKind::OpenEpoch | RecordKind::StageInstall);
-        let full = self.records >= SLICE_RECORDS || self.bytes + record.body.len() > SLICE_BYTES;
+        let full = self.records >= self.records_max || self.bytes + record.body.len() > SLICE_BYTES;
         self.records == 0 || !(full || alone(record.kind) || self.installed || !self.epochs.is_empty())
     }
 
@@ -203,6 +213,7 @@ impl State {
         for (checkpointed, forked) in self.checkpointed.iter_mut().zip(&self.fork_generations) {
             *checkpointed = checkpointed.before_fork(*forked);
         }
+        self.covers.fall_back(&self.fork_generations);
         self.meet();
         self.stage_since = None;
         self.checks = Checks::new(self.fragments.len());

@@ -15,7 +15,7 @@ use crate::refusal::part_refused;
 use crate::state::State;
 
 /// Record bytes that are gathered: the more, the more writes find their block at hand.
-const BULK_BYTES: usize = 64 << 20;
+pub(crate) const BULK_BYTES: usize = 64 << 20;
 /// Most threads: beyond, memory is the limit.
 const THREADS_MAX: usize = 8;
 

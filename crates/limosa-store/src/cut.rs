@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use limosa_core::{EntryRef, FragmentFacts, FragmentId, Frame, KeyRange, Version};
-use limosa_tree::{BlockId, Changes, Extract, Fragment, Summary};
+use limosa_tree::{BlockId, Changes, Entry, Extract, Fragment, Summary};
 
 use crate::error::StoreError;
 use crate::journal::Position;
@@ -116,9 +116,17 @@ impl FragmentView {
     ///
     /// # Errors
     /// A block can't be had.
-    pub fn get(&self, key: &[u8]) -> Result<Option<EntryRef<'_>>, StoreError> {
+    pub fn get(&self, key: &[u8]) -> Result<Option<Entry<'_>>, StoreError> {
         self.counters.read_entries(1);
         Ok(self.fragment.get(key)?)
+    }
+
+    /// Brings the block that `key` belongs into into memory, to stay there for a while.
+    ///
+    /// # Errors
+    /// It can't be had.
+    pub fn warm(&self, key: &[u8]) -> Result<(), StoreError> {
+        Ok(self.fragment.warm(key)?)
     }
 
     /// Sums over `range`.

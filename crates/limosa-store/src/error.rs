@@ -157,6 +157,12 @@ pub enum StoreError {
         /// The limit.
         max: u64,
     },
+    /// Blocks that the call needs are not in memory: load them, outside of the transaction, and try again.
+    #[error("{count} blocks are not in memory: load them and try again")]
+    Cold {
+        /// How many the transaction has met so far.
+        count: usize,
+    },
     /// An argument that can never work.
     #[error("{what}: {why}")]
     Invalid {
@@ -189,6 +195,7 @@ impl StoreError {
             Self::IdentityDamaged { .. } => "store.identity_damaged",
             Self::JournalReleased { .. } => "store.journal_released",
             Self::Limit { .. } => "store.limit",
+            Self::Cold { .. } => "store.cold",
             Self::Invalid { .. } => "store.invalid",
             Self::Record(_) => "store.record",
         }
@@ -197,7 +204,7 @@ impl StoreError {
     /// What a driver may do about it.
     pub fn retry(&self) -> Retry {
         match self {
-            Self::FolderInUse { .. } | Self::DiskFull { .. } => Retry::Later,
+            Self::FolderInUse { .. } | Self::DiskFull { .. } | Self::Cold { .. } => Retry::Later,
             Self::JournalReleased { .. } => Retry::AfterResync,
             _ => Retry::Never,
         }

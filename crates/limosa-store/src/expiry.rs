@@ -2,10 +2,39 @@
 
 use crate::error::StoreError;
 use crate::store::Store;
+use crate::txn::Txn;
+use bytes::Bytes;
 use limosa_core::Version;
 
+/// Most keys that expire in one commit: each may need a block of its own in memory.
+const COMMIT_KEYS_MAX: usize = 64;
+
+impl Txn<'_> {
+    /// Deletes those of the stored keys `due` whose deadline has passed, in one commit; answers how many.
+    fn expire(&mut self, due: &[Bytes], now_ms: u64) -> Result<usize, StoreError> {
+        let (mut deleted, mut cold) = (0, None);
+        for stored in due {
+            // Looked at again: a pending write may have given it another deadline.
+            let is_past = match self.read(stored) {
+                Err(error @ StoreError::Cold { .. }) => {
+                    cold = Some(error); // on, to find out what else must be loaded
+                    continue;
+                }
+                found => found?.live().is_some_and(|live| live.expiry.is_past(now_ms)),
+            };
+            if is_past && cold.is_none() {
+                self.delete_stored(stored)?;
+                deleted += 1;
+            }
+        }
+        cold.map_or(Ok(()), Err)?;
+        self.commit();
+        Ok(deleted)
+    }
+}
+
 impl Store {
-    /// Deletes up to `max` keys whose deadline has passed at `now_ms`, in one commit; answers how many. Only an owner does this.
+    /// Deletes up to `max` keys whose deadline has passed at `now_ms`, a few in each commit; answers how many. Only an owner does this.
     ///
     /// # Errors
     /// As [`crate::Txn::write`].
@@ -19,17 +48,7 @@ impl Store {
             due.extend(view.tree().expired(now_ms, max - due.len())?);
         }
         drop(cut); // it would make the commits below copy what they change
-        let mut txn = self.begin();
-        let mut deleted = 0;
-        for stored in due {
-            // Looked at again: a pending write may have given it another deadline.
-            if txn.read(&stored)?.is_some_and(|live| live.expiry.is_past(now_ms)) {
-                txn.delete_stored(&stored)?;
-                deleted += 1;
-            }
-        }
-        txn.commit();
-        Ok(deleted)
+        due.chunks(COMMIT_KEYS_MAX).map(|due| self.transact(|txn| txn.expire(due, now_ms))).sum()
     }
 
     /// The earliest deadline of all published keys, milliseconds since the Unix epoch.

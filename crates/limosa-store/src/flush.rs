@@ -149,10 +149,14 @@ impl Inner {
 
     fn apply_group(&self, group: &Group, last_group: bool) -> Result<(), StoreError> {
         let published = self.state().horizon;
-        let mut records = group.records().filter(|(position, _)| *position > published).peekable();
+        let new = || group.records().filter(|(position, _)| *position > published).peekable();
+        let (mut records, mut ahead) = (new(), new());
         while records.peek().is_some() {
+            let has_cold = self.relief.ledger.has_cold();
+            let slice = |before, fragments| if has_cold { Slice::new(before, fragments).short() } else { Slice::new(before, fragments) };
+            self.preload(slice(Position::ZERO, 0), &mut ahead);
             let mut state = self.state();
-            let mut slice = Slice::new(state.horizon, state.routes.len());
+            let mut slice = slice(state.horizon, state.routes.len());
             while let Some((position, record)) = records.next_if(|(_, record)| slice.takes(record)) {
                 if let Err(error) = state.apply(position, record, &mut slice) {
                     if !self.counters.damage.explains(&error) {
@@ -171,7 +175,11 @@ impl Inner {
                 let published = state.overlay.arrive();
                 drop(state);
                 drop(published); // thousands of small allocations: not under the lock
+            } else {
+                drop(state);
             }
+            // Before the next slice brings more: what this costs slows down those who wait for the flush, and nobody else.
+            self.relieve();
         }
         Ok(())
     }

@@ -10,6 +10,7 @@
 //!
 //! | Question | Module |
 //! |---|---|
+//! | What is in memory, and what goes? | `memory` |
 //! | What may be asked of a store? | [`Store`], [`Txn`], [`Cut`], [`Tail`] |
 //! | What is durable, and when? | `flush`, [`journal`], [`checkpoint`] |
 //! | How does a start find it again? | `recover`, `saved` |
@@ -38,6 +39,7 @@ mod flush;
 mod fragments;
 mod grave;
 mod loader;
+mod memory;
 mod options;
 mod overlay;
 mod parts;
@@ -59,15 +61,16 @@ pub use damage::{DAMAGED_MAX, DamagedBlock};
 pub use error::StoreError;
 pub use folder::Identity;
 pub use journal::Position;
+pub use memory::MemoryUse;
 pub use options::{Clock, Durability, Options};
 pub use refusal::{ReplicateError, StageError};
 pub use save::CheckpointReport;
 pub use stage::{SealedFacts, StageApplied, StageStart, StageState, StagedFragment};
-pub use state::{Check, Drift};
+pub use state::{Check, Drift, Found};
 pub use stats::StoreStats;
 pub use store::Store;
 pub use tail::{Batch, COMMIT_BYTES_LIVE_MAX, Tail, TailRead};
-pub use txn::{StringFacts, StringValue, Txn};
+pub use txn::{StringFacts, StringValue, Txn, ValueBytes};
 
 /// What cuts answer with: the tree's own values.
-pub use limosa_tree::{Applied, BlockId, Changes, Extract, Mended, Summary};
+pub use limosa_tree::{Applied, BlockId, Changes, Entry, Extract, Mended, Summary, Unloaded};

@@ -36,6 +36,9 @@ pub struct Options {
     pub durability: Durability,
     /// Number of fragments of a new folder; an existing folder keeps its own. Default: 64.
     pub fragments: u16,
+    /// What the store may hold in memory, bytes: blocks, summaries, pending and recent commits, the checkpoint's cache. Blocks beyond it
+    /// are dropped and read again when they are needed. Default: no bound; a server sets one.
+    pub memory_max: u64,
     /// Journal bytes since the last checkpoint at which [`crate::Store::wants_checkpoint`] says yes. Default: 256 MiB.
     pub checkpoint_bytes: u64,
     /// Bytes of recent commits kept in memory for tails (tier 1). Default: [`RING_BYTES`].
@@ -59,6 +62,7 @@ impl Options {
             keys,
             durability: Durability::default(),
             fragments: 64,
+            memory_max: u64::MAX,
             checkpoint_bytes: 256 << 20,
             ring_bytes: RING_BYTES,
             tail_bytes: 64 << 20,

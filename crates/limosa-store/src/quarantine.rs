@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use limosa_core::{EntryRef, Kind, key};
+use limosa_tree::Entry;
 
 use crate::disk::{DiskFile, Open};
 use crate::error::StoreError;
@@ -16,12 +17,16 @@ use crate::store::Store;
 const BUFFER_BYTES: usize = 256 << 10;
 
 impl Store {
-    /// Writes `entries` (by stored key) into a new file of the quarantine folder; `promised` says what their writers were told.
+    /// Writes `entries` (by stored key), one after another as they come, into a new file of the quarantine folder; `promised` says what their writers were told.
     /// The file and its place in the folder are on the disk when this returns; answers where.
     ///
     /// # Errors
-    /// The disk is full or fails.
-    pub fn quarantine<'a>(&self, promised: &str, entries: impl IntoIterator<Item = EntryRef<'a>>) -> Result<PathBuf, StoreError> {
+    /// The disk is full or fails; the first entry that can't be had.
+    pub fn quarantine<'a>(
+        &self,
+        promised: &str,
+        entries: impl IntoIterator<Item = Result<Entry<'a>, StoreError>>,
+    ) -> Result<PathBuf, StoreError> {
         let (disk, dir) = (&self.inner.options.disk, self.inner.folder.quarantine());
         let failed = |op: &'static str, error| StoreError::io(op, &dir, error);
         disk.create_dir(&dir).map_err(|error| failed("create", error))?;
@@ -31,7 +36,7 @@ impl Store {
         let name = names.find(|name| !taken.contains(name)).expect("one more name than files");
         let path = dir.join(name);
         let file = disk.open(&path, Open::CreateNew).map_err(|error| StoreError::io("create", &path, error))?;
-        write_lines(&*file, promised, entries).map_err(|error| StoreError::io("write", &path, error))?;
+        write_lines(&*file, promised, entries, |error| StoreError::io("write", &path, error))?;
         // File, then folder: a name without its bytes would look like a tail that had nothing in it.
         file.flush_all().map_err(|error| StoreError::io("flush", &path, error))?;
         disk.flush_dir(&dir).map_err(|error| failed("flush", error))?;
@@ -39,17 +44,22 @@ impl Store {
     }
 }
 
-fn write_lines<'a>(file: &dyn DiskFile, promised: &str, entries: impl IntoIterator<Item = EntryRef<'a>>) -> std::io::Result<()> {
+fn write_lines<'a>(
+    file: &dyn DiskFile,
+    promised: &str,
+    entries: impl IntoIterator<Item = Result<Entry<'a>, StoreError>>,
+    failed: impl Fn(std::io::Error) -> StoreError,
+) -> Result<(), StoreError> {
     let (mut offset, mut buffer) = (0, String::new());
     for entry in entries {
-        put_line(&mut buffer, &entry, promised);
+        put_line(&mut buffer, &entry?.as_ref(), promised);
         if buffer.len() >= BUFFER_BYTES {
-            file.write_at(offset, buffer.as_bytes())?;
+            file.write_at(offset, buffer.as_bytes()).map_err(&failed)?;
             offset += buffer.len() as u64;
             buffer.clear();
         }
     }
-    file.write_at(offset, buffer.as_bytes())
+    file.write_at(offset, buffer.as_bytes()).map_err(failed)
 }
 
 fn put_line(out: &mut String, entry: &EntryRef<'_>, promised: &str) {

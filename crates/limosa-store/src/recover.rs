@@ -14,6 +14,7 @@ use crate::folder::Folder;
 use crate::fragments::Routes;
 use crate::journal::{Group, Journal, JournalOptions, Position, Record, RecordKind};
 use crate::loader::Loader;
+use crate::memory::{Covers, Relief};
 use crate::options::Options;
 use crate::overlay::Overlay;
 use crate::refusal::StageError;
@@ -35,9 +36,13 @@ impl Store {
         let disk = options.disk.clone();
         let folder = Folder::open(&*disk, &options.dir, &options.identity, options.keys.id())?;
         let (owner, counters) = (folder.owner(), Arc::new(Counters::default()));
-        let checkpoint = Arc::new(Checkpoint::open(disk.clone(), &folder.checkpoint(), owner, CheckpointOptions::default())?);
+        let checkpoint_options = CheckpointOptions { cache_bytes: cache_bytes(options.memory_max), ..CheckpointOptions::default() };
+        let relief = Relief::new(&options, checkpoint_options.cache_bytes)?;
+        let checkpoint = Arc::new(Checkpoint::open(disk.clone(), &folder.checkpoint(), owner, checkpoint_options)?);
         let loader = Loader::of_last_commit(&checkpoint, &counters)?;
-        let saved = Saved::load(&checkpoint, &options, &loader)?;
+        let saved = Saved::load(&checkpoint, &options, &loader, &relief.ledger)?;
+        let covers = Covers::new(&loader, saved.fragments.iter().map(Fragment::generation).collect());
+        drop(loader); // alive for as long as a fragment reads with it
         let journal_options = JournalOptions { segment_bytes: options.segment_bytes };
         let (journal, recovered) = Journal::open(disk, &folder.journal(), owner, journal_options, saved.point)?;
         if let Some(torn) = &recovered.torn {
@@ -45,13 +50,16 @@ impl Store {
         }
         let handle = journal.handle();
         counters.covered_bytes.store(saved.marks.bytes(), std::sync::atomic::Ordering::Relaxed);
-        let replay = Replay::new(saved, options.ring_bytes, Loader::current(&checkpoint, &counters));
-        let (state, stage) = replay.run(&journal)?;
+        let replay = Replay::new(saved, options.ring_bytes, Loader::current(&checkpoint, &counters), covers, relief);
+        let (state, stage, relief) = replay.run(&journal)?;
         assert_eq!(state.horizon, recovered.end.position, "every record that the journal has was replayed");
-        let inner = Inner::new(options, folder, checkpoint, counters, handle, Flusher::new(journal), state, stage);
+        let inner = Inner::new(options, folder, checkpoint, counters, handle, Flusher::new(journal), state, stage, relief);
         Ok(Self { inner: Arc::new(inner) })
     }
 }
+
+/// Record bytes that are applied at once where memory does not hold all of the state: each record may need a block of its own.
+const BULK_BYTES_SCARCE: usize = 64 << 10;
 
 /// The state while the journal's tail is applied to it.
 struct Replay {
@@ -63,17 +71,21 @@ struct Replay {
     bulk: Bulk,
     /// What is not more than this is published record by record, so that tails find it in the ring.
     ring_bytes: usize,
+    relief: Relief,
+    /// Memory does not hold all of it: bulks are short.
+    is_scarce: bool,
 }
 
 impl Replay {
-    fn new(saved: Saved, ring_bytes: usize, unpinned: Arc<dyn BlockLoader>) -> Self {
+    fn new(saved: Saved, ring_bytes: usize, unpinned: Arc<dyn BlockLoader>, covers: Covers, relief: Relief) -> Self {
         let base = saved.point.position;
-        let state = initial_state(saved, ring_bytes, unpinned);
+        let state = initial_state(saved, ring_bytes, unpinned, covers);
         let slice = Slice::new(base, state.routes.len());
-        Self { state, stage: None, base, slice, bulk: Bulk::default(), ring_bytes }
+        let is_scarce = !relief.holds_all(&state);
+        Self { state, stage: None, base, slice, bulk: Bulk::default(), ring_bytes, relief, is_scarce }
     }
 
-    fn run(mut self, journal: &Journal) -> Result<(State, Option<Stage>), StoreError> {
+    fn run(mut self, journal: &Journal) -> Result<(State, Option<Stage>, Relief), StoreError> {
         let from = self.state.stage_since.unwrap_or(Position(u64::MAX)).min(self.base.next());
         if journal.end().position >= from {
             let mut reader = journal.handle().reader(from)?;
@@ -81,13 +93,19 @@ impl Replay {
                 for (position, record) in group.records().filter(|(position, _)| *position >= from) {
                     self.gather(position, record)?;
                 }
+                self.is_scarce = self.is_scarce || !self.relief.holds_all(&self.state);
+                if !self.is_scarce {
+                    continue;
+                }
+                self.end_bulk()?;
+                self.relief.alone(&mut self.state, self.stage.as_ref())?;
             }
         }
         self.end_bulk()?;
         self.end_slice();
         self.state.meet();
         self.state.group = Group::new(self.state.horizon.next());
-        Ok((self.state, self.stage))
+        Ok((self.state, self.stage, self.relief))
     }
 
     /// Commits wait for others; everything else stands where it stands between them.
@@ -97,6 +115,10 @@ impl Replay {
             return self.record(position, record);
         }
         self.bulk.push(position, record.body);
+        if self.is_scarce && self.bulk.bytes() > BULK_BYTES_SCARCE {
+            self.end_bulk()?;
+            return self.relief.alone(&mut self.state, self.stage.as_ref());
+        }
         if self.bulk.is_full() { self.end_bulk() } else { Ok(()) }
     }
 
@@ -168,7 +190,7 @@ impl Replay {
     }
 }
 
-fn initial_state(saved: Saved, ring_bytes: usize, unpinned: Arc<dyn BlockLoader>) -> State {
+fn initial_state(saved: Saved, ring_bytes: usize, unpinned: Arc<dyn BlockLoader>, covers: Covers) -> State {
     let horizon = saved.point.position;
     let ranges: Vec<_> = saved.fragments.iter().map(|fragment| (fragment.id(), fragment.range().clone())).collect();
     let heads: Vec<_> = saved.fragments.iter().map(Fragment::head).collect();
@@ -199,9 +221,16 @@ fn initial_state(saved: Saved, ring_bytes: usize, unpinned: Arc<dyn BlockLoader>
         incoming: None,
         baseline: None,
         unpinned,
+        covers,
         fault: None,
         grave: Grave::default(),
     }
+}
+
+/// The checkpoint's page cache: its default, and a 32nd of what there is where that is little.
+fn cache_bytes(memory_max: u64) -> usize {
+    let default = CheckpointOptions::default().cache_bytes;
+    usize::try_from(memory_max / 32).unwrap_or(default).clamp(1 << 20, default)
 }
 
 const NO_STAGE: StoreError =

@@ -137,6 +137,9 @@ impl Inner {
             state.fragments[index].forget_removed(covered.generation);
             state.fragments[index].set_loader(loader.clone());
         }
+        let covered = state.checkpointed.iter().map(|covered| covered.generation).collect();
+        state.covers.push(loader, covered);
+        self.relief.covered();
     }
 
     fn release(&self, position: Position) -> Result<usize, StoreError> {
@@ -183,12 +186,12 @@ fn write_block(
 ) -> Result<(), StoreError> {
     let (first_key, summary) = (&block.first_key, block.summary.to_bytes());
     if let Some(head) = since.filter(|_| !block.is_remade())
-        && writer.choose(fragment, first_key, block.changed_bytes(head))? == Writing::Patch
-        && let Some(patch) = block.patch(head)
+        && writer.choose(fragment, first_key, block.changed_bytes(head)?)? == Writing::Patch
+        && let Some(patch) = block.patch(head)?
     {
         report.patches += 1;
         return writer.put_patch(fragment, first_key, &summary, &patch);
     }
     report.blocks += 1;
-    writer.put_block(fragment, first_key, &summary, &block.whole())
+    writer.put_block(fragment, first_key, &summary, &block.whole()?)
 }

@@ -15,7 +15,7 @@ use limosa_core::fragment::hashed_ranges;
 use limosa_core::limits::{COMMIT_ENTRIES_MAX, COMMIT_PARTS_MAX};
 use limosa_core::varint::{self, Reader};
 use limosa_core::{DecodeError, Digest, FragmentId, RangeDelete};
-use limosa_tree::{BlockLoader, Fragment, FragmentMeta, Summary};
+use limosa_tree::{BlockLoader, Fragment, FragmentMeta, Ledger, Summary};
 
 use crate::checkpoint::{Checkpoint, CheckpointView, CheckpointWriter};
 use crate::codec::{put_epochs, put_version, read_epochs, read_version};
@@ -50,12 +50,22 @@ pub(crate) struct Saved {
 
 impl Saved {
     /// Out of the checkpoint, or as a new folder has it. No block is read.
-    pub(crate) fn load(checkpoint: &Checkpoint, options: &Options, loader: &Arc<dyn BlockLoader>) -> Result<Self, StoreError> {
+    pub(crate) fn load(
+        checkpoint: &Checkpoint,
+        options: &Options,
+        loader: &Arc<dyn BlockLoader>,
+        ledger: &Arc<Ledger>,
+    ) -> Result<Self, StoreError> {
         let point = checkpoint.point()?;
         let keys = Arc::new(options.keys.clone());
         if point.position == Position::ZERO {
             let ranges = hashed_ranges(options.fragments);
-            let fragments: Vec<Fragment> = ranges.into_iter().map(|(id, range)| Fragment::new(id, range, keys.clone())).collect();
+            let new = |(id, range)| {
+                let mut fragment = Fragment::new(id, range, keys.clone()).counted_by(ledger);
+                fragment.set_loader(loader.clone());
+                fragment
+            };
+            let fragments: Vec<Fragment> = ranges.into_iter().map(new).collect();
             let marks = Marks::new(Position::ZERO, fragments.iter().map(Fragment::head).collect(), options.tail_bytes);
             return Ok(Self { point, fragments, node: NodeFacts::default(), marks });
         }
@@ -67,7 +77,7 @@ impl Saved {
                 Ok((Bytes::from(row.first_key), Summary::from_bytes(&row.summary)?))
             });
             let blocks = blocks.collect::<Result<Vec<_>, StoreError>>()?;
-            Ok(Fragment::open(meta, keys.clone(), blocks, loader.clone())?)
+            Ok(Fragment::open(meta, keys.clone(), blocks, loader.clone(), ledger)?)
         };
         let fragments = metas.into_iter().map(open).collect::<Result<Vec<_>, StoreError>>()?;
         if view.has_totals() {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use limosa_core::{Digest, EpochTable, FragmentFacts, FragmentId, LiveRef, Version};
-use limosa_tree::{BlockLoader, Fragment, Grave};
+use limosa_tree::{BlockLoader, Entry, Fragment, Grave, Peek, Unloaded};
 
 use crate::apply::Checks;
 use crate::error::StoreError;
 use crate::fragments::Routes;
 use crate::journal::{Group, Position};
+use crate::memory::Covers;
 use crate::overlay::Overlay;
 use crate::save::Covered;
 use crate::tail::{Marks, Ring};
@@ -74,6 +75,26 @@ pub struct Check {
     pub state: Digest,
 }
 
+/// What was found at a key; its block stays in memory while this lives.
+#[derive(Debug)]
+pub enum Found<'a> {
+    /// Said by a write that is not published yet.
+    Pending(Option<LiveRef<'a>>),
+    /// Said by the published tree.
+    Held(Option<Entry<'a>>),
+}
+
+impl Found<'_> {
+    /// The live value, if there is one; deadlines not looked at.
+    #[inline]
+    pub fn live(&self) -> Option<LiveRef<'_>> {
+        match self {
+            Self::Pending(live) => *live,
+            Self::Held(entry) => entry.as_ref().and_then(|entry| entry.as_ref().live),
+        }
+    }
+}
+
 /// Everything under the lock.
 ///
 /// # Invariants
@@ -118,6 +139,8 @@ pub(crate) struct State {
     pub(crate) baseline: Option<Vec<Fragment>>,
     /// For the baseline's cold blocks.
     pub(crate) unpinned: Arc<dyn BlockLoader>,
+    /// Checkpoints that somebody can still see.
+    pub(crate) covers: Covers,
     pub(crate) fault: Option<Fault>,
     /// Cut out of the trees under this lock, to be freed outside it.
     pub(crate) grave: Grave,
@@ -154,14 +177,16 @@ impl State {
         !self.groups.is_empty() || !self.group.is_empty()
     }
 
-    /// What is visible of `key` at the head, with the pending position that says so.
+    /// What is visible of `key` at the head, with the pending position that says so; or the block that must be loaded first.
     #[inline]
-    pub(crate) fn find(&self, key: &[u8]) -> Result<(Position, Option<LiveRef<'_>>), StoreError> {
+    pub(crate) fn find(&self, key: &[u8]) -> Result<(Position, Found<'_>), Unloaded> {
         if let Some((position, live)) = self.pending(key) {
-            return Ok((position, live));
+            return Ok((position, Found::Pending(live)));
         }
-        let entry = self.fragments[self.routes.of_key(key)].get(key)?;
-        Ok((Position::ZERO, entry.and_then(|entry| entry.live)))
+        match self.fragments[self.routes.of_key(key)].peek(key) {
+            Peek::Known(entry) => Ok((Position::ZERO, Found::Held(entry))),
+            Peek::Cold(block) => Err(block),
+        }
     }
 
     /// The pending word on `key`, the open batch included.

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::journal::Position;
+use crate::memory::MemoryUse;
 use crate::store::Store;
 
 /// What the store holds and has done since it was opened.
@@ -42,12 +43,22 @@ pub struct StoreStats {
     pub checkpoints: u64,
     /// Group commits.
     pub flushes: u64,
+    /// Most memory, bytes; `u64::MAX`: no bound.
+    pub memory_max: u64,
+    /// Memory now.
+    pub memory: MemoryUse,
+    /// Blocks in memory.
+    pub blocks_resident: u64,
+    /// Blocks dropped from memory since the start.
+    pub blocks_dropped: u64,
+    /// Bytes of blocks that were written beside the checkpoint, because memory was full of what it does not have.
+    pub spilled_bytes: u64,
 }
 
 impl Store {
     /// The figures now.
     pub fn stats(&self) -> StoreStats {
-        let counters = &self.inner.counters;
+        let (counters, relief) = (&self.inner.counters, &self.inner.relief);
         let state = self.inner.state();
         let mut stats = StoreStats {
             horizon: state.horizon,
@@ -63,6 +74,11 @@ impl Store {
             entries_read: counters.entries_read.load(Ordering::Relaxed),
             checkpoints: counters.checkpoints.load(Ordering::Relaxed),
             flushes: counters.flushes.load(Ordering::Relaxed),
+            memory_max: relief.max(),
+            memory: relief.measure(&state),
+            blocks_resident: relief.ledger.blocks() as u64,
+            blocks_dropped: relief.dropped_blocks(),
+            spilled_bytes: relief.spilled_bytes(),
             ..StoreStats::default()
         };
         for total in state.fragments.iter().map(limosa_tree::Fragment::total) {

@@ -10,7 +10,8 @@
 //! | damaged blocks | [`Store::damage`], [`Store::mend`] |
 //!
 //! # Locks, in the order in which they may be taken
-//! checkpointing → stage → flusher → state → grave. The state lock is never held over I/O, except for reading a cold block.
+//! checkpointing → stage → flusher → state → grave; what keeps memory in bounds, see `memory::relief`. The state lock is never held over I/O, but
+//! where a transaction asks for that ([`Store::begin`]).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -24,6 +25,7 @@ use crate::error::StoreError;
 use crate::flush::Flusher;
 use crate::folder::Folder;
 use crate::journal::{JournalHandle, Point, Position, RecordKind};
+use crate::memory::Relief;
 use crate::options::Options;
 use crate::stage::Stage;
 use crate::state::{Drift, State};
@@ -56,6 +58,7 @@ pub(crate) struct Inner {
     pub(crate) handle: JournalHandle,
     pub(crate) checkpoint_file: Arc<Checkpoint>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) relief: Relief,
     /// One checkpoint at a time.
     pub(crate) checkpointing: Mutex<()>,
     pub(crate) stage: Mutex<Option<Stage>>,
@@ -84,11 +87,12 @@ impl Inner {
         flusher: Flusher,
         mut state: State,
         stage: Option<Stage>,
+        relief: Relief,
     ) -> Self {
         counters.flushed.store(state.horizon.0, Ordering::Relaxed);
         let (checkpointing, grave) = (Mutex::default(), Mutex::new(std::mem::take(&mut state.grave)));
         let (stage, flusher, state) = (Mutex::new(stage), Mutex::new(flusher), Mutex::new(state));
-        Self { options, folder, handle, checkpoint_file, counters, checkpointing, stage, flusher, state, grave }
+        Self { options, folder, handle, checkpoint_file, counters, relief, checkpointing, stage, flusher, state, grave }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -175,10 +179,11 @@ impl Store {
         self.inner.checkpoint_file.file_bytes().unwrap_or(0)
     }
 
-    /// Whether the journal has grown enough since the last checkpoint to make another worth it.
+    /// Whether the journal has grown enough since the last checkpoint to make another worth it, or memory is full of what it does not have.
     pub fn wants_checkpoint(&self) -> bool {
         let bytes = self.inner.state().marks.bytes();
-        bytes - self.inner.counters.covered_bytes.load(Ordering::Relaxed) >= self.inner.options.checkpoint_bytes
+        let is_due = bytes - self.inner.counters.covered_bytes.load(Ordering::Relaxed) >= self.inner.options.checkpoint_bytes;
+        is_due || self.inner.relief.wants_checkpoint()
     }
 }
 

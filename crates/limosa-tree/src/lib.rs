@@ -5,6 +5,7 @@
 //! | What does a run of entries add up to? | [`summary`] |
 //! | How do entries lie in memory and in a checkpoint? | `block` |
 //! | Which block holds a key, which blocks changed? | `tree` |
+//! | How much memory do blocks take, and which may go? | [`memory`], `tree` |
 //! | How do commits and frames change a fragment, and what is sent of it? | [`fragment`] |
 //!
 //! Cloning a [`Fragment`] is O(1): the clone is a snapshot, or a fork onto which frames are applied.
@@ -14,12 +15,15 @@
 mod block;
 pub mod error;
 pub mod fragment;
+pub mod memory;
 pub mod summary;
 mod tree;
 
 pub use error::{FrameError, LoadError, MendError, PartError, TreeError};
 pub use fragment::{
-    Applied, BlockId, BlockLoader, Changes, ColdBlock, DirtyBlock, Extract, Fragment, FragmentMeta, Mended, Removed, StoredBlock,
+    Applied, BlockId, BlockLoader, Changes, ColdBlock, DirtyBlock, Dropped, Entry, Extract, Fragment, FragmentMeta, Mended,
 };
+pub use fragment::{Peek, Removed, SpillBlock, SpilledBlock, StoredBlock, Unloaded};
+pub use memory::Ledger;
 pub use summary::Summary;
 pub use tree::Grave;

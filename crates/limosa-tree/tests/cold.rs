@@ -109,7 +109,9 @@ fn a_block_that_is_named_and_missing_is_corruption() {
     }
     let (pair, checkpoint) = checkpointed(500);
     let summaries = || checkpoint.blocks.iter().map(|(key, stored)| (key.clone(), stored.summary));
-    let open = |blocks: Vec<_>| Fragment::open(pair.fragment.meta(), common::keys(), blocks, std::sync::Arc::new(Nothing));
+    let open = |blocks: Vec<_>| {
+        Fragment::open(pair.fragment.meta(), common::keys(), blocks, std::sync::Arc::new(Nothing), &std::sync::Arc::default())
+    };
     let fragment = open(summaries().collect()).expect("in order");
     assert_eq!(fragment.get(&key(3)).expect_err("missing").code(), "tree.block_missing");
     let disorder = open(summaries().collect::<Vec<_>>().into_iter().rev().collect());

@@ -99,7 +99,7 @@ fn tombstones_that_the_peer_has_collected_are_gone_and_the_floor_says_so() {
     going_on.model.entries.retain(|key, (_, value)| value.is_some() || going_on.fragment.get(key).expect("sound").is_some());
     for (key, (version, value)) in &mut going_on.model.entries {
         if value.is_none() {
-            *version = going_on.fragment.get(key).expect("sound").expect("kept").version;
+            *version = going_on.fragment.get(key).expect("sound").expect("kept").as_ref().version;
         }
     }
     for number in numbers {

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Checkpoint, Pair, Value, between, frames, key, range};
 use limosa_core::Version;
-use limosa_tree::{Extract, Fragment};
+use limosa_tree::{Entry, Extract, Fragment};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -98,7 +98,8 @@ proptest! {
                 held.model.check_sums(&held.fragment, &between(a, b));
                 let key = key(a);
                 let expected = held.model.entries.get(&key).map(|(version, value)| (*version, value.as_ref().map(Value::live)));
-                prop_assert_eq!(held.fragment.get(&key).expect("loads").map(|e| (e.version, e.live)), expected);
+                let found = held.fragment.get(&key).expect("loads");
+                prop_assert_eq!(found.as_ref().map(Entry::as_ref).map(|e| (e.version, e.live)), expected);
             }
         }
     }

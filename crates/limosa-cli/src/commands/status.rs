@@ -52,6 +52,8 @@ fn node(status: &Status) -> String {
         bytes(totals.bytes),
         several(totals.tombstones, "remembered deletion", "remembered deletions"),
     );
+    let memory = &status.memory;
+    text += &format!("  memory   {} of {}, {} of it not in a checkpoint\n", bytes(memory.used), bytes(memory.max), bytes(memory.dirty));
     if status.quarantined > 0 {
         let files = several(status.quarantined, "file", "files");
         text += &paint(&format!("  set aside  {files}: see `limosa quarantine list`\n"), Paint::Bad);

@@ -119,7 +119,7 @@ impl Node {
     pub fn corrupt(&mut self, user_key: &str, value: &str) {
         let stored = key::stored(user_key.as_bytes());
         let fragment = self.fragment_of(&stored);
-        let old = fragment.get(&stored).expect("resident").expect("there").version;
+        let old = fragment.get(&stored).expect("resident").expect("there").as_ref().version;
         let range = KeyRange::new(stored.clone(), Some([&stored[..], &[0]].concat().into()));
         let mut columns = limosa_core::columns::ColumnsBuilder::default();
         columns.push(EntryRef { key: &stored, version: old, live: Some(live(value.as_bytes())) });
@@ -209,7 +209,7 @@ impl Node {
     pub fn get(&self, user_key: &str) -> Option<Vec<u8>> {
         let stored = key::stored(user_key.as_bytes());
         let fragment = self.now.fragments.values().find(|fragment| fragment.range().contains(&stored))?;
-        fragment.get(&stored).expect("resident")?.live.map(|live| live.value.to_vec())
+        fragment.get(&stored).expect("resident")?.as_ref().live.map(|live| live.value.to_vec())
     }
 
     /// Every live entry with its version: the comparison that shares nothing with digests.

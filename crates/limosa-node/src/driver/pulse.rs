@@ -73,6 +73,7 @@ fn once(shared: &Shared, synced: &mut Instant) -> Result<(), StoreError> {
             is_new
         });
     }
+    store.relieve();
     if shared.options.durability == Durability::Interval && synced.elapsed() >= SYNC_EVERY {
         *synced = Instant::now();
         let heads = heads(store);

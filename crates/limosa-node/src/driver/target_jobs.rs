@@ -111,11 +111,8 @@ impl TargetJobs {
     }
 
     fn quarantine(&self, cut: &Cut, promised: &str, keys: &[(FragmentId, Bytes)]) -> Result<(), StoreError> {
-        let mut entries = Vec::with_capacity(keys.len());
-        for (fragment, key) in keys {
-            let Some(view) = cut.fragment(*fragment) else { continue };
-            entries.extend(view.get(key)?);
-        }
+        let entry = |(fragment, key): &(FragmentId, Bytes)| cut.fragment(*fragment)?.get(key).transpose();
+        let entries = keys.iter().filter_map(entry);
         let path = self.store.quarantine(promised, entries)?;
         tracing::warn!(path = %path.display(), entries = keys.len(), "entries that the owner does not have were set aside");
         Ok(())

@@ -17,7 +17,7 @@ pub(super) fn blocks(fork: &FragmentView, frame: &Frame) -> Result<(), StoreErro
     if entries < ENTRIES_MIN {
         return Ok(());
     }
-    let load = |from: usize, to: usize| (from..to).try_for_each(|i| fork.get(frame.entries.entry(i).key).map(drop));
+    let load = |from: usize, to: usize| (from..to).try_for_each(|i| fork.warm(frame.entries.entry(i).key));
     thread::scope(|scope| {
         let share = entries.div_ceil(THREADS);
         let workers: Vec<_> = (0..THREADS).map(|n| scope.spawn(move || load(n * share, ((n + 1) * share).min(entries)))).collect();

@@ -11,6 +11,7 @@
 
 mod error;
 mod layers;
+mod machine;
 mod parse;
 mod setting;
 mod valid;

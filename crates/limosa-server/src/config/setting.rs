@@ -27,6 +27,8 @@ pub enum Setting {
     Bundle,
     /// Fragments of a new folder.
     Fragments,
+    /// Memory in all.
+    MemoryMax,
     /// Memory of recent commits.
     RingBytes,
     /// Journal kept behind the checkpoint.
@@ -51,7 +53,7 @@ struct Row {
 
 impl Setting {
     /// Every setting, in the order in which help shows them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Data,
         Self::Name,
         Self::Resp,
@@ -64,6 +66,7 @@ impl Setting {
         Self::StandbyOf,
         Self::Bundle,
         Self::Fragments,
+        Self::MemoryMax,
         Self::RingBytes,
         Self::TailBytes,
         Self::CheckpointBytes,
@@ -129,6 +132,9 @@ impl Setting {
             Self::StandbyOf => row("standby-of", "ADDR", None, "Peer address of the owner that this node keeps a copy of"),
             Self::Bundle => row("bundle", "FILE", None, "Certificates that `limosa cert issue` made for this node; needed once"),
             Self::Fragments => row("fragments", "N", Some("64"), "Fragments of a new data folder, 1 to 16384"),
+            Self::MemoryMax => {
+                row("memory-max", "SIZE", None, "Memory for state and caches; by default 60% of what the machine or its cgroup gives")
+            }
             Self::RingBytes => row("ring-bytes", "SIZE", Some("4MiB"), "Memory for recent commits that a standby may still need"),
             Self::TailBytes => row("tail-bytes", "SIZE", Some("64MiB"), "Journal kept on disk for a standby that was away"),
             Self::CheckpointBytes => row("checkpoint-bytes", "SIZE", Some("256MiB"), "Journal written between two checkpoints"),

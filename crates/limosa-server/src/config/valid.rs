@@ -10,6 +10,7 @@ use limosa_store::Durability;
 
 use super::error::ConfigError;
 use super::layers::{Given, Origin, Settings};
+use super::machine;
 use super::parse::{self, HostPort};
 use super::setting::Setting;
 
@@ -48,6 +49,8 @@ pub struct ValidConfig {
     pub bundle: Option<PathBuf>,
     /// Fragments of a new folder.
     pub fragments: u16,
+    /// Memory for state and caches, bytes.
+    pub memory_max: u64,
     /// Memory for recent commits, bytes.
     pub ring_bytes: u64,
     /// Journal kept for standbys, bytes.
@@ -61,6 +64,11 @@ pub struct ValidConfig {
     /// Log level or filter.
     pub log: String,
 }
+
+/// Least memory: below it the page cache and what a few connections need leave nothing for blocks.
+const MEMORY_BYTES_MIN: u64 = 16 << 20;
+/// More than any machine has.
+const MEMORY_BYTES_MAX: u64 = 1 << 50;
 
 impl Settings {
     /// Checks every value, alone and against the others.
@@ -76,6 +84,7 @@ impl Settings {
             standby_of: self.optional(Setting::StandbyOf, HostPort::parse)?,
             bundle: self.path(Setting::Bundle),
             fragments: self.required(Setting::Fragments, fragments)?,
+            memory_max: self.optional(Setting::MemoryMax, memory_max)?.unwrap_or_else(machine::memory_max_default),
             ring_bytes: self.required(Setting::RingBytes, |text| parse::bytes(text, SETTING_BYTES_MIN, RING_BYTES_MAX))?,
             tail_bytes: self.required(Setting::TailBytes, |text| parse::bytes(text, 0, JOURNAL_BYTES_MAX))?,
             checkpoint_bytes: self.required(Setting::CheckpointBytes, |text| parse::bytes(text, SETTING_BYTES_MIN, JOURNAL_BYTES_MAX))?,
@@ -173,6 +182,10 @@ fn durability(text: &str) -> Result<Durability, String> {
 fn fragments(text: &str) -> Result<u16, String> {
     let count: Option<u16> = text.parse().ok();
     count.filter(|count| (1..=limosa_core::slot::SLOTS).contains(count)).ok_or_else(|| "a count of fragments, 1 to 16384".to_owned())
+}
+
+fn memory_max(text: &str) -> Result<u64, String> {
+    parse::bytes(text, MEMORY_BYTES_MIN, MEMORY_BYTES_MAX)
 }
 
 fn stop_timeout(text: &str) -> Result<Duration, String> {

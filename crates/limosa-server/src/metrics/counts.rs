@@ -109,6 +109,20 @@ pub struct Counts {
     pub live_bytes: u64,
     /// Deletions remembered.
     pub tombstones: u64,
+    /// Most memory for state and caches, bytes.
+    pub memory_max: u64,
+    /// Memory by what it is for: blocks, places of blocks, pending, ring, cache; bytes.
+    pub memory: [u64; 5],
+    /// Bytes of blocks that no checkpoint has.
+    pub memory_dirty: u64,
+    /// Blocks in memory.
+    pub blocks_resident: u64,
+    /// Blocks dropped from memory.
+    pub blocks_dropped: u64,
+    /// Blocks read into memory.
+    pub blocks_read: u64,
+    /// Bytes of blocks spilled beside the checkpoint.
+    pub spilled_bytes: u64,
     /// Files in the quarantine folder.
     pub quarantined: u64,
     /// Seconds until the node's certificate ends; 0 when it has ended.

@@ -80,8 +80,20 @@ impl Families<'_> {
         self.gauge("entries", "Live entries", counts.entries)?;
         self.gauge("live_bytes", "Bytes of keys and values of live entries", counts.live_bytes)?;
         self.gauge("tombstones", "Deletions remembered", counts.tombstones)?;
+        self.memory(counts)?;
         self.gauge("quarantine_files", "Files in the quarantine folder", counts.quarantined)?;
         self.gauge("certificate_expiry_seconds", "Seconds until the node's certificate ends", counts.certificate_expiry_s)
+    }
+
+    fn memory(&mut self, counts: &Counts) -> fmt::Result {
+        self.gauge("memory_max_bytes", "Most memory for state and caches", counts.memory_max)?;
+        let samples = ["blocks", "places", "pending", "ring", "cache"].into_iter().zip(counts.memory);
+        self.family("memory_bytes", "Memory by what it is for, as the store counts it", MetricType::Gauge, "of", samples)?;
+        self.gauge("memory_dirty_bytes", "Memory of blocks that no checkpoint has", counts.memory_dirty)?;
+        self.gauge("blocks_resident", "Blocks in memory", counts.blocks_resident)?;
+        self.counter("blocks_dropped", "Blocks dropped from memory", counts.blocks_dropped)?;
+        self.counter("blocks_read", "Blocks read into memory", counts.blocks_read)?;
+        self.counter("spilled_bytes", "Bytes of blocks written beside the checkpoint for want of memory", counts.spilled_bytes)
     }
 
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {

@@ -9,7 +9,7 @@ use limosa_core::{Expiry, KeyRange};
 use limosa_store::{Cut, Store, StoreError, Txn};
 
 use super::error::KeyspaceError;
-use super::keyspace::{Backend, BackendFacts, Keyspace, Published, ScannedKey, Stat, Value, Visit};
+use super::keyspace::{Backend, BackendFacts, Cold, Keyspace, Published, ScannedKey, Stat, Value, Visit};
 
 impl From<StoreError> for KeyspaceError {
     fn from(error: StoreError) -> Self {
@@ -56,6 +56,14 @@ impl Keyspace for Txn<'_> {
     fn seen(&self) -> u64 {
         Txn::seen(self).0
     }
+
+    fn note(&mut self, key: &[u8]) {
+        self.note_cold(key);
+    }
+
+    fn into_cold(self) -> Cold {
+        Txn::into_cold(self)
+    }
 }
 
 impl Published for Cut {
@@ -80,7 +88,7 @@ impl Published for Cut {
         let Some(stored) = self.kth_live(k)? else { return Ok(None) };
         let mut expiry = Expiry::NEVER;
         for view in self.fragments().iter().filter(|view| view.tree().range().contains(&stored)) {
-            expiry = view.get(&stored)?.and_then(|entry| entry.live).map_or(expiry, |live| live.expiry);
+            expiry = view.get(&stored)?.and_then(|entry| entry.as_ref().live.map(|live| live.expiry)).unwrap_or(expiry);
         }
         Ok(user_key(&stored).map(|key| (key.into_owned(), expiry)))
     }
@@ -98,8 +106,16 @@ impl Backend for Store {
     type Head<'a> = Txn<'a>;
     type Cut = Cut;
 
-    fn begin(&self) -> Txn<'_> {
-        Store::begin(self)
+    fn begin(&self, waits: bool) -> Txn<'_> {
+        if waits { Store::begin(self) } else { self.attempt() }
+    }
+
+    fn load(&self, cold: &Cold) -> Result<(), KeyspaceError> {
+        Ok(Store::load(self, cold)?)
+    }
+
+    fn may_wait(&self) -> bool {
+        self.is_paging()
     }
 
     fn horizon(&self) -> u64 {
@@ -118,6 +134,10 @@ impl Backend for Store {
         let stats = self.stats();
         BackendFacts {
             live_bytes: stats.live_bytes,
+            memory_max: stats.memory_max,
+            memory_bytes: stats.memory.total(),
+            blocks_dropped: stats.blocks_dropped,
+            blocks_read: stats.blocks_read,
             journal_bytes: stats.journal_bytes,
             checkpoints: stats.checkpoints,
             flushes: stats.flushes,

@@ -19,7 +19,7 @@ use super::commands::table::Command;
 use super::dispatch::{self, Request};
 use super::error::{CommandError, KeyspaceError};
 use super::gate::{Failed, Gate};
-use super::keyspace::{Backend, Keyspace};
+use super::keyspace::{Backend, Cold, Keyspace};
 use super::read_budget::Taken;
 use super::reply::Reply;
 use super::session::Session;
@@ -38,6 +38,12 @@ const LOCK_BYTES_MAX: usize = 1 << 20;
 const OUT_BYTES_MAX: usize = 1 << 20;
 /// A client that takes no byte of its replies for so long is closed.
 pub(super) const STALL_MAX: Duration = Duration::from_secs(60);
+
+/// So often a command is tried again because something was not in memory, before it waits for the disk under the lock: it needs more at
+/// once than memory keeps.
+const TRIES_MAX: u32 = 16;
+/// Commands behind one that must wait for the disk whose keys are loaded with it.
+const AHEAD_COMMANDS: usize = 32;
 
 /// Why a connection ended, other than that the client left.
 #[derive(Debug, Error)]
@@ -83,6 +89,8 @@ enum Pause {
     Cut,
     /// The next command waits for standbys.
     Replicas,
+    /// The next command needs what is not in memory.
+    Cold,
 }
 
 pub(super) struct Connection<B> {
@@ -101,6 +109,9 @@ pub(super) struct Connection<B> {
     /// Newest position that a reply in `out` has seen.
     seen: u64,
     now_ms: u64,
+    cold: Cold,
+    /// How often the next command was tried in vain.
+    tries: u32,
 }
 
 impl<B: Backend> Connection<B> {
@@ -108,7 +119,22 @@ impl<B: Backend> Connection<B> {
         let shared = session.shared.clone();
         let (buffer, out) = (Vec::with_capacity(BUFFER_BYTES), Vec::with_capacity(BUFFER_BYTES));
         let taken = Taken::nothing(shared.read_budget.clone());
-        Self { stream, backend, gate, shared, session, buffer, taken, batch: Batch::default(), out, next: 0, seen: 0, now_ms: 0 }
+        Self {
+            stream,
+            backend,
+            gate,
+            shared,
+            session,
+            buffer,
+            taken,
+            batch: Batch::default(),
+            out,
+            next: 0,
+            seen: 0,
+            now_ms: 0,
+            cold: Cold::new(),
+            tries: 0,
+        }
     }
 
     /// Serves the client until it leaves, breaks the protocol or is closed.
@@ -222,6 +248,7 @@ impl<B: Backend> Connection<B> {
                     self.run_on_cut().await;
                 }
                 Pause::Replicas => self.wait_for_replicas().await?,
+                Pause::Cold => self.load_cold().await,
             }
         }
         if let (Some(error), false) = (self.batch.error(), self.session.is_closing) {
@@ -234,7 +261,8 @@ impl<B: Backend> Connection<B> {
 
     /// Executes until something other than the connection and the head is needed.
     fn run_batch(&mut self) -> Pause {
-        let Self { session, batch, buffer, out, next, now_ms, seen, backend, .. } = self;
+        let Self { session, batch, buffer, out, next, now_ms, seen, backend, cold, tries, .. } = self;
+        let waits = *tries >= TRIES_MAX;
         let mut head: Option<(B::Head<'_>, bool)> = None;
         let (first, mut bytes, mut pause) = (*next, 0, Pause::End);
         while *next < batch.len() && !session.is_closing {
@@ -256,12 +284,18 @@ impl<B: Backend> Connection<B> {
                             .with_args(index, buffer, |args| dispatch::alone(session, &Request { command, args, now_ms: *now_ms }, out)),
                         Run::Keys(_) => {
                             let (keys, is_owner) = head.get_or_insert_with(|| {
-                                let keys = backend.begin();
+                                let keys = backend.begin(waits);
                                 (keys, session.shared.node.is_owner())
                             });
-                            batch.with_args(index, buffer, |args| {
-                                dispatch::on_head(session, &Request { command, args, now_ms: *now_ms }, keys, *is_owner, out);
+                            let is_done = batch.with_args(index, buffer, |args| {
+                                dispatch::on_head(session, &Request { command, args, now_ms: *now_ms }, keys, *is_owner, out)
                             });
+                            if is_done {
+                                *tries = 0;
+                            } else {
+                                note_ahead(batch, buffer, index, keys);
+                                pause = Pause::Cold;
+                            }
                         }
                     }
                     if pause != Pause::End {
@@ -272,11 +306,23 @@ impl<B: Backend> Connection<B> {
             bytes += batch.bytes(index);
             *next += 1;
         }
-        if let Some((keys, _)) = &head {
+        if let Some((keys, _)) = head {
             *seen = keys.seen().max(*seen);
+            *cold = keys.into_cold();
         }
         Stats::add(&session.shared.stats.commands, (*next - first) as u64);
         pause
+    }
+
+    /// Loads what the next command needs, and what those behind it need, while other connections go on.
+    async fn load_cold(&mut self) {
+        let (backend, cold) = (self.backend.clone(), std::mem::take(&mut self.cold));
+        let loaded = tokio::task::spawn_blocking(move || backend.load(&cold)).await;
+        match loaded.expect("loading does not panic") {
+            Ok(()) => self.tries += 1,
+            // under the lock, the command that needs it meets the error itself: it may be another one than the next
+            Err(_) => self.tries = TRIES_MAX,
+        }
     }
 
     /// Executes the next command on a snapshot that has everything this connection was told.
@@ -379,6 +425,18 @@ impl<B: Backend> Connection<B> {
 impl<B> Drop for Connection<B> {
     fn drop(&mut self) {
         self.shared.registry.close(self.session.facts.id); // also when the task is aborted
+    }
+}
+
+/// Notes the keys of command `index` and of those behind it.
+fn note_ahead<K: Keyspace>(batch: &Batch, buffer: &[u8], index: usize, keys: &mut K) {
+    for ahead in index..batch.len().min(index + AHEAD_COMMANDS) {
+        match batch.command(ahead) {
+            Ok(command) if matches!(command.run, Run::Keys(_)) => {
+                batch.with_args(ahead, buffer, |args| dispatch::note_keys(command, args, keys));
+            }
+            _ => {}
+        }
     }
 }
 

@@ -21,14 +21,15 @@ pub(crate) struct Request<'a> {
 
 /// Runs a command that needs the connection alone.
 pub(crate) fn alone(session: &mut Session, request: &Request<'_>, out: &mut Vec<u8>) {
-    answer(session, request, out, |call| match request.command.run {
+    let _ = answer(session, request, out, |call| match request.command.run {
         Run::Session(run) => run(call),
         _ => Err(CommandError::Arity(request.command.name.to_owned())), // a container without a subcommand
     });
 }
 
-/// Runs a command at the head and commits what it wrote. `is_owner` was asked under the lock that `keys` holds.
-pub(crate) fn on_head(session: &mut Session, request: &Request<'_>, keys: &mut dyn Keyspace, is_owner: bool, out: &mut Vec<u8>) {
+/// Runs a command at the head and commits what it wrote. `is_owner` was asked under the lock that `keys` holds. False when something that
+/// it needs is not in memory: it did nothing then, and is to be run again when that has been loaded.
+pub(crate) fn on_head<K: Keyspace>(session: &mut Session, request: &Request<'_>, keys: &mut K, is_owner: bool, out: &mut Vec<u8>) -> bool {
     let Run::Keys(run) = request.command.run else { unreachable!("the caller looked at the command") };
     let is_write = request.command.access == Access::Write;
     answer(session, request, out, |call| {
@@ -42,14 +43,19 @@ pub(crate) fn on_head(session: &mut Session, request: &Request<'_>, keys: &mut d
         }
         call.session.last_write = call.session.last_write.max(keys.seen());
         done.map_err(as_write)
-    });
+    })
+}
+
+/// Notes the keys of a command that is not run yet, so that what it needs is loaded together with what is needed before it.
+pub(crate) fn note_keys<K: Keyspace>(command: &Command, args: &[&[u8]], keys: &mut K) {
+    command.keys.of(args).for_each(|key| keys.note(key));
 }
 
 /// Runs a command on a snapshot.
 pub(crate) fn on_cut(session: &mut Session, request: &Request<'_>, view: &View<'_>, out: &mut Vec<u8>) {
     let Run::Published(run) = request.command.run else { unreachable!("the caller looked at the command") };
     let is_owner = session.shared.node.is_owner();
-    answer(session, request, out, |call| {
+    let _ = answer(session, request, out, |call| {
         admit(call.session, request.command, is_owner)?;
         run(call, view)
     });
@@ -61,14 +67,21 @@ pub(crate) fn refuse(session: &Session, error: &CommandError, out: &mut Vec<u8>)
     Reply::new(out, session.protocol).error(&error.to_string());
 }
 
-fn answer(session: &mut Session, request: &Request<'_>, out: &mut Vec<u8>, run: impl FnOnce(&mut Call<'_>) -> Done) {
+/// False when the command must be run again.
+fn answer(session: &mut Session, request: &Request<'_>, out: &mut Vec<u8>, run: impl FnOnce(&mut Call<'_>) -> Done) -> bool {
     let (start, protocol) = (out.len(), session.protocol);
+    let found = session.shared.stats.found();
     let mut call = Call { args: request.args, session, reply: Reply::new(out, protocol), now_ms: request.now_ms };
     let done = run(&mut call);
     if let Err(error) = done {
         call.reply.truncate(start);
+        if error.is_cold() {
+            session.shared.stats.set_found(found); // it will count what it finds again
+            return false;
+        }
         refuse(session, &error, out);
     }
+    true
 }
 
 /// A standby answers reads to those who said that they accept them, and never a write.

@@ -133,6 +133,11 @@ impl CommandError {
         }
     }
 
+    /// Whether the command only has to be tried again when what it needs is in memory.
+    pub(crate) fn is_cold(&self) -> bool {
+        matches!(self, Self::NotRead(error) | Self::NotWritten(error) if error.code == super::keyspace::COLD)
+    }
+
     /// A refusal with a text of its own.
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())

@@ -104,13 +104,17 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Flushes whenever somebody waits at the gate. Runs until its task is dropped.
 pub(super) async fn drive<B: Backend>(backend: Arc<B>, gate: Arc<Gate>, shared: Arc<Shared>) {
-    let apart = if shared.node.facts().flushes_each_commit { FlushThread::start(backend.clone()) } else { None };
+    let always_apart = shared.node.facts().flushes_each_commit;
+    let mut apart = None;
     loop {
         gate.asked().await;
         loop {
+            if apart.is_none() && (always_apart || backend.may_wait()) {
+                apart = FlushThread::start(backend.clone());
+            }
             let flushed = match &apart {
-                None => backend.flush(),
-                Some(thread) => thread.flush().await,
+                Some(thread) if always_apart || backend.may_wait() => thread.flush().await,
+                _ => backend.flush(),
             };
             let is_retried = matches!(&flushed, Err(error) if error.retry == Retry::Later);
             note(&flushed, &shared);

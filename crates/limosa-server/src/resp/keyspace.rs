@@ -4,18 +4,18 @@
 //! [`Backend`] hands out both and makes writes durable. Positions count commits; a reply may leave once [`Backend::horizon`]
 //! has reached the position that its command saw.
 
-use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use limosa_core::Expiry;
+use limosa_store::ValueBytes;
 
 use super::error::KeyspaceError;
 
 /// A live string.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub struct Value<'a> {
-    /// The bytes; borrowed unless they had to be put together.
-    pub bytes: Cow<'a, [u8]>,
+    /// The bytes; in the store's memory unless they had to be put together.
+    pub bytes: ValueBytes<'a>,
     /// When it ends.
     pub expiry: Expiry,
 }
@@ -49,6 +49,12 @@ pub trait Keyspace {
     fn abort(&mut self);
     /// The newest position whose effect was read or written so far.
     fn seen(&self) -> u64;
+    /// Notes that `key` will be looked at, for [`Keyspace::into_cold`].
+    fn note(&mut self, key: &[u8]);
+    /// What must be brought into memory before another try, when a call has failed because something was not there.
+    fn into_cold(self) -> Cold
+    where
+        Self: Sized;
 }
 
 /// A key as scans see it.
@@ -80,6 +86,14 @@ pub trait Published {
 pub struct BackendFacts {
     /// Keys and values that live, bytes.
     pub live_bytes: u64,
+    /// Most memory for state and caches, bytes.
+    pub memory_max: u64,
+    /// What of it is taken, as the store counts it.
+    pub memory_bytes: u64,
+    /// Blocks dropped from memory since the start.
+    pub blocks_dropped: u64,
+    /// Blocks read into memory since the start.
+    pub blocks_read: u64,
     /// Bytes that the journal has taken since it was made.
     pub journal_bytes: u64,
     /// Checkpoints made since the start.
@@ -87,6 +101,12 @@ pub struct BackendFacts {
     /// Group commits since the start.
     pub flushes: u64,
 }
+
+/// The code of an error that says: not in memory, load it and try again.
+pub(crate) const COLD: &str = "store.cold";
+
+/// What is not in memory.
+pub type Cold = Vec<limosa_store::Unloaded>;
 
 /// The state below the front door.
 pub trait Backend: Send + Sync + 'static {
@@ -97,8 +117,12 @@ pub trait Backend: Send + Sync + 'static {
     /// A snapshot.
     type Cut: Published + Send;
 
-    /// Takes the lock.
-    fn begin(&self) -> Self::Head<'_>;
+    /// Takes the lock. Calls that would wait for the disk fail with the code [`COLD`]; with `waits` they wait, under the lock.
+    fn begin(&self, waits: bool) -> Self::Head<'_>;
+    /// Brings what [`Keyspace::into_cold`] answered into memory. Blocks on the disk.
+    fn load(&self, cold: &Cold) -> Result<(), KeyspaceError>;
+    /// Whether [`Backend::flush`] may have to read from the disk first, or to make room in memory.
+    fn may_wait(&self) -> bool;
     /// The published position.
     fn horizon(&self) -> u64;
     /// Makes pending commits durable and publishes them; returns the new horizon. After an error the state below refuses writes.

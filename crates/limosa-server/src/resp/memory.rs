@@ -1,6 +1,5 @@
 //! A keyspace in memory for tests: commands without a disk, with a horizon that moves only when it is flushed.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,9 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use limosa_core::slot::slot_of;
 use limosa_core::{Expiry, Retry};
+use limosa_store::ValueBytes;
 
 use super::error::KeyspaceError;
-use super::keyspace::{Backend, BackendFacts, Keyspace, Published, ScannedKey, Stat, Value, Visit};
+use super::keyspace::{Backend, BackendFacts, Cold, Keyspace, Published, ScannedKey, Stat, Value, Visit};
 
 type Map = BTreeMap<(u16, Vec<u8>), (Vec<u8>, Expiry)>;
 
@@ -42,7 +42,7 @@ fn stored(key: &[u8]) -> (u16, Vec<u8>) {
 impl Keyspace for Head<'_> {
     fn get(&mut self, key: &[u8], now_ms: u64) -> Result<Option<Value<'_>>, KeyspaceError> {
         let found = self.state.map.get(&stored(key)).filter(|(_, expiry)| !expiry.is_past(now_ms));
-        Ok(found.map(|(bytes, expiry)| Value { bytes: Cow::Borrowed(bytes), expiry: *expiry }))
+        Ok(found.map(|(bytes, expiry)| Value { bytes: ValueBytes::Borrowed(bytes), expiry: *expiry }))
     }
 
     fn stat(&mut self, key: &[u8], now_ms: u64) -> Result<Option<Stat>, KeyspaceError> {
@@ -90,6 +90,12 @@ impl Keyspace for Head<'_> {
     fn seen(&self) -> u64 {
         self.seen
     }
+
+    fn note(&mut self, _: &[u8]) {}
+
+    fn into_cold(self) -> Cold {
+        Cold::new()
+    }
 }
 
 pub(super) struct Cut(Arc<Map>);
@@ -125,10 +131,18 @@ impl Backend for Memory {
     type Head<'a> = Head<'a>;
     type Cut = Cut;
 
-    fn begin(&self) -> Head<'_> {
+    fn begin(&self, _: bool) -> Head<'_> {
         let state = self.state();
         let seen = state.head; // coarser than the store, which looks at the keys that were read
         Head { state, seen }
+    }
+
+    fn load(&self, _: &Cold) -> Result<(), KeyspaceError> {
+        Ok(())
+    }
+
+    fn may_wait(&self) -> bool {
+        false
     }
 
     fn horizon(&self) -> u64 {

@@ -37,7 +37,7 @@ mod session;
 mod shared;
 
 pub use error::{CommandError, KeyspaceError};
-pub use keyspace::{Backend, BackendFacts, Keyspace, Published, ScannedKey, Stat, Value, Visit};
+pub use keyspace::{Backend, BackendFacts, Cold, Keyspace, Published, ScannedKey, Stat, Value, Visit};
 pub use node::{Node, NodeFacts, Replica};
 pub use server::{Options, ServerHandle, serve};
 

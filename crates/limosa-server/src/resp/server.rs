@@ -73,7 +73,8 @@ const WALKERS_MAX: usize = 2;
 /// The listener can't be used without blocking, or the thread does not start.
 pub fn serve<B: Backend>(listener: TcpListener, backend: Arc<B>, node: Arc<dyn Node>, options: Options) -> io::Result<ServerHandle> {
     listener.set_nonblocking(true)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().max_blocking_threads(WALKERS_MAX).build()?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_io().enable_time().max_blocking_threads(WALKERS_MAX + LOADERS).build()?;
     let stop = Arc::new(Notify::new());
     let stopped = stop.clone();
     let shared = Arc::new(Shared::new(node, options.run_id));
@@ -109,6 +110,9 @@ async fn run<B: Backend>(listener: TcpListener, backend: Arc<B>, shared: Arc<Sha
     flusher.abort();
     Ok(())
 }
+
+/// Threads that load for commands what is not in memory.
+const LOADERS: usize = 2;
 
 /// How long to wait when the system gives no connection, mostly for lack of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -55,6 +55,17 @@ impl Stats {
         counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
     }
 
+    /// Hits and misses so far.
+    pub(crate) fn found(&self) -> [u64; 2] {
+        [&self.hits, &self.misses].map(|counter| counter.load(Ordering::Relaxed))
+    }
+
+    /// Takes hits and misses back to `found`. Only one thread counts them.
+    pub(crate) fn set_found(&self, [hits, misses]: [u64; 2]) {
+        self.hits.store(hits, Ordering::Relaxed);
+        self.misses.store(misses, Ordering::Relaxed);
+    }
+
     /// All of them, for `/metrics`; `connections` are open now.
     pub(crate) fn counts(&self, connections: usize) -> ClientCounts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

@@ -13,8 +13,8 @@ use super::prepare::Bound;
 use super::{quarantine, refusal, verify, views};
 use crate::config::{HostPort, ValidConfig};
 use crate::http::api::{
-    self, Acknowledged, Checkpointed, DurabilityWord, Flushed, Followed, Fragment, FragmentTotals, Listening, PeersReset, Plan, Promoted,
-    QuarantineFile, QuarantinePage, Readiness, Scrubbed, Status, Transfer, Verification, hex64,
+    self, Acknowledged, Checkpointed, DurabilityWord, Flushed, Followed, Fragment, FragmentTotals, Listening, Memory, PeersReset, Plan,
+    Promoted, QuarantineFile, QuarantinePage, Readiness, Scrubbed, Status, Transfer, Verification, hex64,
 };
 use crate::http::{Answer, Control};
 use crate::metrics::{ClientCounts, Counts};
@@ -94,6 +94,7 @@ impl Control for NodeControl {
             head,
             durable: stats.flushed.0.min(head),
             fragments: FragmentTotals { count: facts as u64, entries: stats.live, bytes: stats.live_bytes, tombstones: stats.tombstones },
+            memory: Memory { max: stats.memory_max, used: stats.memory.total(), blocks: stats.memory.blocks, dirty: stats.memory.dirty },
             quarantined,
             peers: self.node.registry().peers().iter().map(|peer| views::peer(peer, self.node.store(), head, &transfers)).collect(),
         })

@@ -119,6 +119,7 @@ fn store_options(prepared: &Prepared, keys: SpaceKeys) -> Options {
     let mut options = Options::new(&config.data, identity, keys);
     options.durability = config.durability;
     options.fragments = config.fragments;
+    options.memory_max = config.memory_max;
     options.checkpoint_bytes = config.checkpoint_bytes;
     options.ring_bytes = usize::try_from(config.ring_bytes).expect("at most 1 GiB");
     options.tail_bytes = config.tail_bytes;

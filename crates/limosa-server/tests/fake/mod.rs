@@ -7,7 +7,7 @@ use limosa_core::{FragmentFacts, Retry, fragment::hashed_ranges};
 use limosa_server::config::HostPort;
 use limosa_server::http::api::{
     Acknowledged, Alternative, Checkpointed, CpuSeconds, Difference, Direction, DurabilityWord, Flushed, Followed, Fragment,
-    FragmentTotals, Listening, Method, Outcome, Peer, PeerState, PeersReset, Plan, PlanItem, Progress, Promoted, QuarantineFile,
+    FragmentTotals, Listening, Memory, Method, Outcome, Peer, PeerState, PeersReset, Plan, PlanItem, Progress, Promoted, QuarantineFile,
     QuarantinePage, Readiness, Role, Scrubbed, Status, Transfer, Verification, Version, hex64,
 };
 use limosa_server::http::{Answer, Control, ControlError, Turn};
@@ -107,6 +107,7 @@ impl Control for FakeNode {
             head: 42,
             durable: 42,
             fragments: FragmentTotals { count: 2, entries: 3, bytes: 4_096, tombstones: 1 },
+            memory: Memory::default(),
             quarantined: 0,
             peers: vec![peer()],
         })

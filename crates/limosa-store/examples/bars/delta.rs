@@ -88,7 +88,7 @@ impl Home {
     }
 
     fn overwrite(&mut self, key: &[u8], value: &[u8]) {
-        let old = self.fragment.get(key).expect("in memory").expect("every key was loaded").version.seq;
+        let old = self.fragment.get(key).expect("in memory").expect("every key was loaded").as_ref().version.seq;
         let new = self.write(key, value);
         let key = self.index.remove(&old).expect("the index has every entry");
         self.index.insert(new, key);
@@ -147,7 +147,7 @@ fn by_index(home: &Home, since: Version) -> usize {
     changed.sort_unstable();
     let mut out = Out::default();
     for key in changed {
-        out.push(home.fragment.get(key).expect("in memory").expect("the index names what is there"));
+        out.push(home.fragment.get(key).expect("in memory").expect("the index names what is there").as_ref());
     }
     out.sent()
 }

@@ -69,6 +69,7 @@ impl Store {
         let applied = stage.apply(frame, drops)?;
         let record = FrameRecord::new(frame, drops);
         let position = self.append_pieces(RecordKind::StageFrame, &record.pieces())?;
+        self.inner.relieve_stage(stage);
         Ok(StageApplied { position, applied })
     }
 

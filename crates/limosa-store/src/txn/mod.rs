@@ -4,6 +4,7 @@
 //! [`Txn::seen`] names the newest such position, and an answer waits until the horizon has reached it.
 
 mod batch;
+mod cold;
 mod scan;
 mod strings;
 
@@ -12,27 +13,74 @@ use std::sync::MutexGuard;
 
 use limosa_core::limits::{ENTRY_VALUE_BYTES_MAX, STORED_KEY_BYTES_MAX};
 use limosa_core::{KeyRange, LiveRef};
+use limosa_tree::Unloaded;
 
 pub(crate) use batch::Batch;
-pub use strings::{StringFacts, StringValue};
+use cold::Cold;
+pub use strings::{StringFacts, StringValue, ValueBytes};
 
 use crate::error::StoreError;
 use crate::journal::Position;
 use crate::options::Clock;
-use crate::state::State;
+use crate::state::{Found, State};
 use crate::store::Store;
+
+/// So often a transaction is evaluated again because blocks were not in memory, before it waits for them under the lock.
+const TRIES_MAX: usize = 32;
 
 /// Reads and writes at the head. Dropping it takes back what was not committed.
 pub struct Txn<'a> {
     state: MutexGuard<'a, State>,
     clock: &'a Clock,
     seen: Position,
+    /// Blocks are loaded under the lock.
+    waits: bool,
+    /// Blocks that must be loaded before another try.
+    cold: Vec<Unloaded>,
 }
 
 impl Store {
-    /// Starts a transaction; others wait until it is dropped.
+    /// Starts a transaction; others wait until it is dropped, also while it loads a block that is not in memory. Where that matters,
+    /// use [`Store::attempt`] or [`Store::transact`].
     pub fn begin(&self) -> Txn<'_> {
-        Txn { state: self.inner.state(), clock: &self.inner.options.clock, seen: Position::ZERO }
+        self.txn(true)
+    }
+
+    /// Starts a transaction that never waits for the disk: where a block is not in memory, its calls fail with [`StoreError::Cold`], and
+    /// [`Txn::into_cold`] answers what to [`Store::load`] before another try.
+    pub fn attempt(&self) -> Txn<'_> {
+        self.txn(false)
+    }
+
+    fn txn(&self, waits: bool) -> Txn<'_> {
+        Txn { state: self.inner.state(), clock: &self.inner.options.clock, seen: Position::ZERO, waits, cold: Vec::new() }
+    }
+
+    /// Brings blocks into memory, for whoever comes next. Waits for the disk, and holds no lock meanwhile.
+    ///
+    /// # Errors
+    /// A block can't be had.
+    pub fn load(&self, cold: &[Unloaded]) -> Result<(), StoreError> {
+        cold.iter().try_for_each(Unloaded::load)?;
+        self.inner.relieve();
+        Ok(())
+    }
+
+    /// Evaluates `f` in a transaction, and again whenever a block had to be loaded first: others do not wait for the disk. What `f` does
+    /// beside the transaction is done each time; what it wrote before it failed is taken back.
+    ///
+    /// # Errors
+    /// As `f`; a block can't be had.
+    pub fn transact<R>(&self, mut f: impl FnMut(&mut Txn<'_>) -> Result<R, StoreError>) -> Result<R, StoreError> {
+        for _ in 0..TRIES_MAX {
+            let mut txn = self.attempt();
+            let outcome = f(&mut txn);
+            if !matches!(outcome, Err(StoreError::Cold { .. })) {
+                return outcome;
+            }
+            self.load(&txn.into_cold())?;
+        }
+        f(&mut self.begin()) // needs more blocks at once than memory keeps: it gets them one by one
     }
 }
 
@@ -41,11 +89,25 @@ impl Txn<'_> {
     ///
     /// # Errors
     /// The store is poisoned, or a block can't be had.
-    pub fn read(&mut self, key: &[u8]) -> Result<Option<LiveRef<'_>>, StoreError> {
+    #[inline]
+    pub fn read(&mut self, key: &[u8]) -> Result<Found<'_>, StoreError> {
         self.state.check_poisoned()?;
-        let (position, live) = self.state.find(key)?;
-        self.seen = self.seen.max(position);
-        Ok(live)
+        let Self { state, seen, cold, waits, .. } = self;
+        let (position, found) = find(state, key, *waits, cold)?;
+        *seen = (*seen).max(position);
+        Ok(found)
+    }
+
+    /// What must be loaded before another try, after a call has failed with [`StoreError::Cold`]; writes are taken back.
+    pub fn into_cold(mut self) -> Vec<Unloaded> {
+        std::mem::take(&mut self.cold)
+    }
+
+    /// Notes the block of a user's key among what is to be loaded, if it is cold: for one who knows which keys it will look at.
+    pub fn note_cold(&mut self, user_key: &[u8]) {
+        if let Err(block) = self.state.find(&limosa_core::key::stored(user_key)) {
+            self.cold.push(block);
+        }
     }
 
     /// Writes a live value; false when value, type and expiry are what is there already: no new version then.
@@ -56,8 +118,10 @@ impl Txn<'_> {
         limit("bytes of a stored key", key.len(), STORED_KEY_BYTES_MAX)?;
         limit("bytes of an entry's value", live.value.len(), ENTRY_VALUE_BYTES_MAX)?;
         let fragment = self.writable(key)?;
-        let (position, current) = self.state.find(key)?;
-        if current == Some(live) {
+        let (position, current) = find(&self.state, key, self.waits, &mut self.cold)?;
+        let is_same = current.live() == Some(live);
+        drop(current);
+        if is_same {
             self.seen = self.seen.max(position);
             return Ok(false);
         }
@@ -71,8 +135,10 @@ impl Txn<'_> {
     /// As [`Txn::write`].
     pub fn remove(&mut self, key: &[u8]) -> Result<bool, StoreError> {
         let fragment = self.writable(key)?;
-        let (position, current) = self.state.find(key)?;
-        if current.is_none() {
+        let (position, current) = find(&self.state, key, self.waits, &mut self.cold)?;
+        let is_absent = current.live().is_none();
+        drop(current);
+        if is_absent {
             self.seen = self.seen.max(position);
             return Ok(false);
         }
@@ -122,7 +188,8 @@ impl Txn<'_> {
     /// The store is poisoned, or a block can't be had.
     pub fn scan(&mut self, range: &KeyRange, mut f: impl FnMut(&[u8], LiveRef<'_>) -> ControlFlow<()>) -> Result<(), StoreError> {
         self.state.check_poisoned()?;
-        self.state.scan(range, &mut self.seen, &mut f)
+        let Self { state, seen, cold, waits, .. } = self;
+        state.scan(range, seen, &mut Cold { waits: *waits, blocks: cold }, &mut f)
     }
 
     /// Closes the batch: everything written since the last commit becomes one, atomic. `None` when nothing was.
@@ -163,6 +230,21 @@ impl Drop for Txn<'_> {
     fn drop(&mut self) {
         if !self.state.batch.is_empty() {
             self.state.abort_batch();
+        }
+    }
+}
+
+/// What lies at `key`. A block that is cold is loaded under the lock, or noted for another try.
+#[inline]
+fn find<'s>(state: &'s State, key: &[u8], waits: bool, cold: &mut Vec<Unloaded>) -> Result<(Position, Found<'s>), StoreError> {
+    loop {
+        match state.find(key) {
+            Ok(found) => return Ok(found),
+            Err(block) if waits => block.load()?,
+            Err(block) => {
+                cold.push(block);
+                return Err(StoreError::Cold { count: cold.len() });
+            }
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use limosa_core::{KeyRange, LiveRef};
+use limosa_core::{EntryRef, KeyRange, LiveRef};
+
+use super::cold::Cold;
 
 use crate::error::StoreError;
 use crate::journal::Position;
@@ -14,12 +16,13 @@ pub(super) type Show<'f> = &'f mut dyn FnMut(&[u8], LiveRef<'_>) -> ControlFlow<
 impl State {
     /// Calls `show` for each live entry of `range` at the head, in key order, until it breaks; raises `seen` to the newest pending
     /// position that had a say.
-    pub(super) fn scan(&self, range: &KeyRange, seen: &mut Position, show: Show<'_>) -> Result<(), StoreError> {
+    pub(super) fn scan(&self, range: &KeyRange, seen: &mut Position, cold: &mut Cold<'_>, show: Show<'_>) -> Result<(), StoreError> {
         *seen = (*seen).max(self.overlay.newest_delete(range).unwrap_or_default());
         let pending = self.overlay.keys(range);
         let mut pending = pending.iter().peekable();
         for index in self.routes.touched(range) {
-            let flow = self.fragments[index].scan(range, |entry| {
+            let fragment = &self.fragments[index];
+            let show = |entry: EntryRef<'_>| {
                 while let Some(key) = pending.next_if(|key| &key[..] < entry.key) {
                     self.show_pending(key, seen, show)?;
                 }
@@ -29,7 +32,9 @@ impl State {
                 // no entry of its own above it: only a range delete can hide it
                 let hidden = self.overlay.has_deletes() && self.pending(entry.key).is_some() || self.batch.deletes(entry.key);
                 entry.live.filter(|_| !hidden).map_or(ControlFlow::Continue(()), |live| show(entry.key, live))
-            })?;
+            };
+            let flow =
+                if cold.waits { fragment.scan(range, show)? } else { fragment.scan_resident(range, show).map_err(|b| cold.note(b))? };
             if flow.is_break() {
                 return Ok(());
             }

@@ -1,25 +1,58 @@
 //! Strings by user key: small ones in one entry, large ones in parts, both behind the same calls.
 
-use std::borrow::Cow;
-use std::ops::{ControlFlow, Range};
+use std::ops::{ControlFlow, Deref, Range};
 
 use limosa_core::key;
 use limosa_core::limits::{USER_KEY_BYTES_MAX, USER_VALUE_BYTES_MAX, WHOLE_VALUE_BYTES_MAX};
 use limosa_core::{DecodeError, Expiry, Kind, LiveRef};
 
-use super::{Txn, limit};
+use super::cold::Cold;
+use super::{Txn, find, limit};
 use crate::error::StoreError;
 use crate::journal::Position;
 use crate::parts::{OldPart, PartedHead, Rewrite, cut, part_key, parts_range, rewrite};
-use crate::state::State;
+use crate::state::{Found, State};
 
 /// A string and its deadline.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub struct StringValue<'a> {
-    /// The bytes: borrowed when they lie in one entry, joined when they lie in parts.
-    pub value: Cow<'a, [u8]>,
+    /// The bytes.
+    pub value: ValueBytes<'a>,
     /// When it ends.
     pub expiry: Expiry,
+}
+
+/// A string's bytes, as a slice.
+#[derive(Debug)]
+pub enum ValueBytes<'a> {
+    /// In one entry, whose block stays in memory meanwhile.
+    Held(Found<'a>),
+    /// Joined out of parts.
+    Joined(Vec<u8>),
+    /// Somebody else's.
+    Borrowed(&'a [u8]),
+}
+
+impl Deref for ValueBytes<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Held(found) => found.live().expect("only live entries have bytes").value,
+            Self::Joined(bytes) => bytes,
+            Self::Borrowed(bytes) => bytes,
+        }
+    }
+}
+
+impl ValueBytes<'_> {
+    /// The bytes alone.
+    pub fn into_owned(self) -> Vec<u8> {
+        match self {
+            Self::Held(_) | Self::Borrowed(_) => self.to_vec(),
+            Self::Joined(bytes) => bytes,
+        }
+    }
 }
 
 /// What is known of a string without reading its bytes.
@@ -39,16 +72,20 @@ impl Txn<'_> {
     pub fn get(&mut self, user_key: &[u8], now_ms: u64) -> Result<Option<StringValue<'_>>, StoreError> {
         self.state.check_poisoned()?;
         let stored = key::stored(user_key);
-        let state = &*self.state;
-        let (position, live) = state.find(&stored)?;
-        self.seen = self.seen.max(position);
-        let Some(live) = live.filter(|live| !live.expiry.is_past(now_ms)) else { return Ok(None) };
+        let Self { state, seen, cold, waits, .. } = self;
+        let (position, found) = find(state, &stored, *waits, cold)?;
+        *seen = (*seen).max(position);
+        let Some(live) = found.live().filter(|live| !live.expiry.is_past(now_ms)) else { return Ok(None) };
+        let expiry = live.expiry;
         let value = if live.kind == Kind::PARTED {
-            Cow::Owned(state.joined(&stored, PartedHead::decode(live.value)?, &mut self.seen)?.0)
+            let head = PartedHead::decode(live.value)?;
+            drop(found);
+            ValueBytes::Joined(state.joined(&stored, head, seen, &mut Cold { waits: *waits, blocks: cold })?.0)
         } else {
-            Cow::Borrowed(whole(&live)?.value)
+            whole(&live)?;
+            ValueBytes::Held(found)
         };
-        Ok(Some(StringValue { value, expiry: live.expiry }))
+        Ok(Some(StringValue { value, expiry }))
     }
 
     /// Length and deadline of the string at `user_key`, without reading parts; as [`Txn::get`] otherwise.
@@ -57,7 +94,8 @@ impl Txn<'_> {
     /// As [`Txn::get`].
     pub fn facts(&mut self, user_key: &[u8], now_ms: u64) -> Result<Option<StringFacts>, StoreError> {
         let stored = key::stored(user_key);
-        let Some(live) = self.read(&stored)?.filter(|live| !live.expiry.is_past(now_ms)) else { return Ok(None) };
+        let found = self.read(&stored)?;
+        let Some(live) = found.live().filter(|live| !live.expiry.is_past(now_ms)) else { return Ok(None) };
         let bytes = if live.kind == Kind::PARTED { PartedHead::decode(live.value)?.bytes } else { whole(&live)?.value.len() as u64 };
         Ok(Some(StringFacts { bytes, expiry: live.expiry }))
     }
@@ -76,12 +114,15 @@ impl Txn<'_> {
         // One look-up answers all three: equal, parted before, or plain.
         let fragment = self.writable(&stored)?;
         let live = LiveRef { kind: Kind::STRING, expiry, value };
-        let (position, current) = self.state.find(&stored)?;
-        if current == Some(live) {
+        let (position, current) = find(&self.state, &stored, self.waits, &mut self.cold)?;
+        let is_same = current.live() == Some(live);
+        let is_parted = current.live().is_some_and(|current| current.kind == Kind::PARTED);
+        drop(current);
+        if is_same {
             self.seen = self.seen.max(position);
             return Ok(());
         }
-        if current.is_some_and(|current| current.kind == Kind::PARTED) {
+        if is_parted {
             self.remove_range(&parts_range(&stored))?;
         }
         self.state.put(fragment, &stored, Some(live))
@@ -93,8 +134,10 @@ impl Txn<'_> {
     /// As [`Txn::write`].
     pub fn set_expiry(&mut self, user_key: &[u8], expiry: Expiry, now_ms: u64) -> Result<bool, StoreError> {
         let stored = key::stored(user_key);
-        let Some(live) = self.read(&stored)?.filter(|live| !live.expiry.is_past(now_ms)) else { return Ok(false) };
+        let found = self.read(&stored)?;
+        let Some(live) = found.live().filter(|live| !live.expiry.is_past(now_ms)) else { return Ok(false) };
         let (kind, value) = (live.kind, live.value.to_vec());
+        drop(found);
         self.write(&stored, LiveRef { kind, expiry, value: &value })?;
         Ok(true)
     }
@@ -105,14 +148,14 @@ impl Txn<'_> {
     /// As [`Txn::write`].
     pub fn delete(&mut self, user_key: &[u8], now_ms: u64) -> Result<bool, StoreError> {
         let stored = key::stored(user_key);
-        let Some(was_past) = self.read(&stored)?.map(|live| live.expiry.is_past(now_ms)) else { return Ok(false) };
+        let Some(was_past) = self.read(&stored)?.live().map(|live| live.expiry.is_past(now_ms)) else { return Ok(false) };
         self.delete_stored(&stored)?;
         Ok(!was_past)
     }
 
     /// Deletes the key whose stored form is `stored`, parts and all.
     pub(crate) fn delete_stored(&mut self, stored: &[u8]) -> Result<(), StoreError> {
-        let parted = self.read(stored)?.is_some_and(|live| live.kind == Kind::PARTED);
+        let parted = self.read(stored)?.live().is_some_and(|live| live.kind == Kind::PARTED);
         if parted {
             self.remove_range(&parts_range(stored))?;
         }
@@ -123,7 +166,9 @@ impl Txn<'_> {
     fn set_parted(&mut self, stored: &[u8], value: &[u8], expiry: Expiry) -> Result<(), StoreError> {
         let pieces = cut(value);
         let old_head = self.parted_head(stored)?;
-        let old = old_head.map(|head| self.state.joined(stored, head, &mut self.seen)).transpose()?;
+        let Self { state, seen, cold, waits, .. } = self;
+        let mut cold = Cold { waits: *waits, blocks: cold };
+        let old = old_head.map(|head| state.joined(stored, head, seen, &mut cold)).transpose()?;
         let (old_bytes, old_places) = old.unwrap_or_default();
         let old: Vec<OldPart<'_>> =
             old_places.iter().map(|(label, place)| OldPart { label: *label, bytes: &old_bytes[place.clone()] }).collect();
@@ -153,17 +198,18 @@ impl Txn<'_> {
     }
 
     fn parted_head(&mut self, stored: &[u8]) -> Result<Option<PartedHead>, StoreError> {
-        let head = self.read(stored)?.filter(|live| live.kind == Kind::PARTED);
+        let found = self.read(stored)?;
+        let head = found.live().filter(|live| live.kind == Kind::PARTED);
         Ok(head.map(|live| PartedHead::decode(live.value)).transpose()?)
     }
 }
 
 impl State {
     /// The joined parts of the large value at `stored`, and where each lies in them, by label.
-    fn joined(&self, stored: &[u8], head: PartedHead, seen: &mut Position) -> Result<Joined, StoreError> {
+    fn joined(&self, stored: &[u8], head: PartedHead, seen: &mut Position, cold: &mut Cold<'_>) -> Result<Joined, StoreError> {
         let mut bytes = Vec::with_capacity(usize::try_from(head.bytes).map_err(|_| BROKEN)?);
         let mut places = Vec::new();
-        self.scan(&parts_range(stored), seen, &mut |key, live| {
+        self.scan(&parts_range(stored), seen, cold, &mut |key, live| {
             let label = key.last_chunk().map_or(0, |label| u64::from_be_bytes(*label));
             places.push((label, bytes.len()..bytes.len() + live.value.len()));
             bytes.extend_from_slice(live.value);

@@ -6,6 +6,8 @@ mod crash;
 mod damage;
 mod flips;
 mod large;
+mod memory;
 mod model;
+mod slow;
 mod stage;
 mod stream;

@@ -294,18 +294,15 @@ fn what_lost_is_set_aside_readable_before_it_is_replaced() {
     drop(txn);
     store.flush().expect("works");
     let cut = store.cut();
-    let mut rows = Vec::new();
+    let mut keys = Vec::new();
     cut.scan(&KeyRange::ALL, |entry| {
-        rows.push((entry.key.to_vec(), entry.version, entry.live.map(|l| (l.kind, l.expiry, l.value.to_vec()))));
+        keys.push(entry.key.to_vec());
         std::ops::ControlFlow::Continue(())
     })
     .map(drop)
     .expect("readable");
-    let entries = rows.iter().map(|(key, version, live)| limosa_core::EntryRef {
-        key,
-        version: *version,
-        live: live.as_ref().map(|(kind, expiry, value)| limosa_core::LiveRef { kind: *kind, expiry: *expiry, value }),
-    });
+    let holder = |key: &[u8]| cut.fragments().iter().find(|view| view.tree().range().contains(key)).expect("every key has a place");
+    let entries = keys.iter().filter_map(|key| holder(key).get(key).transpose());
     let path = store.quarantine("local", entries).expect("works");
     let text = String::from_utf8(power_cut(&disk).read(&path).expect("on the disk")).expect("text");
     assert_eq!(text.lines().count(), 2);

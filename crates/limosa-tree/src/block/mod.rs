@@ -46,6 +46,15 @@ impl Block {
         self.table.len()
     }
 
+    /// Bytes that the block takes in memory, values out of line included, also where another version of the block shares them.
+    pub(crate) fn footprint(&self) -> usize {
+        /// What an allocation takes beside its bytes: the allocator's header and rounding, two reference counts.
+        const LARGE_OVERHEAD_BYTES: usize = 16 + 16;
+        let packed = self.table.bytes_held() + self.bytes.capacity();
+        let places = self.large.capacity() * size_of::<Option<Arc<[u8]>>>();
+        packed + places + self.large.iter().flatten().map(|value| value.len() + LARGE_OVERHEAD_BYTES).sum::<usize>()
+    }
+
     /// Where `key` lies, if it is there.
     pub(crate) fn find(&self, key: &[u8]) -> Option<usize> {
         self.table.tagged(tag(key)).find(|&i| self.key(i) == key)

@@ -55,6 +55,11 @@ impl Table {
         self.len as usize
     }
 
+    /// Bytes that the table takes, beside itself.
+    pub(super) fn bytes_held(&self) -> usize {
+        self.cells.capacity()
+    }
+
     pub(super) fn offset(&self, i: usize) -> usize {
         u32::from_le_bytes(self.cell(OFFSETS, i)) as usize
     }

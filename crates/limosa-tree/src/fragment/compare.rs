@@ -45,7 +45,7 @@ impl Fragment {
             self.walk(range, |step| {
                 let Step::Leaf(visit) = step else { return Ok(Next::Enter) };
                 let block = visit.leaf.block(&self.source)?;
-                let (from, to) = visit.entries(block, range);
+                let (from, to) = visit.entries(&block, range);
                 for i in (from..to).filter(|&i| block.is_live(i)) {
                     let state = block.state(i, &self.source.keys);
                     let id = self.source.keys.state(state, Version::new(u32::MAX, salt));

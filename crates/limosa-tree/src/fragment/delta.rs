@@ -5,7 +5,7 @@ use limosa_core::columns::ColumnsBuilder;
 use limosa_core::limits::FRAME_ENTRIES_MAX;
 use limosa_core::{EntryRef, Frame, KeyRange, Mode, RangeDelete, Version};
 
-use super::{Changes, Extract, Fragment};
+use super::{Changes, Entry, Extract, Fragment};
 use crate::block::Block;
 use crate::error::TreeError;
 use crate::tree::{Next, Step, Visit};
@@ -87,7 +87,7 @@ fn count_changes(visit: &Visit<'_>, range: &KeyRange, since: Version, changes: &
         changes.bytes += summary.live_bytes;
         return;
     };
-    let (from, to) = visit.entries(block, range);
+    let (from, to) = visit.entries(&block, range);
     let before = changes.entries;
     for i in block.newer(from..to, Some(since)) {
         changes.entries += 1;
@@ -137,8 +137,8 @@ impl<'a> Gather<'a> {
 
     fn leaf(&mut self, visit: &Visit<'_>) -> Result<Next, TreeError> {
         let block = visit.leaf.block(&self.fragment.source)?;
-        let (from, to) = visit.entries(block, self.range);
-        if self.is_better_cut_before(block, from, to) {
+        let (from, to) = visit.entries(&block, self.range);
+        if self.is_better_cut_before(&block, from, to) {
             self.replaced_before(Some(block.key(from)))?;
             self.next.get_or_insert_with(|| Bytes::copy_from_slice(block.key(from)));
         }
@@ -170,7 +170,7 @@ impl<'a> Gather<'a> {
                 return Ok(false);
             }
             let entry = fragment.get(replaced)?;
-            self.push(entry.unwrap_or(EntryRef { key: replaced, version: Version::ZERO, live: None }));
+            self.push(entry.as_ref().map_or(EntryRef { key: replaced, version: Version::ZERO, live: None }, Entry::as_ref));
         }
         Ok(self.next.is_none())
     }

@@ -1,14 +1,15 @@
 //! What a checkpoint must write: blocks that changed since its last generation, and names of blocks that are no more.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use limosa_core::{KeyRange, Version};
 
 use super::Fragment;
-use crate::block::{Block, BlockName};
+use crate::block::BlockName;
+use crate::error::TreeError;
 use crate::summary::Summary;
-use crate::tree::{Key, Next, Source, Step};
+use crate::tree::{BlockRef, Key, Leaf, Next, Source, Step};
 
 /// A block that changed, ready to be written. Holds on to the block, not to the fragment.
 pub struct DirtyBlock {
@@ -17,7 +18,7 @@ pub struct DirtyBlock {
     /// Its summary.
     pub summary: Summary,
     is_remade: bool,
-    cell: Arc<OnceLock<Block>>,
+    leaf: Leaf,
     source: Arc<Source>,
 }
 
@@ -32,8 +33,11 @@ pub struct Removed {
 
 impl DirtyBlock {
     /// The whole block's bytes for the checkpoint.
-    pub fn whole(&self) -> Vec<u8> {
-        self.block().encode(&self.source.keys, self.name())
+    ///
+    /// # Errors
+    /// It was spilled, and can't be read; so with the others.
+    pub fn whole(&self) -> Result<Vec<u8>, TreeError> {
+        Ok(self.block()?.encode(&self.source.keys, self.name()))
     }
 
     /// The bytes of what changed since the checkpoint that [`Fragment::dirty_since`] was asked about, which holds the block; `None` when
@@ -41,11 +45,11 @@ impl DirtyBlock {
     ///
     /// `head` is the fragment's head in that checkpoint, and every commit since continues that history: then an entry is newer than
     /// `head` exactly if it changed.
-    pub fn patch(&self, head: Version) -> Option<Vec<u8>> {
+    pub fn patch(&self, head: Version) -> Result<Option<Vec<u8>>, TreeError> {
         if self.is_remade {
-            return None;
+            return Ok(None);
         }
-        self.block().encode_patch(&self.source.keys, self.name(), head)
+        Ok(self.block()?.encode_patch(&self.source.keys, self.name(), head))
     }
 
     /// Whether entries left the block or came from another one since: there is no patch then.
@@ -54,14 +58,15 @@ impl DirtyBlock {
     }
 
     /// Key and value bytes of what changed since `head`: about as long as [`DirtyBlock::patch`].
-    pub fn changed_bytes(&self, head: Version) -> u64 {
-        let block = self.block();
+    pub fn changed_bytes(&self, head: Version) -> Result<u64, TreeError> {
+        let block = self.block()?;
         let changed = (0..block.len()).filter(|&i| block.version(i) > head);
-        changed.map(|i| block.entry(i).payload_bytes() as u64).sum()
+        Ok(changed.map(|i| block.entry(i).payload_bytes() as u64).sum())
     }
 
-    fn block(&self) -> &Block {
-        self.cell.get().expect("a block that changed stays in memory until it is written")
+    /// The block: in memory, unless it was spilled.
+    fn block(&self) -> Result<BlockRef<'_>, TreeError> {
+        self.leaf.block(&self.source)
     }
 
     fn name(&self) -> BlockName<'_> {
@@ -88,8 +93,8 @@ impl Fragment {
                 Step::Subtree { summary, .. } if summary.modified <= generation => return Ok(Next::Skip),
                 Step::Leaf(visit) if visit.leaf.summary.modified > generation => {
                     let first_key = Bytes::copy_from_slice(&visit.leaf.first_key);
-                    let (summary, cell, source) = (visit.leaf.summary, visit.leaf.cell(), self.source.clone());
-                    out.push(DirtyBlock { first_key, summary, is_remade: visit.leaf.remade > generation, cell, source });
+                    let (summary, leaf, source) = (visit.leaf.summary, visit.leaf.clone(), self.source.clone());
+                    out.push(DirtyBlock { first_key, summary, is_remade: visit.leaf.remade > generation, leaf, source });
                 }
                 Step::Subtree { .. } | Step::Leaf(_) => {}
             }

@@ -77,7 +77,7 @@ impl Fragment {
             // Made anew: the checkpoint writes the whole block, not what changed in the damaged one.
             self.tree.update(first_key, |leaf| (leaf.summary.modified, leaf.remade) = (summary.modified, summary.modified));
         } else {
-            self.tree.edit(vec![Edit { leaf: Some(Leaf::resident(key.clone(), summary, block)), key }]);
+            self.tree.edit(vec![Edit { leaf: Some(Leaf::resident(key.clone(), summary, block, &self.source.ledger)), key }]);
         }
         Ok(Mended::Yes)
     }

@@ -9,6 +9,7 @@
 //! | [`Fragment::expired`], [`Fragment::collect_tombstones`], [`Fragment::kth_live`] | `upkeep` |
 //! | [`Fragment::cold_block`], [`Fragment::mend`] | `mend` |
 //! | [`Fragment::dirty_since`], [`Fragment::removed`], [`Fragment::make_cold`] | `dirty` |
+//! | [`Fragment::peek`], [`Fragment::drop_blocks`], [`Fragment::spillable`] | `resident` |
 
 mod compare;
 mod deletes;
@@ -17,12 +18,14 @@ mod dirty;
 mod frame;
 mod mend;
 mod part;
+mod resident;
 mod rewrite;
 mod types;
 mod upkeep;
 
 pub use dirty::{DirtyBlock, Removed};
 pub use mend::{ColdBlock, Mended};
+pub use resident::{Dropped, Entry, Peek, SpillBlock, SpilledBlock, Unloaded};
 pub use types::{Applied, BlockId, BlockLoader, Changes, Extract, FragmentMeta, StoredBlock};
 
 use std::collections::BTreeMap;
@@ -33,6 +36,7 @@ use bytes::Bytes;
 use limosa_core::{EntryRef, EpochTable, FragmentFacts, FragmentId, KeyRange, SpaceKeys, Version};
 
 use crate::error::TreeError;
+use crate::memory::Ledger;
 use crate::summary::Summary;
 use crate::tree::{Grave, Key, Leaf, Next, Source, Step, Tree, Visit};
 use deletes::RangeDeletes;
@@ -60,7 +64,7 @@ impl Fragment {
     /// An empty fragment that no owner has written yet.
     pub fn new(id: FragmentId, range: KeyRange, keys: Arc<SpaceKeys>) -> Self {
         Self {
-            source: Arc::new(Source { fragment: id, keys, loader: None }),
+            source: Arc::new(Source { fragment: id, keys, loader: None, ledger: Arc::default() }),
             range,
             head: Version::ZERO,
             floor: Version::ZERO,
@@ -74,12 +78,14 @@ impl Fragment {
         }
     }
 
-    /// A fragment out of a checkpoint. No block is read before it is needed; `blocks` come in key order.
+    /// A fragment out of a checkpoint. No block is read before it is needed; `blocks` come in key order. `ledger` counts
+    /// what comes into memory.
     pub fn open(
         meta: FragmentMeta,
         keys: Arc<SpaceKeys>,
         blocks: impl IntoIterator<Item = (Bytes, Summary)>,
         loader: Arc<dyn BlockLoader>,
+        ledger: &Arc<Ledger>,
     ) -> Result<Self, TreeError> {
         let mut leaves: Vec<Leaf> = Vec::new();
         for (first_key, summary) in blocks {
@@ -89,9 +95,9 @@ impl Fragment {
             }
             let mut clean = summary;
             clean.modified = 0;
-            leaves.push(Leaf::cold(Key::from(&first_key[..]), clean));
+            leaves.push(Leaf::cold(Key::from(&first_key[..]), clean, ledger));
         }
-        let source = Source { fragment: meta.id, keys: keys.clone(), loader: Some(loader) };
+        let source = Source { fragment: meta.id, keys: keys.clone(), loader: Some(loader), ledger: ledger.clone() };
         Ok(Self {
             source: Arc::new(source),
             head: meta.head,
@@ -181,11 +187,11 @@ impl Fragment {
         self.floor = self.floor.max(floor);
     }
 
-    /// The entry at `key`, tombstones included.
-    pub fn get(&self, key: &[u8]) -> Result<Option<EntryRef<'_>>, TreeError> {
+    /// The entry at `key`, tombstones included; a block that is cold is read in passing.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Entry<'_>>, TreeError> {
         let Some(leaf) = self.tree.find(key) else { return Ok(None) };
         let block = leaf.block(&self.source)?;
-        Ok(block.find(key).map(|i| block.entry(i)))
+        Ok(block.find(key).map(|index| Entry::new(block, index)))
     }
 
     /// Sums over the whole fragment.
@@ -213,7 +219,7 @@ impl Fragment {
         self.walk(range, |step| {
             let Step::Leaf(visit) = step else { return Ok(Next::Enter) };
             let block = visit.leaf.block(&self.source)?;
-            let (from, to) = visit.entries(block, range);
+            let (from, to) = visit.entries(&block, range);
             flow = (from..to).try_for_each(|i| f(block.entry(i)));
             Ok(if flow.is_break() { Next::Stop } else { Next::Enter })
         })?;
@@ -254,7 +260,7 @@ impl Fragment {
             return Ok(visit.leaf.summary);
         }
         let block = visit.leaf.block(&self.source)?;
-        let (from, to) = visit.entries(block, range);
+        let (from, to) = visit.entries(&block, range);
         let mut sum = block.counts_of(from, to);
         sum.state = block.state_of(from, to, &self.source.keys);
         Ok(sum)

@@ -16,9 +16,9 @@ impl Fragment {
     /// Applies one part of a commit, which must be the next one. On error nothing is changed.
     pub fn apply_part(&mut self, part: &Part<'_>) -> Result<(), PartError> {
         self.check_part(part)?;
-        self.warm(part)?;
+        self.warm_part(part)?;
         // an entry can fall to a cold block that the warm-up did not see only when the block before it was deleted whole
-        let baseline = (self.source.loader.is_some() && !part.range_deletes.is_empty()).then(|| self.clone());
+        let baseline = (self.source.ledger.has_cold() && !part.range_deletes.is_empty()).then(|| self.clone());
         let applied = self.apply_changes(part);
         match (&applied, baseline) {
             (Err(_), Some(baseline)) => *self = baseline,
@@ -94,11 +94,11 @@ impl Fragment {
     }
 
     /// Loads the blocks that the part's entries lie in, so that nothing can fail half-way. A single entry has no half-way.
-    fn warm(&self, part: &Part<'_>) -> Result<(), TreeError> {
+    fn warm_part(&self, part: &Part<'_>) -> Result<(), TreeError> {
         let is_single = part.entries.len() == 1 && part.range_deletes.is_empty();
-        if self.source.loader.is_some() && !is_single {
+        if self.source.ledger.has_cold() && !is_single {
             for leaf in part.entries.iter().filter_map(|entry| self.tree.find(entry.key)) {
-                leaf.block(&self.source)?;
+                leaf.hold(&self.source)?;
             }
         }
         Ok(())
@@ -204,11 +204,11 @@ impl Fragment {
 
 /// Writes `entry` into the leaf that it belongs into; false when it must start a leaf of its own.
 fn put_in_place(leaf: &mut Leaf, source: &Source, generation: u64, entry: &EntryRef<'_>) -> Result<bool, TreeError> {
-    let found = leaf.block(source)?.search(entry.key);
+    let found = leaf.hold(source)?.search(entry.key);
     if found.is_err() && source.keys.starts_block(entry.key) {
         return Ok(false);
     }
-    let (summary, block) = leaf.block_mut(source)?;
+    let (summary, mut block) = leaf.block_mut(source)?;
     let content = entry.live.map_or(Digest::ZERO, |live| source.keys.content(entry.key, live));
     let state = entry.live.map_or(Digest::ZERO, |_| source.keys.state(content, entry.version));
     let (Ok(i) | Err(i)) = found;

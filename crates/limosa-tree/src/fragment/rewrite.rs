@@ -169,14 +169,14 @@ impl<'a> Rewriter<'a> {
             return Ok(());
         }
         let block = leaf.block(self.source)?;
-        let drops = drops(block, clears);
-        if ops.is_empty() && !drops.iter().any(|drop| (drop.from..drop.to).any(|i| drop.clear.takes(block, i))) {
+        let drops = drops(&block, clears);
+        if ops.is_empty() && !drops.iter().any(|drop| (drop.from..drop.to).any(|i| drop.clear.takes(&block, i))) {
             return Ok(());
         }
         self.join_run(start, end);
         self.take_out(leaf);
         let (bound, left) = (leaf.summary.max_version(), leaf.summary.state);
-        self.merge(&mut Here { first_key: Some(&leaf.first_key), block, drops, bound, left, scattered: false }, ops)
+        self.merge(&mut Here { first_key: Some(&leaf.first_key), block: &block, drops, bound, left, scattered: false }, ops)
     }
 
     /// Counts the leaf from `start` to `end` into the current run, or starts a new one.
@@ -295,7 +295,7 @@ impl<'a> Rewriter<'a> {
             return Ok(());
         };
         let block = before.block(self.source)?;
-        self.scratch.push_run(block, 0, block.len());
+        self.scratch.push_run(&block, 0, block.len());
         self.take_out(before);
         let mut open = Open::new(before.first_key.clone());
         open.known = before.summary.state;
@@ -316,7 +316,7 @@ impl<'a> Rewriter<'a> {
         summary.raise(open.bound.max(self.raise));
         summary.modified = self.generation;
         self.out.new_state += summary.state;
-        let leaf = Leaf::resident(open.first_key.clone(), summary, self.scratch.finish());
+        let leaf = Leaf::resident(open.first_key.clone(), summary, self.scratch.finish(), &self.source.ledger);
         self.out.edits.push(Edit { key: open.first_key, leaf: Some(leaf) });
     }
 

@@ -7,6 +7,7 @@
 //! - The summary of a node is the sum of its children's; its first key is its first child's.
 //! - A leaf is never empty of entries. Which keys start a leaf is the fragment's business (`fragment::rewrite`).
 
+mod cell;
 mod cold;
 mod cut;
 mod edit;
@@ -19,10 +20,12 @@ mod visit;
 
 use std::sync::Arc;
 
+pub(crate) use cell::BlockRef;
+pub(crate) use cold::Pass;
 pub(crate) use cut::Taken;
 pub(crate) use edit::Edit;
 pub use grave::Grave;
-pub(crate) use leaf::{Key, Leaf, Source};
+pub(crate) use leaf::{Key, Leaf, PLACE_BYTES, Source};
 pub(crate) use visit::{Next, Step, Visit};
 
 use crate::summary::Summary;

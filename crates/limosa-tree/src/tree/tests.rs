@@ -19,7 +19,7 @@ fn leaf(i: u32, live: u64) -> Leaf {
     let mut summary = Summary::EMPTY;
     (summary.live, summary.live_bytes) = (live, 10 * live);
     summary.raise(Version::new(1, live));
-    Leaf::resident(key(i), summary, Block::default())
+    Leaf::resident(key(i), summary, Block::default(), &std::sync::Arc::default())
 }
 
 /// Depth of the subtree; asserts that it is well formed.

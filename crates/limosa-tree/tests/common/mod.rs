@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use limosa_core::{EntryRef, Expiry, FragmentId, KeyRange, Kind, LiveRef, Part, RangeDelete, SpaceKeys, Version};
-use limosa_tree::{BlockLoader, Extract, Fragment, LoadError, StoredBlock, Summary};
+use limosa_tree::{BlockLoader, Extract, Fragment, Ledger, LoadError, StoredBlock, Summary};
 
 pub const ID: FragmentId = FragmentId(3);
 
@@ -21,6 +21,13 @@ pub fn range() -> KeyRange {
 
 pub fn fragment() -> Fragment {
     let mut fragment = Fragment::new(ID, range(), keys());
+    fragment.open_epoch(1, 11);
+    fragment
+}
+
+/// [`fragment`], its blocks counted by `ledger`.
+pub fn fragment_of(ledger: &Arc<Ledger>) -> Fragment {
+    let mut fragment = Fragment::new(ID, range(), keys()).counted_by(ledger);
     fragment.open_epoch(1, 11);
     fragment
 }
@@ -203,7 +210,7 @@ impl Checkpoint {
         }
         fragment.forget_removed(fragment.generation());
         for dirty in fragment.dirty_since(self.generation) {
-            let patch = self.head.and_then(|head| dirty.patch(head));
+            let patch = self.head.and_then(|head| dirty.patch(head).expect("in memory"));
             let stored = self.blocks.get_mut(&dirty.first_key).filter(|stored| stored.patches.len() < 3);
             if let (Some(patch), Some(stored)) = (patch, stored) {
                 stored.summary = dirty.summary;
@@ -211,7 +218,7 @@ impl Checkpoint {
                 self.patches += 1;
                 continue;
             }
-            let stored = StoredBlock { summary: dirty.summary, whole: dirty.whole(), patches: Vec::new() };
+            let stored = StoredBlock { summary: dirty.summary, whole: dirty.whole().expect("in memory"), patches: Vec::new() };
             self.blocks.insert(dirty.first_key.clone(), stored);
         }
         self.generation = fragment.generation();
@@ -224,7 +231,7 @@ impl Checkpoint {
         let read = |summary: &Summary| Summary::from_bytes(&summary.to_bytes()).expect("well formed");
         let summaries = self.blocks.iter().map(|(key, stored)| (key.clone(), read(&stored.summary)));
         self.generation = 0;
-        Fragment::open(fragment.meta(), keys(), summaries, self.loader()).expect("in order")
+        Fragment::open(fragment.meta(), keys(), summaries, self.loader(), &Arc::default()).expect("in order")
     }
 
     pub fn loader(&self) -> Arc<dyn BlockLoader> {

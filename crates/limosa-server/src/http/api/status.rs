@@ -40,6 +40,19 @@ pub struct FragmentTotals {
     pub tombstones: u64,
 }
 
+/// What a node holds in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Memory {
+    /// Most that it may take for state and caches, bytes.
+    pub max: u64,
+    /// What it takes, as the store counts it, bytes.
+    pub used: u64,
+    /// Of that, blocks of entries, bytes.
+    pub blocks: u64,
+    /// Of those, blocks that no checkpoint has, bytes.
+    pub dirty: u64,
+}
+
 /// Where a node is reached.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Listening {
@@ -77,6 +90,9 @@ pub struct Status {
     pub durable: u64,
     /// Sums over all fragments.
     pub fragments: FragmentTotals,
+    /// What it holds in memory.
+    #[serde(default)]
+    pub memory: Memory,
     /// Files in the quarantine folder.
     pub quarantined: u64,
     /// Everybody it is connected with, or wants to be.

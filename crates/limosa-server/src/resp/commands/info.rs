@@ -69,8 +69,11 @@ fn memory(_: &Shared, view: &View<'_>, text: &mut String) {
     line(text, format_args!("used_memory:{resident_bytes}"));
     line(text, format_args!("used_memory_rss:{resident_bytes}"));
     line(text, format_args!("used_memory_dataset:{}", facts.live_bytes));
-    line(text, format_args!("maxmemory:0"));
+    line(text, format_args!("maxmemory:{}", facts.memory_max));
     line(text, format_args!("maxmemory_policy:noeviction"));
+    line(text, format_args!("limosa_memory:{}", facts.memory_bytes));
+    line(text, format_args!("limosa_blocks_dropped:{}", facts.blocks_dropped));
+    line(text, format_args!("limosa_blocks_read:{}", facts.blocks_read));
 }
 
 /// Memory of the process, as Linux tells it.

@@ -11,7 +11,7 @@ use super::*;
 
 fn memory(keys: impl IntoIterator<Item = String>) -> Memory {
     let memory = Memory::default();
-    let mut head = memory.begin();
+    let mut head = memory.begin(true);
     for key in keys {
         head.set(key.as_bytes(), b"", Expiry::NEVER).expect("memory does not fail");
     }
@@ -22,7 +22,7 @@ fn memory(keys: impl IntoIterator<Item = String>) -> Memory {
 }
 
 fn delete(memory: &Memory, key: &str) {
-    let mut head = memory.begin();
+    let mut head = memory.begin(true);
     head.delete(key.as_bytes(), 0).expect("memory does not fail");
     head.commit();
     drop(head);

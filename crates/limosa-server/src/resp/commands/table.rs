@@ -71,7 +71,7 @@ pub(crate) struct Command {
 impl Command {
     /// Whether it may look at every key, so that others should not wait for it.
     pub(crate) fn walks_keys(&self) -> bool {
-        matches!(self.name, "keys" | "scan")
+        matches!(self.name, "keys" | "scan" | "randomkey")
     }
 
     /// Access-control categories, as Redis derives them from flags and group.

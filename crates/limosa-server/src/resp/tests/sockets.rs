@@ -35,7 +35,7 @@ fn a_pipeline_that_has_arrived_pays_one_flush() {
     let door = door();
     let mut client = door.client();
     let pipeline: Vec<u8> = (0..3000).flat_map(|i| encode(&[b"SET", format!("key:{i}").as_bytes(), b"value"])).collect();
-    let held = Backend::begin(&*door.memory); // the front door stands at its first command until all have come
+    let held = Backend::begin(&*door.memory, true); // the front door stands at its first command until all have come
     client.send(&pipeline[..40]);
     client.send(&pipeline[40..]);
     drop(held);

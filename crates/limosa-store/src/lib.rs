@@ -62,7 +62,7 @@ pub use error::StoreError;
 pub use folder::Identity;
 pub use journal::Position;
 pub use memory::MemoryUse;
-pub use options::{Clock, Durability, Options};
+pub use options::{Clock, Durability, Entropy, Options};
 pub use refusal::{ReplicateError, StageError};
 pub use save::CheckpointReport;
 pub use stage::{SealedFacts, StageApplied, StageStart, StageState, StagedFragment};

@@ -1,5 +1,6 @@
 //! What a store needs to know before it opens, and what it may be told.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,6 +23,9 @@ pub enum Durability {
 
 /// Milliseconds since the Unix epoch. Injected, so that a simulated world has its own.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Random numbers that nobody can guess: ids of folders and epochs. Injected, so that a simulated world has its own.
+pub type Entropy = Arc<dyn Fn() -> io::Result<u64> + Send + Sync>;
 
 /// How a store is opened: the decisions that must be made are arguments of [`Options::new`], the others have defaults.
 #[derive(Clone)]
@@ -49,6 +53,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Stamps commits. Decides no write's safety.
     pub clock: Clock,
+    /// Draws ids. Default: the operating system's randomness.
+    pub entropy: Entropy,
     /// Where files lie. Default: the real disk.
     pub disk: Arc<dyn Disk>,
 }
@@ -68,6 +74,7 @@ impl Options {
             tail_bytes: 64 << 20,
             segment_bytes: 64 << 20,
             clock: Arc::new(system_clock),
+            entropy: Arc::new(|| getrandom::u64().map_err(io::Error::other)),
             disk: Arc::new(RealDisk),
         }
     }

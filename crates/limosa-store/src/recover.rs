@@ -34,7 +34,7 @@ impl Store {
     /// The folder is in use, of another node, cluster or space key, of a newer format, damaged, or the disk fails.
     pub fn open(options: Options) -> Result<Self, StoreError> {
         let disk = options.disk.clone();
-        let folder = Folder::open(&*disk, &options.dir, &options.identity, options.keys.id())?;
+        let folder = Folder::open(&*disk, &options.dir, &options.identity, options.keys.id(), &options.entropy)?;
         let (owner, counters) = (folder.owner(), Arc::new(Counters::default()));
         let checkpoint_options = CheckpointOptions { cache_bytes: cache_bytes(options.memory_max), ..CheckpointOptions::default() };
         let relief = Relief::new(&options, checkpoint_options.cache_bytes)?;

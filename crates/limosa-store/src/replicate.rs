@@ -26,9 +26,8 @@ impl Store {
     /// # Errors
     /// As [`Store::flush`]; no randomness can be had.
     pub fn open_epoch(&self, above: u32) -> Result<u32, StoreError> {
-        let mut opener = [0; 8];
-        getrandom::fill(&mut opener).map_err(|error| StoreError::Invalid { what: "randomness", why: error.to_string() })?;
-        let opener = u64::from_le_bytes(opener);
+        let drawn = (self.inner.options.entropy)();
+        let opener = drawn.map_err(|error| StoreError::Invalid { what: "randomness", why: error.to_string() })?;
         loop {
             self.flush()?;
             let mut state = self.inner.state();

@@ -28,7 +28,7 @@ use crate::journal::{JournalHandle, Point, Position, RecordKind};
 use crate::memory::Relief;
 use crate::options::Options;
 use crate::stage::Stage;
-use crate::state::{Drift, State};
+use crate::state::{Drift, Fault, State};
 use limosa_tree::Grave;
 
 /// Counters that only grow; read by benchmarks and metrics.
@@ -132,10 +132,10 @@ impl Store {
         self.inner.state().horizon
     }
 
-    /// Whether something waits for [`Store::flush`].
+    /// Whether something waits for [`Store::flush`]: also a group that found the disk full, which nobody else tries again.
     pub fn has_pending(&self) -> bool {
         let state = self.inner.state();
-        state.has_pending() || !state.overlay.is_empty()
+        state.has_pending() || !state.overlay.is_empty() || matches!(state.fault, Some(Fault::DiskFull { .. }))
     }
 
     /// Facts of every fragment at the horizon.

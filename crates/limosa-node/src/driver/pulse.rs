@@ -62,9 +62,7 @@ fn beat(shared: &Weak<Shared>, stop: &AtomicBool) {
 
 fn once(shared: &Shared, synced: &mut Instant) -> Result<(), StoreError> {
     let store: &Store = &shared.store;
-    if shared.role.borrow().is_owner() {
-        store.expire_due(now_ms(), EXPIRE_MAX)?;
-    }
+    // First: a full disk refuses everything else until this has gone through.
     if store.has_pending() {
         let position = store.flush()?;
         shared.published.send_if_modified(|known| {
@@ -74,6 +72,9 @@ fn once(shared: &Shared, synced: &mut Instant) -> Result<(), StoreError> {
         });
     }
     store.relieve();
+    if shared.role.borrow().is_owner() {
+        store.expire_due(now_ms(), EXPIRE_MAX)?; // published by the next beat, or by somebody before it
+    }
     if shared.options.durability == Durability::Interval && synced.elapsed() >= SYNC_EVERY {
         *synced = Instant::now();
         let heads = heads(store);

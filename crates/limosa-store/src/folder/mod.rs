@@ -24,6 +24,7 @@ use std::sync::Arc;
 use crate::disk::{Disk, DiskFile, Open};
 use crate::error::StoreError;
 use crate::journal::{Owner, hex};
+use crate::options::Entropy;
 use identity::{FILE_BYTES_MAX, IdentityFile};
 
 /// Who opens a data folder.
@@ -49,14 +50,14 @@ impl Folder {
     ///
     /// # Errors
     /// In use, of another node, cluster or set of space keys, of a newer format, damaged, or a failing disk.
-    pub fn open(disk: &dyn Disk, dir: &Path, identity: &Identity, space_keys: u64) -> Result<Self, StoreError> {
+    pub fn open(disk: &dyn Disk, dir: &Path, identity: &Identity, space_keys: u64, entropy: &Entropy) -> Result<Self, StoreError> {
         identity::check_node(&identity.node)?;
         disk.create_dir(dir).map_err(|error| StoreError::io("create", dir, error))?;
         // The lock before anything is read: two processes that start at once must not both find an empty folder.
         let lock = take_lock(disk, dir)?;
         let file = match read_identity(disk, dir)? {
             Some(file) => file,
-            None => create(disk, dir, identity, space_keys)?,
+            None => create(disk, dir, identity, space_keys, draw_incarnation(entropy)?)?,
         };
         admit(&path_of_identity(dir), &file, identity, space_keys)?;
         let owner = Owner { cluster: file.cluster, incarnation: file.incarnation };
@@ -151,14 +152,14 @@ fn refuse_orphan(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
 }
 
 /// Makes the layout and the identity file.
-fn create(disk: &dyn Disk, dir: &Path, identity: &Identity, space_keys: u64) -> Result<IdentityFile, StoreError> {
+fn create(disk: &dyn Disk, dir: &Path, identity: &Identity, space_keys: u64, incarnation: u64) -> Result<IdentityFile, StoreError> {
     for sub in [journal(dir), quarantine(dir)] {
         disk.create_dir(&sub).map_err(|error| StoreError::io("create", &sub, error))?;
     }
     // The layout's names before the identity file's: an identity file promises that the rest is there.
     disk.flush_dir(dir).map_err(|error| StoreError::io("flush", dir, error))?;
     flush_ancestors(disk, dir)?;
-    let file = IdentityFile { cluster: identity.cluster, node: identity.node.clone(), incarnation: draw_incarnation()?, space_keys };
+    let file = IdentityFile { cluster: identity.cluster, node: identity.node.clone(), incarnation, space_keys };
     write_identity(disk, dir, &file)?;
     Ok(file)
 }
@@ -192,12 +193,8 @@ fn write_identity(disk: &dyn Disk, dir: &Path, identity: &IdentityFile) -> Resul
     disk.flush_dir(dir).map_err(at("flush", dir))
 }
 
-fn draw_incarnation() -> Result<u64, StoreError> {
-    getrandom::u64().map_err(|error| StoreError::Io {
-        op: "draw random bytes for",
-        path: PathBuf::from("a new data folder"),
-        source: io::Error::other(error),
-    })
+fn draw_incarnation(entropy: &Entropy) -> Result<u64, StoreError> {
+    entropy().map_err(|source| StoreError::Io { op: "draw random bytes for", path: PathBuf::from("a new data folder"), source })
 }
 
 /// Whether the folder is the one that was meant; each refusal says what differs.

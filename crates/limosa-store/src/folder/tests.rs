@@ -5,6 +5,10 @@ use crate::disk::{Fault, MemoryDisk, RealDisk, Survivors};
 
 const KEYS: u64 = 0xFEED;
 
+fn entropy() -> crate::options::Entropy {
+    std::sync::Arc::new(|| getrandom::u64().map_err(std::io::Error::other))
+}
+
 fn identity() -> Identity {
     Identity { cluster: [0xAB; 16], node: "node-a".into() }
 }
@@ -14,7 +18,7 @@ fn dir() -> &'static Path {
 }
 
 fn open(disk: &MemoryDisk) -> Result<Folder, StoreError> {
-    Folder::open(disk, dir(), &identity(), KEYS)
+    Folder::open(disk, dir(), &identity(), KEYS, &entropy())
 }
 
 #[test]
@@ -30,12 +34,12 @@ fn a_second_opener_is_refused_and_told_who_holds_it() {
     for disk in [Box::new(MemoryDisk::new()) as Box<dyn Disk>, Box::new(RealDisk)] {
         let temporary = tempfile::tempdir().unwrap();
         let dir = temporary.path().join("deep/data");
-        let held = Folder::open(&*disk, &dir, &identity(), KEYS).unwrap();
-        let error = Folder::open(&*disk, &dir, &identity(), KEYS).unwrap_err();
+        let held = Folder::open(&*disk, &dir, &identity(), KEYS, &entropy()).unwrap();
+        let error = Folder::open(&*disk, &dir, &identity(), KEYS, &entropy()).unwrap_err();
         assert_eq!((error.code(), error.retry()), ("store.folder_in_use", limosa_core::Retry::Later));
         assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
         drop(held);
-        assert!(Folder::open(&*disk, &dir, &identity(), KEYS).is_ok(), "the lock ends with its holder");
+        assert!(Folder::open(&*disk, &dir, &identity(), KEYS, &entropy()).is_ok(), "the lock ends with its holder");
     }
 }
 
@@ -49,7 +53,7 @@ fn a_folder_of_somebody_else_is_refused_with_what_differs() {
         (identity(), 1, "space keys"),
     ];
     for (other, keys, expected) in others {
-        let error = Folder::open(&disk, dir(), &other, keys).unwrap_err();
+        let error = Folder::open(&disk, dir(), &other, keys, &entropy()).unwrap_err();
         assert!(matches!(&error, StoreError::ForeignFolder { what, .. } if *what == expected), "{error}");
         assert!(error.to_string().contains("node.toml"), "{error}");
     }
@@ -118,7 +122,7 @@ fn an_identity_file_of_a_newer_format_is_refused_as_newer() {
 fn a_node_name_that_is_no_file_name_is_refused() {
     for name in ["", "a b", "a\"", "../a/..", "ä", &"a".repeat(65)] {
         let identity = Identity { node: name.to_owned(), ..identity() };
-        assert_eq!(Folder::open(&MemoryDisk::new(), dir(), &identity, KEYS).unwrap_err().code(), "store.invalid");
+        assert_eq!(Folder::open(&MemoryDisk::new(), dir(), &identity, KEYS, &entropy()).unwrap_err().code(), "store.invalid");
     }
 }
 
@@ -127,7 +131,7 @@ fn files_and_folders_are_for_their_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     let temporary = tempfile::tempdir().unwrap();
     let dir = temporary.path().join("data");
-    let _held = Folder::open(&RealDisk, &dir, &identity(), KEYS).unwrap();
+    let _held = Folder::open(&RealDisk, &dir, &identity(), KEYS, &entropy()).unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&dir), mode(&dir.join("node.toml")), mode(&journal(&dir))), (0o700, 0o600, 0o700));
 }

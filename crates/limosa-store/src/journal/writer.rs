@@ -62,12 +62,17 @@ pub struct Journal {
     file: Arc<dyn DiskFile>,
     path: PathBuf,
     salt: Salt,
+    /// First position of the current segment.
+    first: Position,
     /// Behind the last group written, bytes from the start of the file.
     offset: u64,
     end: Point,
     flushed: Position,
     /// What the last header written says was flushed.
     proven: Position,
+    /// The current segment has a change that no position tells of, and that a crash may still undo or tear: a mark, or a cut of what a
+    /// full disk left of a group.
+    is_loose: bool,
     /// What failed, if anything did.
     poison: Option<String>,
 }
@@ -127,8 +132,8 @@ impl Journal {
         let published = Position::ZERO;
         let shared = Arc::new(Shared::new(disk, dir.to_path_buf(), owner, Table { segments, published }));
         let salt = segment::salt(owner, first);
-        let (flushed, proven, poison) = (end.position, end.position, None);
-        let mut journal = Self { shared, options, file, path, salt, offset, end, flushed, proven, poison };
+        let (flushed, proven, is_loose, poison) = (end.position, end.position, false, None);
+        let mut journal = Self { shared, options, file, path, salt, first, offset, end, flushed, proven, is_loose, poison };
         if let Some(unproven) = unproven {
             journal.settle(unproven, torn.is_some())?;
         }
@@ -168,8 +173,9 @@ impl Journal {
         if group.is_empty() {
             return Ok(self.end);
         }
-        let has_groups = self.offset > segment::HEADER_BYTES as u64;
-        if has_groups && self.offset + group.bytes() > self.options.segment_bytes {
+        // A mark alone does not count: the new segment would have the name of this one, and take its place.
+        let has_records = self.end.position >= self.first;
+        if has_records && self.offset + group.bytes() > self.options.segment_bytes {
             self.rotate()?;
         }
         self.append(group)?;
@@ -186,6 +192,7 @@ impl Journal {
         if self.proven >= self.end.position || self.flushed < self.end.position {
             return Ok(());
         }
+        self.is_loose = true;
         self.append(&mut Group::new(self.end.position.next()))
     }
 
@@ -212,6 +219,7 @@ impl Journal {
     /// relied on.
     fn take_back(&mut self, error: io::Error) -> StoreError {
         let cut = self.file.set_bytes(self.offset);
+        self.is_loose = true;
         if let Err(cut) = cut {
             self.poison(format!("a write to {} failed ({error}), and so did cutting it off ({cut})", self.path.display()));
         } else if !is_full(&error) {
@@ -224,7 +232,9 @@ impl Journal {
     fn rotate(&mut self) -> Result<(), StoreError> {
         // The old segment first: that the new one exists proves that all before it was flushed, so that a fault in it is damage.
         self.flush()?;
+        self.fix_loose_end()?;
         let header = SegmentHeader { owner: self.shared.owner, before: self.end };
+        assert!(header.first() > self.first, "segments have names of their own");
         let (file, path) = create_segment(&*self.shared.disk, &self.shared.dir, header).map_err(|failure| {
             if !failure.is_undone {
                 self.poison(failure.error.to_string());
@@ -233,10 +243,26 @@ impl Journal {
         })?;
         self.file = file;
         self.path = path;
-        self.salt = segment::salt(self.shared.owner, header.first());
+        self.first = header.first();
+        self.salt = segment::salt(self.shared.owner, self.first);
         self.offset = segment::HEADER_BYTES as u64;
         self.proven = self.flushed;
         self.shared.table().segments.push_back(Segment::new(self.end));
+        Ok(())
+    }
+
+    /// In a segment that is not the last one a torn mark, or the return of what was cut off, would pass for damage. Within the last one
+    /// it is a torn tail like any other.
+    fn fix_loose_end(&mut self) -> Result<(), StoreError> {
+        if !self.is_loose {
+            return Ok(());
+        }
+        // With all attributes: the cut, not only the bytes.
+        if let Err(error) = self.file.flush_all() {
+            self.poison(format!("a flush of {} failed: {error}", self.path.display()));
+            return Err(StoreError::Io { op: "flush", path: self.path.clone(), source: error });
+        }
+        self.is_loose = false;
         Ok(())
     }
 

@@ -192,3 +192,66 @@ fn a_crash_while_releasing_leaves_no_hole() {
         }
     }
 }
+
+/// Found by simulation: a full disk left part of a group, which was cut off; then a larger group went into a new segment, the power was
+/// cut, and what had been cut off was back behind the last group of a segment that was not the last one any more.
+#[test]
+fn what_a_full_disk_left_does_not_come_back_behind_a_new_segment() {
+    for seed in 0..200 {
+        let disk = disk();
+        let (mut journal, _) = open(&disk, SMALL).unwrap();
+        write(&mut journal, 1).unwrap();
+        journal.flush().unwrap();
+        disk.fault_at(disk.effects(), Fault::Fail { kind: ErrorKind::StorageFull, done: 90 });
+        assert!(matches!(write(&mut journal, 2), Err(StoreError::DiskFull { .. })));
+        write(&mut journal, 12).unwrap(); // too large for what is left of the segment
+        journal.flush().unwrap();
+        let (journal, recovered) = open(&disk.restart(Survivors::Some(seed)), SMALL).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert_eq!(recovered.end.position, Position(13), "seed {seed}");
+        assert_eq!(check_records(&journal, Position(1)), Position(13), "seed {seed}");
+    }
+}
+
+/// Found by simulation: a mark has no position, so that nothing asked for its flush before a new segment was made; torn by a power cut,
+/// it passed for damage.
+#[test]
+fn a_torn_mark_is_not_left_behind_in_a_segment_that_has_ended() {
+    for filling in 0..60 {
+        for seed in 0..40 {
+            let disk = disk();
+            let (mut journal, _) = open(&disk, JournalOptions { segment_bytes: 1100 }).unwrap();
+            let mut group = Group::new(Position(1));
+            group.push(RecordKind::Commit, &vec![7; 800 + filling]).unwrap(); // the mark lies across the end of a sector, or beside it
+            journal.write(&mut group).unwrap();
+            journal.flush().unwrap();
+            journal.mark().unwrap();
+            write(&mut journal, 12).unwrap();
+            journal.flush().unwrap();
+            let outcome = open(&disk.restart(Survivors::Some(seed)), SMALL);
+            let (_, recovered) = outcome.unwrap_or_else(|error| panic!("filling {filling}, seed {seed}: {error}"));
+            assert_eq!(recovered.end.position, Position(13));
+        }
+    }
+}
+
+/// Found by simulation: a segment with nothing but a mark in it, then a group larger than a segment; the new segment took the old one's
+/// name, and releasing the old one deleted it.
+#[test]
+fn a_segment_with_only_a_mark_takes_a_group_of_any_size() {
+    let disk = disk();
+    let (mut journal, _) = open(&disk, SMALL).unwrap();
+    write(&mut journal, 12).unwrap();
+    write(&mut journal, 1).unwrap(); // a segment of its own
+    let torn = disk.read(&path_of(13)).unwrap().len();
+    drop(journal);
+    disk.replace(&path_of(13), disk.read(&path_of(13)).unwrap()[..torn - 1].to_vec());
+    let (mut journal, recovered) = open(&disk, SMALL).unwrap();
+    assert_eq!(recovered.end.position, Position(12), "the torn group is cut, and a mark says up to where all is flushed");
+    write(&mut journal, 12).unwrap();
+    journal.flush().unwrap();
+    journal.publish();
+    journal.release(Position(13)).unwrap();
+    let (journal, recovered) = open_at(&disk.restart(Survivors::None), SMALL, recovered.end).unwrap();
+    assert_eq!(recovered.end.position, Position(24));
+    assert_eq!(check_records(&journal, Position(13)), Position(24));
+}

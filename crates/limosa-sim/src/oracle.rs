@@ -1,0 +1,188 @@
+//! What must be there: the state that was acknowledged, and the digest of every version that an owner has shown.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use limosa_core::{Digest, FragmentFacts, FragmentId, Version};
+
+/// A key's value and its deadline in milliseconds; `u64::MAX`: none.
+pub type Value = (Vec<u8>, u64);
+/// What users see.
+pub type Model = BTreeMap<Vec<u8>, Value>;
+
+/// What one commit does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// The key has this value.
+    Set(Vec<u8>, Value),
+    /// The key is gone.
+    Delete(Vec<u8>),
+    /// Everything is gone.
+    DeleteAll,
+}
+
+/// Names one version of one history.
+type At = (FragmentId, Version, u64);
+
+/// The oracle of one world.
+#[derive(Default)]
+pub struct Oracle {
+    /// State at `acknowledged`.
+    settled: Model,
+    /// Commits that nobody was promised yet: (journal position, effects).
+    open: VecDeque<(u64, Vec<Effect>)>,
+    digests: BTreeMap<At, Digest>,
+    /// Commits that were acknowledged.
+    pub acknowledged: u64,
+}
+
+impl Oracle {
+    /// An owner has accepted a commit; it is promised only when [`Oracle::settle`] reaches its position.
+    pub fn accepted(&mut self, position: u64, effects: Vec<Effect>) {
+        self.open.push_back((position, effects));
+    }
+
+    /// Everything up to `position` was acknowledged.
+    pub fn settle(&mut self, position: u64) {
+        while let Some((_, effects)) = self.open.pop_front_if(|(at, _)| *at <= position) {
+            self.acknowledged += 1;
+            apply(&mut self.settled, effects);
+        }
+    }
+
+    /// The state as an owner must show it now, nothing being lost: acknowledged and accepted commits.
+    pub fn shown(&self) -> Model {
+        self.after(self.open.len())
+    }
+
+    /// After a crash: `found` must be the acknowledged state and some first part of the commits behind it. Takes it as the truth.
+    /// Deadlines up to `now_ms` have passed: such keys may be there or not.
+    pub fn recovered(&mut self, found: &Model, now_ms: u64) -> Result<u64, String> {
+        let found = unexpired(found, now_ms);
+        for kept in (0..=self.open.len()).rev() {
+            if unexpired(&self.after(kept), now_ms) == found {
+                let state = self.after(kept);
+                self.settled = state;
+                self.open.clear();
+                return Ok(kept as u64);
+            }
+        }
+        Err(difference(&unexpired(&self.settled, now_ms), &found))
+    }
+
+    /// Another node's history counts from now on.
+    pub fn adopt(&mut self, found: Model) {
+        self.settled = found;
+        self.open.clear();
+    }
+
+    /// An owner shows these facts. A version of a history never has two digests.
+    pub fn owner_shows(&mut self, facts: &[FragmentFacts]) -> Result<(), String> {
+        for fact in facts {
+            let first = *self.digests.entry(at(fact)).or_insert(fact.state);
+            if first != fact.state {
+                return Err(format!("{} at {}: the owner showed {first} and now {}", fact.id, fact.head, fact.state));
+            }
+        }
+        Ok(())
+    }
+
+    /// A standby shows these facts: where an owner showed the same version, it was the same state. Answers how many could be judged.
+    pub fn standby_shows(&self, facts: &[FragmentFacts]) -> Result<u64, String> {
+        let mut judged = 0;
+        for fact in facts.iter().filter(|fact| !fact.head.is_zero()) {
+            let Some(owners) = self.digests.get(&at(fact)) else { continue };
+            if *owners != fact.state {
+                return Err(format!("{} at {}: the owner showed {owners}, the standby shows {}", fact.id, fact.head, fact.state));
+            }
+            judged += 1;
+        }
+        Ok(judged)
+    }
+
+    /// Compares what an owner shows with what it must.
+    pub fn compare(&self, found: &Model, now_ms: u64) -> Result<(), String> {
+        let (expected, found) = (unexpired(&self.shown(), now_ms), unexpired(found, now_ms));
+        if expected == found { Ok(()) } else { Err(difference(&expected, &found)) }
+    }
+
+    fn after(&self, commits: usize) -> Model {
+        let mut model = self.settled.clone();
+        for (_, effects) in self.open.iter().take(commits) {
+            apply(&mut model, effects.clone());
+        }
+        model
+    }
+}
+
+fn at(facts: &FragmentFacts) -> At {
+    let row = facts.epochs.rows().iter().find(|row| row.epoch == facts.head.epoch);
+    (facts.id, facts.head, row.map_or(0, |row| row.opener))
+}
+
+fn apply(model: &mut Model, effects: Vec<Effect>) {
+    for effect in effects {
+        match effect {
+            Effect::Set(key, value) => drop(model.insert(key, value)),
+            Effect::Delete(key) => drop(model.remove(&key)),
+            Effect::DeleteAll => model.clear(),
+        }
+    }
+}
+
+fn unexpired(model: &Model, now_ms: u64) -> Model {
+    model.iter().filter(|(_, (_, deadline))| *deadline > now_ms).map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+fn difference(expected: &Model, found: &Model) -> String {
+    let shown = |value: Option<&Value>| {
+        value.map_or("nothing".to_owned(), |(bytes, deadline)| {
+            format!("{} bytes {:02x?}.. until {deadline}", bytes.len(), &bytes[..bytes.len().min(4)])
+        })
+    };
+    let keys: std::collections::BTreeSet<&Vec<u8>> = expected.keys().chain(found.keys()).collect();
+    let differ: Vec<&Vec<u8>> = keys.into_iter().filter(|key| expected.get(*key) != found.get(*key)).collect();
+    let first = differ
+        .first()
+        .map(|key| format!("{}: expected {}, found {}", String::from_utf8_lossy(key), shown(expected.get(*key)), shown(found.get(*key))));
+    format!("{} keys differ from everything that could be there; {}", differ.len(), first.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(key: &str, value: &str) -> Vec<Effect> {
+        vec![Effect::Set(key.into(), (value.into(), u64::MAX))]
+    }
+
+    fn model(rows: &[(&str, &str)]) -> Model {
+        rows.iter().map(|(key, value)| ((*key).into(), ((*value).into(), u64::MAX))).collect()
+    }
+
+    #[test]
+    fn after_a_crash_a_first_part_of_what_was_not_promised_may_be_there_and_nothing_else() {
+        let oracle = || {
+            let mut oracle = Oracle::default();
+            oracle.accepted(1, set("a", "1"));
+            oracle.settle(1);
+            oracle.accepted(2, set("b", "2"));
+            oracle.accepted(3, vec![Effect::Delete("a".into())]);
+            oracle
+        };
+        for (found, kept) in [(model(&[("a", "1")]), 0), (model(&[("a", "1"), ("b", "2")]), 1), (model(&[("b", "2")]), 2)] {
+            assert_eq!(oracle().recovered(&found, 0), Ok(kept));
+        }
+        for lost in [model(&[]), model(&[("b", "3")]), model(&[("a", "1"), ("c", "2")])] {
+            oracle().recovered(&lost, 0).expect_err("this was never there");
+        }
+    }
+
+    #[test]
+    fn a_key_whose_deadline_has_passed_may_be_there_or_not() {
+        let mut oracle = Oracle::default();
+        oracle.accepted(1, vec![Effect::Set("a".into(), ("1".into(), 50))]);
+        oracle.settle(1);
+        oracle.compare(&Model::new(), 49).expect_err("its time has not come");
+        oracle.compare(&Model::new(), 50).expect("it has");
+    }
+}

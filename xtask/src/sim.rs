@@ -1,0 +1,66 @@
+//! `cargo xtask sim`: simulated worlds, many in a row.
+
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args as ClapArgs;
+
+use crate::process::run_logged;
+use crate::workspace::{Metadata, cargo};
+
+/// Seeds that are the same in every run.
+const KEPT_SEEDS: u64 = 200;
+/// Seeds that no run had before.
+const FRESH_SEEDS: u64 = 100;
+
+/// What `cargo xtask sim` may be told.
+#[derive(ClapArgs)]
+pub(crate) struct Args {
+    /// How many seeds.
+    #[arg(long, default_value_t = 500)]
+    seeds: u64,
+    /// The first of them; without it one that was not used before.
+    #[arg(long)]
+    from: Option<u64>,
+    /// Stop after so many minutes.
+    #[arg(long)]
+    minutes: Option<u64>,
+}
+
+/// Builds the simulator and runs it, its output on the terminal.
+pub(crate) fn run(args: &Args) -> Result<(), String> {
+    let status = cargo(&["build", "--release", "-p", "limosa-sim"]).status().map_err(|error| format!("cargo: {error}"))?;
+    if !status.success() {
+        return Err("the simulator does not build".into());
+    }
+    let mut command = worlds(&Metadata::read()?, args.from.unwrap_or_else(fresh_seed), args.seeds);
+    if let Some(minutes) = args.minutes {
+        command.args(["--minutes", &minutes.to_string()]);
+    }
+    let status = command.status().map_err(|error| format!("the simulator: {error}"))?;
+    if status.success() { Ok(()) } else { Err("a rule did not hold: the line above says how to see it again".into()) }
+}
+
+/// The step of `cargo xtask ci`: kept seeds and fresh ones, with the program that an earlier step built.
+pub(crate) fn check(metadata: &Metadata, folder: &std::path::Path) -> Result<(), String> {
+    for (what, from, count) in [("kept", 1, KEPT_SEEDS), ("fresh", fresh_seed(), FRESH_SEEDS)] {
+        let log = folder.join(format!("sim-{what}.log"));
+        println!("  {count} {what} seeds from {from}");
+        run_logged(worlds(metadata, from, count), &log)?;
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        text.lines().for_each(|line| println!("  {line}"));
+    }
+    Ok(())
+}
+
+fn worlds(metadata: &Metadata, from: u64, count: u64) -> Command {
+    let mut command = Command::new(metadata.program("limosa-sim"));
+    command.args(["--from", &from.to_string(), "--seeds", &count.to_string()]);
+    command
+}
+
+/// Above every kept seed, and not twice.
+fn fresh_seed() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_secs() << 20
+}

@@ -1,4 +1,4 @@
-//! Project tasks: `cargo xtask ci`, `cargo xtask bench`, `cargo xtask proto`.
+//! Project tasks: `cargo xtask ci`, `cargo xtask bench`, `cargo xtask sim`, `cargo xtask proto`.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a terminal program
 
 mod bench;
@@ -6,6 +6,7 @@ mod ci;
 mod process;
 #[allow(unreachable_pub)] // written as a library's entry point
 mod proto;
+mod sim;
 mod workspace;
 
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ enum Task {
     },
     /// Measures against the bars of `bench/bars.toml`.
     Bench(bench::Args),
+    /// Runs simulated worlds under faults, each ruled by a seed.
+    Sim(sim::Args),
     /// Generates the code of the wire contract from its `.proto` file.
     Proto {
         /// Compare instead of writing.
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Ci { long, step } => ci::run(long, &step),
         Task::Bench(args) => bench::run(&args),
+        Task::Sim(args) => sim::run(&args),
         Task::Proto { check } => proto::generate(check),
     };
     match result {

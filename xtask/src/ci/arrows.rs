@@ -11,6 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("limosa-engine", &["limosa-core", "limosa-wire"]),
     ("limosa-store", &["limosa-core", "limosa-tree"]),
     ("limosa-manifest", &["limosa-core"]),
+    ("limosa-sim", &["limosa-core", "limosa-wire", "limosa-tree", "limosa-engine", "limosa-store"]),
     ("limosa-node", &["limosa-core", "limosa-wire", "limosa-tree", "limosa-engine", "limosa-store"]),
     ("limosa-server", &["limosa-core", "limosa-wire", "limosa-tree", "limosa-engine", "limosa-store", "limosa-node"]),
     ("limosa-cli", &["limosa-core", "limosa-wire", "limosa-tree", "limosa-engine", "limosa-store", "limosa-node", "limosa-server"]),

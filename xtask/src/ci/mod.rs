@@ -32,6 +32,7 @@ const STEPS: &[Step] = &[
     ("tests", |context| cargo_step(context, "tests", &["test", "--workspace", "--release", "--all-targets"])),
     ("doctests", |context| cargo_step(context, "doctests", &["test", "--workspace", "--release", "--doc"])),
     ("program", |context| cargo_step(context, "program", &["build", "--release", "--workspace", "--bins"])),
+    ("simulation", |context| crate::sim::check(&context.metadata, &context.folder)),
     ("demo", demo::small),
     ("redis clients", clients::check),
 ];

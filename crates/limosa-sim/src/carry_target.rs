@@ -120,12 +120,8 @@ fn set_aside_tails(store: &Store, tails: &[(FragmentId, Version)], write: bool) 
 
 fn quarantine(store: &Store, promised: &str, keys: &[(FragmentId, Bytes)]) -> Result<(), StoreError> {
     let cut = store.cut();
-    let mut entries = Vec::new();
-    for (fragment, key) in keys {
-        let Some(view) = cut.fragment(*fragment) else { continue };
-        entries.extend(view.get(key)?);
-    }
-    store.quarantine(promised, entries).map(drop)
+    let entry = |(fragment, key): &(FragmentId, Bytes)| cut.fragment(*fragment)?.get(key).transpose();
+    store.quarantine(promised, keys.iter().filter_map(entry)).map(drop)
 }
 
 fn changed_keys(view: &FragmentView, since: Version) -> Result<Vec<Bytes>, StoreError> {

@@ -28,13 +28,22 @@ pub(crate) struct Node {
     /// Last seed of its ids.
     entropy: Arc<Mutex<Random>>,
     now: Now,
-    durability: Durability,
+    habits: Habits,
+}
+
+/// How the stores of a world are set up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Habits {
+    /// When a commit counts as published.
+    pub(crate) durability: Durability,
+    /// Bytes of memory, so few in some worlds that blocks are dropped and read again all the time.
+    pub(crate) memory_max: u64,
 }
 
 impl Node {
-    pub(crate) fn new(name: &str, now: Now, durability: Durability, seed: u64) -> Self {
+    pub(crate) fn new(name: &str, now: Now, habits: Habits, seed: u64) -> Self {
         let entropy = Arc::new(Mutex::new(Random::new(seed)));
-        Self { name: name.to_owned(), disk: MemoryDisk::new(), store: None, full_until_ms: 0, back_at_ms: 0, entropy, now, durability }
+        Self { name: name.to_owned(), disk: MemoryDisk::new(), store: None, full_until_ms: 0, back_at_ms: 0, entropy, now, habits }
     }
 
     pub(crate) fn keys() -> SpaceKeys {
@@ -48,7 +57,8 @@ impl Node {
         let mut options = Options::new(format!("/{}", self.name), identity, Self::keys());
         options.disk = Arc::new(self.disk.clone());
         options.fragments = FRAGMENTS;
-        options.durability = self.durability;
+        options.durability = self.habits.durability;
+        options.memory_max = self.habits.memory_max;
         // Small on purpose: every method and every hand-over between ring, journal and tree happens in a few hundred commits.
         options.ring_bytes = 4 << 10;
         options.tail_bytes = 16 << 10;

@@ -146,6 +146,7 @@ impl World {
         let index = self.random.index(self.nodes.len());
         let Some(store) = self.nodes[index].store.clone() else { return Ok(()) };
         let is_owner = index == self.owner;
+        store.relieve();
         let done = match self.random.below(4) {
             0 => store.checkpoint().map(|_| "checkpoint"),
             1 => store.sync().map(|()| "sync"),

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use limosa_store::Durability;
 
 use crate::check::{self, Broken};
-use crate::node::{Node, Now};
+use crate::node::{Habits, Node, Now};
 use crate::oracle::Oracle;
 use crate::random::Random;
 use crate::report::Report;
@@ -23,6 +23,9 @@ const CHAOS_STEPS: u64 = 3_000;
 const CALM_STEPS: u64 = 30_000;
 /// Steps between two comparisons of everything that a client can read.
 const COMPARE_EVERY: u64 = 50;
+
+/// Memory of a node in a world where it is scarce: about a third of what its state takes.
+const SCARCE_BYTES: u64 = 256 << 10;
 
 /// A rule that did not hold, and how to see it again.
 #[derive(Clone, Debug)]
@@ -65,8 +68,9 @@ impl World {
         let now: Now = Arc::new(AtomicU64::new(1));
         let durability = if random.one_in(3) { Durability::Interval } else { Durability::Commit };
         let standbys = 1 + random.index(2);
+        let habits = Habits { durability, memory_max: if random.one_in(2) { SCARCE_BYTES } else { u64::MAX } };
         let names = ["a", "b", "c"];
-        let nodes = names[..=standbys].iter().map(|name| Node::new(name, Arc::clone(&now), durability, random.next())).collect();
+        let nodes = names[..=standbys].iter().map(|name| Node::new(name, Arc::clone(&now), habits, random.next())).collect();
         Self {
             seed,
             random,

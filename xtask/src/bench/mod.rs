@@ -5,6 +5,7 @@ mod cases;
 mod resp;
 mod samples;
 mod servers;
+mod throttle;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -12,7 +12,7 @@ pub(super) struct Peer {
     pub(super) port: u16,
     /// The port of HTTP, and that of peers; Redis has neither.
     pub(super) http: u16,
-    peer: u16,
+    pub(super) peer: u16,
     folder: Scratch,
 }
 
@@ -41,13 +41,18 @@ pub(super) fn limosa(bench: &Bench, flags: &[&str]) -> Result<Peer, String> {
 
 /// A standby of `owner`, called `name`, with a bundle that the owner issued.
 pub(super) fn limosa_standby(bench: &Bench, owner: &Peer, name: &str) -> Result<Peer, String> {
+    limosa_standby_through(bench, owner, name, owner.peer)
+}
+
+/// The same, which dials the owner at another port: a relay's.
+pub(super) fn limosa_standby_through(bench: &Bench, owner: &Peer, name: &str, port: u16) -> Result<Peer, String> {
     owner.client()?.ask(&["PING"])?; // it listens before it has its certificates, and answers behind them
     let folder = Scratch::new(&bench.folder)?;
     let bundle = folder.path().join("bundle.pem").display().to_string();
     let mut issue = Command::new(bench.metadata.program("limosa"));
     issue.args(["cert", "issue", "--for", name, "--out", &bundle, "--data"]).arg(owner.folder.path().join("data"));
     output_of(issue)?;
-    let of = format!("127.0.0.1:{}", owner.peer);
+    let of = format!("127.0.0.1:{port}");
     serve(bench, folder, &["--durability", "interval", "--name", name, "--bundle", &bundle, "--standby-of", &of])
 }
 

@@ -7,6 +7,7 @@ mod flush_all;
 mod memory;
 mod peers;
 mod scenes;
+mod slow_standby;
 mod store;
 mod throughput;
 
@@ -34,6 +35,11 @@ pub(super) const CASES: &[Case] = &[
         name: "flush-all",
         about: "FLUSHALL of 10,000,000 values of 100 bytes, with a client that asks every millisecond",
         run: flush_all::run,
+    },
+    Case {
+        name: "slow-standby",
+        about: "a standby behind a link with 1 % of the write rate for a minute: the owner's memory, and how it comes back",
+        run: slow_standby::run,
     },
     Case { name: "memory", about: "resident memory of 1,000,000 values of 100 bytes, against Redis", run: memory::run },
     Case {

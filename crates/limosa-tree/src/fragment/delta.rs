@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use limosa_core::columns::ColumnsBuilder;
-use limosa_core::limits::FRAME_ENTRIES_MAX;
+use limosa_core::limits::{FRAME_ENTRIES_MAX, WHOLE_VALUE_BYTES_MAX};
 use limosa_core::{EntryRef, Frame, KeyRange, Mode, RangeDelete, Version};
 
 use super::{Changes, Entry, Extract, Fragment};
@@ -132,7 +132,9 @@ impl<'a> Gather<'a> {
         replaced.sort_unstable();
         replaced.dedup();
         let replaced = replaced.into_iter().peekable();
-        Self { fragment, range, since, replaced, columns: ColumnsBuilder::default(), max_bytes, next: None }
+        // A copy fills its frames: one buffer of full size instead of growth, which copies everything twice.
+        let room = if since == Some(Version::ZERO) { max_bytes + WHOLE_VALUE_BYTES_MAX } else { 0 };
+        Self { fragment, range, since, replaced, columns: ColumnsBuilder::with_capacity(room), max_bytes, next: None }
     }
 
     fn leaf(&mut self, visit: &Visit<'_>) -> Result<Next, TreeError> {

@@ -9,12 +9,13 @@ use limosa_core::{Commit, DecodeError, Digest, EpochTable, FragmentId, Version};
 use crate::codec::decode_rows;
 use crate::error::StoreError;
 use crate::journal::{Position, Record, RecordKind};
+use crate::ready::{Ready, ReadyBatch};
 use crate::refusal::part_refused;
 use crate::stage::OpenRecord;
 use crate::state::{Check, Drift, Head, State};
 
 /// Most records that are applied before the lock is given to others for a moment.
-const SLICE_RECORDS: usize = 256;
+pub(crate) const SLICE_RECORDS: usize = 256;
 /// The same while blocks are dropped and read again.
 const SLICE_RECORDS_SHORT: usize = 16;
 /// Most record bytes of a slice; a larger record is a slice of its own.
@@ -119,10 +120,30 @@ impl Checks {
 impl State {
     /// Applies one record to the published trees. The record is durable as promised, so an error here is this node's damage.
     pub(crate) fn apply(&mut self, position: Position, record: Record<'_>, slice: &mut Slice) -> Result<(), StoreError> {
+        let commit = (record.kind == RecordKind::Commit).then(|| Commit::decode(&mut Reader::new(record.body))).transpose()?;
+        self.apply_decoded(position, record, commit.as_ref(), None, slice)
+    }
+
+    /// [`State::apply`] of one record of a batch.
+    pub(crate) fn apply_ready(&mut self, ready: &Ready<'_>, batch: &ReadyBatch<'_>, slice: &mut Slice) -> Result<(), StoreError> {
+        let commit = ready.commit.as_ref().map(|commit| commit.as_ref().map_err(Clone::clone)).transpose()?;
+        self.apply_decoded(ready.position, ready.record, commit, Some(batch.contents(ready)), slice)
+    }
+
+    /// `contents` are the digests of the commit's entries, where somebody has hashed them.
+    fn apply_decoded(
+        &mut self,
+        position: Position,
+        record: Record<'_>,
+        commit: Option<&Commit<'_>>,
+        contents: Option<&[Digest]>,
+        slice: &mut Slice,
+    ) -> Result<(), StoreError> {
         assert_eq!(position, self.horizon.next(), "records are applied in order, none twice");
-        if record.kind == RecordKind::Commit {
+        if let Some(commit) = commit {
             // Counted when it is applied: a damaged block leaves slice and trees as they were.
-            self.apply_commit(record.body, slice)?;
+            self.apply_commit(commit, contents, slice)?;
+            varint::put_bytes(&mut slice.commits, record.body);
         }
         slice.count(position, &record);
         match record.kind {
@@ -141,18 +162,22 @@ impl State {
         Ok(())
     }
 
-    fn apply_commit(&mut self, body: &[u8], slice: &mut Slice) -> Result<(), StoreError> {
-        let commit = Commit::decode(&mut Reader::new(body))?;
-        self.prepare(&commit)?;
+    fn apply_commit(&mut self, commit: &Commit<'_>, mut contents: Option<&[Digest]>, slice: &mut Slice) -> Result<(), StoreError> {
+        self.prepare(commit)?;
         for part in &commit.parts {
             let index = self.index_of(part.fragment)?;
-            self.fragments[index].apply_part(part).map_err(part_refused)?;
+            let here = contents.as_mut().map(|contents| contents.split_off(..part.entries.len()).expect("a digest for each entry"));
+            let fragment = &mut self.fragments[index];
+            let applied = match here {
+                Some(here) => fragment.apply_part_hashed(part, here),
+                None => fragment.apply_part(part),
+            };
+            applied.map_err(part_refused)?;
             self.grave.append(&mut self.fragments[index].take_grave());
             slice.touch(index);
             self.verify(index, part.version);
         }
         self.stamp_ms = self.stamp_ms.max(commit.stamp_ms);
-        varint::put_bytes(&mut slice.commits, body);
         Ok(())
     }
 

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
-use crate::apply::Slice;
+use crate::apply::{SLICE_RECORDS, Slice};
 use crate::error::StoreError;
 use crate::journal::{Group, Journal, Position};
 use crate::options::Durability;
+use crate::ready::ReadyBatch;
 use crate::state::Fault;
 use crate::store::{Inner, Store};
 
@@ -149,16 +150,26 @@ impl Inner {
 
     fn apply_group(&self, group: &Group, last_group: bool) -> Result<(), StoreError> {
         let published = self.state().horizon;
-        let new = || group.records().filter(|(position, _)| *position > published).peekable();
-        let (mut records, mut ahead) = (new(), new());
+        let mut records = group.records().filter(|(position, _)| *position > published).peekable();
+        while records.peek().is_some() {
+            // Outside the lock: commands go on meanwhile.
+            let batch = ReadyBatch::new(records.by_ref().take(SLICE_RECORDS), &self.options.keys);
+            self.apply_batch(&batch, last_group && records.peek().is_none())?;
+        }
+        Ok(())
+    }
+
+    fn apply_batch(&self, batch: &ReadyBatch<'_>, is_last: bool) -> Result<(), StoreError> {
+        let mut records = batch.records.iter().peekable();
+        let mut ahead = batch.records.iter().map(|ready| (ready.position, ready.record)).peekable();
         while records.peek().is_some() {
             let has_cold = self.relief.ledger.has_cold();
             let slice = |before, fragments| if has_cold { Slice::new(before, fragments).short() } else { Slice::new(before, fragments) };
             self.preload(slice(Position::ZERO, 0), &mut ahead);
             let mut state = self.state();
             let mut slice = slice(state.horizon, state.routes.len());
-            while let Some((position, record)) = records.next_if(|(_, record)| slice.takes(record)) {
-                if let Err(error) = state.apply(position, record, &mut slice) {
+            while let Some(ready) = records.next_if(|ready| slice.takes(&ready.record)) {
+                if let Err(error) = state.apply_ready(ready, batch, &mut slice) {
                     if !self.counters.damage.explains(&error) {
                         state.poison(error.to_string());
                     } else if slice.last > slice.before {
@@ -171,7 +182,7 @@ impl Inner {
             if !state.grave.is_empty() {
                 self.grave().append(&mut state.grave);
             }
-            if last_group && records.peek().is_none() {
+            if is_last && records.peek().is_none() {
                 let published = state.overlay.arrive();
                 drop(state);
                 drop(published); // thousands of small allocations: not under the lock

@@ -44,6 +44,7 @@ mod options;
 mod overlay;
 mod parts;
 mod quarantine;
+mod ready;
 mod recover;
 mod refusal;
 mod replicate;

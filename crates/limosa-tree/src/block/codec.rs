@@ -82,7 +82,9 @@ impl Block {
             is_sealed &= sealed;
         }
         let mut block = Self::with_room(&entries);
-        entries.iter().for_each(|(entry, content)| block.push(entry, *content));
+        for (entry, content) in &entries {
+            block.push(entry, *content);
+        }
         Ok((block, is_sealed))
     }
 }

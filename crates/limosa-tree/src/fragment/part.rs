@@ -15,11 +15,23 @@ use crate::tree::{Grave, Leaf, Source, Taken};
 impl Fragment {
     /// Applies one part of a commit, which must be the next one. On error nothing is changed.
     pub fn apply_part(&mut self, part: &Part<'_>) -> Result<(), PartError> {
+        if let [entry] = part.entries[..] {
+            let content = entry.live.map_or(Digest::ZERO, |live| self.source.keys.content(entry.key, live));
+            return self.apply_part_hashed(part, &[content]);
+        }
+        let contents = self.source.keys.contents(part.entries.iter().copied());
+        self.apply_part_hashed(part, &contents)
+    }
+
+    /// [`Fragment::apply_part`] with the entries' content digests at hand, zero for tombstones: many entries are hashed together for a
+    /// fraction of the price, outside of locks.
+    pub fn apply_part_hashed(&mut self, part: &Part<'_>, contents: &[Digest]) -> Result<(), PartError> {
+        assert_eq!(contents.len(), part.entries.len(), "a digest for each entry");
         self.check_part(part)?;
         self.warm_part(part)?;
         // an entry can fall to a cold block that the warm-up did not see only when the block before it was deleted whole
         let baseline = (self.source.ledger.has_cold() && !part.range_deletes.is_empty()).then(|| self.clone());
-        let applied = self.apply_changes(part);
+        let applied = self.apply_changes(part, contents);
         match (&applied, baseline) {
             (Err(_), Some(baseline)) => *self = baseline,
             (Err(_), None) => self.generation -= 1,
@@ -28,13 +40,13 @@ impl Fragment {
         Ok(applied?)
     }
 
-    fn apply_changes(&mut self, part: &Part<'_>) -> Result<(), TreeError> {
+    fn apply_changes(&mut self, part: &Part<'_>, contents: &[Digest]) -> Result<(), TreeError> {
         self.generation += 1;
         if !part.range_deletes.is_empty() {
             self.delete_ranges(part)?;
         }
-        for entry in &part.entries {
-            self.put(entry)?;
+        for (entry, content) in part.entries.iter().zip(contents) {
+            self.put(entry, *content)?;
         }
         self.head = part.version;
         Ok(())
@@ -132,11 +144,10 @@ impl Fragment {
     }
 
     /// Writes one entry, in place where its key does not start a block.
-    fn put(&mut self, entry: &EntryRef<'_>) -> Result<(), TreeError> {
+    fn put(&mut self, entry: &EntryRef<'_>, content: Digest) -> Result<(), TreeError> {
         let Self { tree, source, generation, .. } = self;
-        let placed = tree.update(entry.key, |leaf| put_in_place(leaf, source, *generation, entry));
+        let placed = tree.update(entry.key, |leaf| put_in_place(leaf, source, *generation, entry, content));
         if placed.transpose()? != Some(true) {
-            let content = entry.live.map_or(Digest::ZERO, |live| self.source.keys.content(entry.key, live));
             let op = [Op { key: entry.key, action: Action::Put(*entry, content) }];
             let rewritten = self.rewrite(&op, &[], Version::ZERO)?;
             self.keep(rewritten);
@@ -203,13 +214,12 @@ impl Fragment {
 }
 
 /// Writes `entry` into the leaf that it belongs into; false when it must start a leaf of its own.
-fn put_in_place(leaf: &mut Leaf, source: &Source, generation: u64, entry: &EntryRef<'_>) -> Result<bool, TreeError> {
+fn put_in_place(leaf: &mut Leaf, source: &Source, generation: u64, entry: &EntryRef<'_>, content: Digest) -> Result<bool, TreeError> {
     let found = leaf.hold(source)?.search(entry.key);
     if found.is_err() && source.keys.starts_block(entry.key) {
         return Ok(false);
     }
     let (summary, mut block) = leaf.block_mut(source)?;
-    let content = entry.live.map_or(Digest::ZERO, |live| source.keys.content(entry.key, live));
     let state = entry.live.map_or(Digest::ZERO, |_| source.keys.state(content, entry.version));
     let (Ok(i) | Err(i)) = found;
     let mut lost_expiry = Expiry::NEVER;

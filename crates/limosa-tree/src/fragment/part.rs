@@ -75,11 +75,11 @@ impl Fragment {
         self.generation += 1;
         let mut entries: Vec<&EntryRef<'_>> = parts.iter().flat_map(|part| &part.entries).collect();
         entries.sort_by(|a, b| a.key.cmp(b.key)); // stable: of one key's writes the last comes last
-        let mut entries = entries.into_iter().peekable();
-        while let Some(entry) = entries.next() {
-            if entries.peek().is_none_or(|next| next.key != entry.key) {
-                self.put(entry)?;
-            }
+        let is_last = |i: usize| entries.get(i + 1).is_none_or(|next| next.key != entries[i].key);
+        let last: Vec<EntryRef<'_>> = (0..entries.len()).filter(|&i| is_last(i)).map(|i| *entries[i]).collect();
+        let contents = self.source.keys.contents(last.iter().copied());
+        for (entry, content) in last.iter().zip(contents) {
+            self.put(entry, content)?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use limosa_core::{Commit, DecodeError, Digest, EpochTable, FragmentId, Version};
 use crate::codec::decode_rows;
 use crate::error::StoreError;
 use crate::journal::{Position, Record, RecordKind};
+use crate::leases::read_floors;
 use crate::ready::{Ready, ReadyBatch};
 use crate::refusal::part_refused;
 use crate::stage::OpenRecord;
@@ -150,7 +151,9 @@ impl State {
             RecordKind::Commit => {}
             RecordKind::OpenEpoch => self.apply_epochs(record.body, slice)?,
             RecordKind::StageOpen => self.apply_stage_open(position, record.body)?,
-            RecordKind::StageFrame | RecordKind::Witness => {} // a frame changed the fork, when it was taken or by replay
+            RecordKind::Floors => self.apply_floors(&read_floors(&mut Reader::new(record.body))?)?,
+            // a frame changed the fork, a lease the leases: when they were taken, or by replay
+            RecordKind::StageFrame | RecordKind::Witness | RecordKind::Leases => {}
             RecordKind::StageInstall => self.apply_install(slice),
             RecordKind::StageAbort => self.stage_since = None,
             RecordKind::Role => self.role = Bytes::copy_from_slice(record.body),
@@ -239,6 +242,10 @@ impl State {
             *checkpointed = checkpointed.before_fork(*forked);
         }
         self.covers.fall_back(&self.fork_generations);
+        for (index, fragment) in self.fragments.iter().enumerate().filter(|(_, fragment)| fragment.total().tombstones > 0) {
+            debug_assert_eq!(self.routes.id(index), fragment.id());
+            self.to_sweep.insert(index, Bytes::new()); // copying or comparing has raised the floor
+        }
         self.meet();
         self.stage_since = None;
         self.checks = Checks::new(self.fragments.len());

@@ -4,7 +4,6 @@ use crate::error::StoreError;
 use crate::store::Store;
 use crate::txn::Txn;
 use bytes::Bytes;
-use limosa_core::Version;
 
 /// Most keys that expire in one commit: each may need a block of its own in memory.
 const COMMIT_KEYS_MAX: usize = 64;
@@ -54,25 +53,5 @@ impl Store {
     /// The earliest deadline of all published keys, milliseconds since the Unix epoch.
     pub fn earliest_expiry(&self) -> Option<u64> {
         self.inner.state().fragments.iter().filter_map(limosa_tree::Fragment::earliest_expiry).min()
-    }
-
-    /// Drops tombstones that are at or below `up_to` in each fragment, and raises the floors: a peer below them reconciles. Answers how
-    /// many went. Does nothing while a stage is open: its fork still builds on them.
-    ///
-    /// # Errors
-    /// A block can't be had.
-    pub fn collect_tombstones(&self, up_to: &[(limosa_core::FragmentId, Version)]) -> Result<u64, StoreError> {
-        let stage = self.inner.stage(); // held, so that none opens meanwhile
-        let mut collected = 0;
-        if stage.is_some() {
-            return Ok(0);
-        }
-        for &(id, version) in up_to {
-            let mut state = self.inner.state(); // fragment by fragment: commands get their turn
-            let index = state.index_of(id)?;
-            let version = version.min(state.fragments[index].head());
-            collected += state.fragments[index].collect_tombstones(version)?;
-        }
-        Ok(collected)
     }
 }

@@ -10,6 +10,7 @@ use limosa_core::limits::RING_BYTES;
 
 use crate::disk::{Disk, RealDisk};
 use crate::folder::Identity;
+use crate::leases::LeaseBounds;
 
 /// When a commit counts as published.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -51,6 +52,8 @@ pub struct Options {
     pub tail_bytes: u64,
     /// A journal segment that has reached this many bytes is followed by a new one; segments are what is released. Default: 64 MiB.
     pub segment_bytes: u64,
+    /// How long, and at what cost, deletions are remembered for a standby that is away.
+    pub leases: LeaseBounds,
     /// Stamps commits. Decides no write's safety.
     pub clock: Clock,
     /// Draws ids. Default: the operating system's randomness.
@@ -73,6 +76,7 @@ impl Options {
             ring_bytes: RING_BYTES,
             tail_bytes: 64 << 20,
             segment_bytes: 64 << 20,
+            leases: LeaseBounds::default(),
             clock: Arc::new(system_clock),
             entropy: Arc::new(|| getrandom::u64().map_err(io::Error::other)),
             disk: Arc::new(RealDisk),

@@ -13,6 +13,7 @@ use crate::flush::Flusher;
 use crate::folder::Folder;
 use crate::fragments::Routes;
 use crate::journal::{Group, Journal, JournalOptions, Position, Record, RecordKind};
+use crate::leases::Leases;
 use crate::loader::Loader;
 use crate::memory::{Covers, Relief};
 use crate::options::Options;
@@ -155,6 +156,9 @@ impl Replay {
             let roots = stage.prepare(&decode_install(record.body)?, &self.state.fragments).map_err(refused)?;
             self.state.incoming = Some(roots);
         }
+        if record.kind == RecordKind::Leases {
+            self.state.recovered_leases = Leases::decode(record.body)?;
+        }
         self.state.apply(position, record, &mut self.slice)?;
         self.stage_record(position, record)
     }
@@ -195,6 +199,10 @@ fn initial_state(saved: Saved, ring_bytes: usize, unpinned: Arc<dyn BlockLoader>
     let ranges: Vec<_> = saved.fragments.iter().map(|fragment| (fragment.id(), fragment.range().clone())).collect();
     let heads: Vec<_> = saved.fragments.iter().map(Fragment::head).collect();
     let count = ranges.len();
+    // A crash may have stopped a sweep: where nothing lies below the floor, the look costs a walk over summaries and blocks with tombstones.
+    let swept = |fragment: &Fragment| fragment.floor().is_zero() || fragment.total().tombstones == 0;
+    let unswept = saved.fragments.iter().enumerate().filter(|(_, fragment)| !swept(fragment));
+    let to_sweep = unswept.map(|(index, _)| (index, bytes::Bytes::new())).collect();
     State {
         routes: Routes::new(&ranges),
         checkpointed: saved.fragments.iter().map(Covered::by).collect(),
@@ -224,6 +232,8 @@ fn initial_state(saved: Saved, ring_bytes: usize, unpinned: Arc<dyn BlockLoader>
         covers,
         fault: None,
         grave: Grave::default(),
+        to_sweep,
+        recovered_leases: saved.leases,
     }
 }
 

@@ -9,6 +9,7 @@ use limosa_tree::{BlockLoader, DirtyBlock, Fragment};
 use crate::checkpoint::{CheckpointWriter, Writing};
 use crate::error::StoreError;
 use crate::journal::{Point, Position};
+use crate::leases::Leases;
 use crate::loader::Loader;
 use crate::saved::{NodeFacts, put_facts};
 use crate::store::{Inner, Store};
@@ -62,6 +63,7 @@ struct Snapshot {
     checkpointed: Vec<Covered>,
     node: NodeFacts,
     marks: Marks,
+    leases: Leases,
 }
 
 impl Store {
@@ -108,7 +110,7 @@ impl Inner {
         assert_eq!(point.position, state.horizon, "between flushes the trees hold what the journal has");
         let node = NodeFacts { stamp_ms: state.stamp_ms, stage_since: state.stage_since, role: state.role.clone() };
         let (fragments, checkpointed) = (state.fragments.clone(), state.checkpointed.clone());
-        Ok(Snapshot { point, fragments, checkpointed, node, marks: state.marks.clone() })
+        Ok(Snapshot { point, fragments, checkpointed, node, marks: state.marks.clone(), leases: self.leases().clone() })
     }
 
     fn write_checkpoint(&self, snapshot: &Snapshot) -> Result<CheckpointReport, StoreError> {
@@ -118,7 +120,7 @@ impl Inner {
         for (fragment, &since) in snapshot.fragments.iter().zip(&snapshot.checkpointed) {
             write_fragment(&mut writer, fragment, since, &mut report)?;
         }
-        put_facts(&mut writer, &snapshot.fragments, &snapshot.node, &snapshot.marks)?;
+        put_facts(&mut writer, &snapshot.fragments, &snapshot.node, &snapshot.marks, &snapshot.leases)?;
         let written = writer.commit(snapshot.point)?;
         report.bytes = written.whole_bytes + written.patch_bytes + written.moved_bytes;
         report.moved_bytes = written.moved_bytes;

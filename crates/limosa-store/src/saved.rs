@@ -5,6 +5,7 @@
 //! "node"       stamp | stage since (0: none) | role
 //! "totals"     { state digest 16 | live | tombstones } of each fragment: a summary that is gone from redb's tables is noticed
 //! "marks"      see crate::tail::Marks
+//! "leases"     see crate::leases; missing in older folders: none
 //! ```
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::checkpoint::{Checkpoint, CheckpointView, CheckpointWriter};
 use crate::codec::{put_epochs, put_version, read_epochs, read_version};
 use crate::error::StoreError;
 use crate::journal::{Point, Position};
+use crate::leases::Leases;
 use crate::options::Options;
 use crate::tail::Marks;
 
@@ -28,6 +30,7 @@ const FRAGMENTS: &str = "fragments";
 const NODE: &str = "node";
 const MARKS: &str = "marks";
 const TOTALS: &str = "totals";
+const LEASES: &str = "leases";
 /// Longest role that a node may set, bytes.
 const ROLE_BYTES_MAX: usize = 1 << 20;
 
@@ -46,6 +49,7 @@ pub(crate) struct Saved {
     pub(crate) fragments: Vec<Fragment>,
     pub(crate) node: NodeFacts,
     pub(crate) marks: Marks,
+    pub(crate) leases: Leases,
 }
 
 impl Saved {
@@ -67,7 +71,7 @@ impl Saved {
             };
             let fragments: Vec<Fragment> = ranges.into_iter().map(new).collect();
             let marks = Marks::new(Position::ZERO, fragments.iter().map(Fragment::head).collect(), options.tail_bytes);
-            return Ok(Self { point, fragments, node: NodeFacts::default(), marks });
+            return Ok(Self { point, fragments, node: NodeFacts::default(), marks, leases: Leases::default() });
         }
         let view = checkpoint.view()?;
         let metas = decode_fragments(&needed(&view, FRAGMENTS)?)?;
@@ -85,7 +89,8 @@ impl Saved {
         }
         let node = NodeFacts::decode(&needed(&view, NODE)?)?;
         let marks = Marks::decode(&needed(&view, MARKS)?, fragments.len(), options.tail_bytes)?;
-        Ok(Self { point, fragments, node, marks })
+        let leases = view.meta(LEASES)?.map(|bytes| Leases::decode(&bytes)).transpose()?.unwrap_or_default();
+        Ok(Self { point, fragments, node, marks, leases })
     }
 }
 
@@ -95,11 +100,13 @@ pub(crate) fn put_facts(
     fragments: &[Fragment],
     node: &NodeFacts,
     marks: &Marks,
+    leases: &Leases,
 ) -> Result<(), StoreError> {
     writer.put_meta(FRAGMENTS, &encode_fragments(fragments))?;
     writer.put_meta(TOTALS, &encode_totals(fragments))?;
     writer.put_meta(NODE, &node.encode())?;
-    writer.put_meta(MARKS, &marks.encode())
+    writer.put_meta(MARKS, &marks.encode())?;
+    writer.put_meta(LEASES, &leases.encode())
 }
 
 fn encode_totals(fragments: &[Fragment]) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! What the store's lock protects: published trees, what is pending above them, and where the two meet.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use crate::apply::Checks;
 use crate::error::StoreError;
 use crate::fragments::Routes;
 use crate::journal::{Group, Position};
+use crate::leases::Leases;
 use crate::memory::Covers;
 use crate::overlay::Overlay;
 use crate::save::Covered;
@@ -144,6 +145,10 @@ pub(crate) struct State {
     pub(crate) fault: Option<Fault>,
     /// Cut out of the trees under this lock, to be freed outside it.
     pub(crate) grave: Grave,
+    /// Fragments, by index, with tombstones below their floor, and from which key on they may still lie.
+    pub(crate) to_sweep: BTreeMap<usize, Bytes>,
+    /// Of the checkpoint and the journal's tail; the running store keeps its own under a lock of their own.
+    pub(crate) recovered_leases: Leases,
 }
 
 impl State {

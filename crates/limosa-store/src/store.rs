@@ -10,7 +10,7 @@
 //! | damaged blocks | [`Store::damage`], [`Store::mend`] |
 //!
 //! # Locks, in the order in which they may be taken
-//! checkpointing → stage → flusher → state → grave; what keeps memory in bounds, see `memory::relief`. The state lock is never held over I/O, but
+//! checkpointing → stage → flusher → state → grave, leases; what keeps memory in bounds, see `memory::relief`. The state lock is never held over I/O, but
 //! where a transaction asks for that ([`Store::begin`]).
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +25,7 @@ use crate::error::StoreError;
 use crate::flush::Flusher;
 use crate::folder::Folder;
 use crate::journal::{JournalHandle, Point, Position, RecordKind};
+use crate::leases::Leases;
 use crate::memory::Relief;
 use crate::options::Options;
 use crate::stage::Stage;
@@ -66,6 +67,8 @@ pub(crate) struct Inner {
     state: Mutex<State>,
     /// What was cut out of the trees and is still to be freed. Taken alone, or below every other lock.
     grave: Mutex<Grave>,
+    /// Taken alone, or below the state's lock.
+    leases: Mutex<Leases>,
 }
 
 /// A handle to one open store; clones share it. The folder is given back when the last one is dropped.
@@ -91,8 +94,9 @@ impl Inner {
     ) -> Self {
         counters.flushed.store(state.horizon.0, Ordering::Relaxed);
         let (checkpointing, grave) = (Mutex::default(), Mutex::new(std::mem::take(&mut state.grave)));
+        let leases = Mutex::new(std::mem::take(&mut state.recovered_leases));
         let (stage, flusher, state) = (Mutex::new(stage), Mutex::new(flusher), Mutex::new(state));
-        Self { options, folder, handle, checkpoint_file, counters, relief, checkpointing, stage, flusher, state, grave }
+        Self { options, folder, handle, checkpoint_file, counters, relief, checkpointing, stage, flusher, state, grave, leases }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -109,6 +113,10 @@ impl Inner {
 
     pub(crate) fn grave(&self) -> MutexGuard<'_, Grave> {
         self.grave.lock().expect(PANICKED)
+    }
+
+    pub(crate) fn leases(&self) -> MutexGuard<'_, Leases> {
+        self.leases.lock().expect(PANICKED)
     }
 
     pub(crate) fn checkpointing(&self) -> MutexGuard<'_, ()> {

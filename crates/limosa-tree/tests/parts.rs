@@ -67,6 +67,31 @@ fn collecting_tombstones_raises_the_floor_and_keeps_newer_ones() {
     pair.model.check(&pair.fragment);
 }
 
+#[test]
+fn a_sweep_in_steps_drops_what_lies_below_the_floor_and_nothing_else() {
+    let mut pair = Pair::fill(4_000);
+    (0..2_000).for_each(|i| pair.commit(&[], &[(i * 2, None)]));
+    let whole = {
+        let mut whole = pair.fragment.clone();
+        whole.collect_tombstones(Version::new(1, 5_000)).expect("in memory");
+        whole
+    };
+    pair.fragment.forget_below(Version::new(1, 5_000));
+    let (mut from, mut collected, mut steps) = (bytes::Bytes::new(), 0, 0);
+    loop {
+        pair.fragment.warm_sweep(&from, 3).expect("in memory");
+        let (dropped, next) = pair.fragment.sweep(&from, 3).expect("in memory");
+        (collected, steps) = (collected + dropped, steps + 1);
+        let Some(next) = next else { break };
+        from = next;
+    }
+    assert_eq!(collected, 1_000);
+    assert!(steps > 10, "{steps}");
+    assert_eq!(pair.fragment.facts(), whole.facts());
+    pair.model.entries.retain(|_, (version, value)| value.is_some() || version.seq > 5_000);
+    pair.model.check(&pair.fragment);
+}
+
 /// Counts the blocks that are read.
 struct Counting(std::sync::Arc<dyn limosa_tree::BlockLoader>, std::sync::atomic::AtomicU64);
 

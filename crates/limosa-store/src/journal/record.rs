@@ -23,11 +23,15 @@ pub enum RecordKind {
     Role = 7,
     /// What another node has said that it holds.
     Witness = 8,
+    /// Which peers still need which deletions.
+    Leases = 9,
+    /// Deletions up to these versions are forgotten.
+    Floors = 10,
 }
 
 impl RecordKind {
     /// The newest code that this program knows.
-    pub const NEWEST: u8 = Self::Witness as u8;
+    pub const NEWEST: u8 = Self::Floors as u8;
 
     /// The byte in the journal.
     pub const fn code(self) -> u8 {
@@ -45,6 +49,8 @@ impl RecordKind {
             6 => Self::StageAbort,
             7 => Self::Role,
             8 => Self::Witness,
+            9 => Self::Leases,
+            10 => Self::Floors,
             _ => return None,
         })
     }

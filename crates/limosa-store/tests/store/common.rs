@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use limosa_core::{Expiry, FragmentFacts, KeyRange, SpaceKeys, Version, key};
+use limosa_core::{Expiry, FragmentFacts, FragmentId, KeyRange, SpaceKeys, Version, key};
 use limosa_store::disk::{MemoryDisk, Survivors};
 use limosa_store::{Durability, Extract, Identity, Options, Position, SealedFacts, StageStart, Store, TailRead};
 
@@ -70,6 +70,17 @@ pub(crate) fn del(store: &Store, user_key: &str) -> Position {
 pub(crate) fn get(store: &Store, user_key: &str) -> Option<Vec<u8>> {
     let mut txn = store.begin();
     txn.get(user_key.as_bytes(), 0).expect("readable").map(|string| string.value.into_owned())
+}
+
+/// Forgets deletions up to these versions, in small steps; answers how many tombstones went.
+pub(crate) fn collect(store: &Store, up_to: &[(FragmentId, Version)]) -> u64 {
+    store.adopt_floors(up_to).expect("writable");
+    store.flush().expect("works");
+    let mut collected = 0;
+    while let Some(dropped) = store.sweep_some(2).expect("readable") {
+        collected += dropped;
+    }
+    collected
 }
 
 /// Every published string with its deadline, by user key, large ones joined; also checks that counts agree.

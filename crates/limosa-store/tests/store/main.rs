@@ -5,6 +5,7 @@ mod common;
 mod crash;
 mod damage;
 mod flips;
+mod house;
 mod large;
 mod memory;
 mod model;

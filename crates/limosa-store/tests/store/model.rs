@@ -142,8 +142,9 @@ impl World {
     }
 
     fn collect(&mut self) {
+        self.flush();
         let store = self.store();
-        store.collect_tombstones(&versions(store)).map(drop).expect("works");
+        collect(store, &versions(store));
     }
 
     fn lose_power(&mut self) {

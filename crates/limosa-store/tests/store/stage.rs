@@ -259,7 +259,7 @@ fn late_frames_after_tombstones_were_collected_are_refused() {
     source.flush().expect("works");
     transfer(&source, &target);
     for store in [&source, &target] {
-        assert_eq!(store.collect_tombstones(&versions(store)).ok(), Some(50));
+        assert_eq!(collect(store, &versions(store)), 50);
         assert_eq!(store.stats().tombstones, 0);
     }
     assert!(source.facts().iter().zip(&since).all(|(facts, (_, since))| facts.floor > *since), "a peer there must reconcile");

@@ -158,6 +158,11 @@ impl Fragment {
         self.floor
     }
 
+    /// Whether tombstones or range deletes are remembered.
+    pub fn has_deletions(&self) -> bool {
+        self.tree.summary().tombstones > 0 || !self.deletes.is_empty()
+    }
+
     /// Who opened which epoch where.
     pub fn epochs(&self) -> &EpochTable {
         &self.epochs

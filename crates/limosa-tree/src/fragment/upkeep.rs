@@ -69,34 +69,65 @@ impl Fragment {
         Ok(out)
     }
 
-    /// Drops tombstones and range deletes of versions up to and including `up_to`, and raises the floor to it. Returns how many tombstones
-    /// went. A peer that stands at `up_to` has been told of all of them.
-    pub fn collect_tombstones(&mut self, up_to: Version) -> Result<u64, TreeError> {
-        let clears = self.tombstone_clears(Version::new(up_to.epoch, up_to.seq.saturating_add(1)))?;
+    /// Raises the floor to at least `floor` and forgets the range deletes up to it. Its tombstones may go from now on: [`Fragment::sweep`].
+    /// A peer that stands at the floor has been told of all of them.
+    pub fn forget_below(&mut self, floor: Version) {
+        self.raise_floor(floor);
+        self.deletes.collect(self.floor);
+    }
+
+    /// Drops tombstones up to the floor: of the first `blocks` blocks with tombstones at or behind `from`. Answers how many went, and where
+    /// to go on; `None` when nothing is left. They count in no digest, so nodes may do this at different times.
+    pub fn sweep(&mut self, from: &[u8], blocks: usize) -> Result<(u64, Option<Bytes>), TreeError> {
+        let below = Version::new(self.floor.epoch, self.floor.seq.saturating_add(1));
+        let (clears, next) = self.tombstone_clears(below, from, blocks);
+        if clears.is_empty() {
+            return Ok((0, next));
+        }
         self.generation += 1;
         let rewritten = self.rewrite(&[], &clears, Version::ZERO)?;
         let collected = rewritten.applied.removed;
         self.keep(rewritten);
-        self.deletes.collect(up_to);
-        self.raise_floor(up_to);
-        Ok(collected)
+        Ok((collected, next))
     }
 
-    /// One clear for each leaf that holds tombstones: the others need not be looked at.
-    fn tombstone_clears(&self, below: Version) -> Result<Vec<Clear>, TreeError> {
-        let mut out = Vec::new();
-        self.walk(&KeyRange::ALL, |step| {
+    /// Loads what the same sweep would read: on a snapshot, so that the sweep itself does not wait for the disk.
+    pub fn warm_sweep(&self, from: &[u8], blocks: usize) -> Result<(), TreeError> {
+        let (clears, _) = self.tombstone_clears(Version::ZERO, from, blocks);
+        for leaf in clears.iter().filter_map(|clear| self.tree.find(&clear.range.start)) {
+            leaf.block(&self.source)?;
+        }
+        Ok(())
+    }
+
+    /// Drops tombstones and range deletes of versions up to and including `up_to`, and raises the floor to it. Returns how many tombstones
+    /// went.
+    pub fn collect_tombstones(&mut self, up_to: Version) -> Result<u64, TreeError> {
+        self.forget_below(up_to);
+        self.sweep(&[], usize::MAX).map(|(collected, _)| collected)
+    }
+
+    /// One clear for each of the first `max` leaves with tombstones behind `from`, and where the next one starts: others need not be
+    /// looked at.
+    fn tombstone_clears(&self, below: Version, from: &[u8], max: usize) -> (Vec<Clear>, Option<Bytes>) {
+        let (mut out, mut next) = (Vec::new(), None);
+        let walked: Result<(), TreeError> = self.walk(&KeyRange::new(Bytes::copy_from_slice(from), None), |step| {
             match step {
                 Step::Subtree { summary, .. } if summary.tombstones == 0 => return Ok(Next::Skip),
                 Step::Leaf(visit) if visit.leaf.summary.tombstones > 0 => {
-                    let end = visit.end().map(Bytes::copy_from_slice);
-                    let range = KeyRange { start: Bytes::copy_from_slice(&visit.leaf.first_key), end };
+                    let start = Bytes::copy_from_slice(&visit.leaf.first_key);
+                    if out.len() == max {
+                        next = Some(start);
+                        return Ok(Next::Stop);
+                    }
+                    let range = KeyRange { start, end: visit.end().map(Bytes::copy_from_slice) };
                     out.push(Clear { range, below: Some(below), tombstones_only: true });
                 }
                 Step::Subtree { .. } | Step::Leaf(_) => {}
             }
             Ok(Next::Enter)
-        })?;
-        Ok(out)
+        });
+        walked.expect("no block is loaded");
+        (out, next)
     }
 }

@@ -73,7 +73,9 @@ fn delta_bytes(bench: &Bench) -> Result<f64, String> {
     let before = agreed(bench, &owner)?;
     client.ask(&["FLUSHALL"])?;
     let after = agreed(bench, &owner)?;
-    if standby.client()?.ask(&["DBSIZE"])? != "0" {
+    let mut reader = standby.client()?;
+    reader.ask(&["READONLY"])?;
+    if reader.ask(&["DBSIZE"])? != "0" {
         return Err("the standby still holds keys behind FLUSHALL".into());
     }
     Ok(after as f64 - before as f64)

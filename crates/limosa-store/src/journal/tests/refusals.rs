@@ -89,7 +89,7 @@ fn a_newer_record_kind_is_refused_as_newer_and_not_cut() {
     let disk = disk();
     disk.replace(&path_of(1), [&segment[..], &header.encode(salt), &body].concat());
     let StoreError::FormatNewer { what, found, known, .. } = open(&disk, SMALL).unwrap_err() else { panic!("another error") };
-    assert_eq!((what, found, known), ("record kind", 200, 8));
+    assert_eq!((what, found, known), ("record kind", 200, RecordKind::NEWEST.into()));
 }
 
 #[test]

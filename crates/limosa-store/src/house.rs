@@ -60,9 +60,11 @@ impl Store {
         state.check()?;
         let mut leases = self.inner.leases();
         let mut ended = leases.end_old(now_ms, bounds);
-        let (live_bytes, tombstones) = state.fragments.iter().map(limosa_tree::Fragment::total).fold((0, 0), |(bytes, count), total| {
-            (bytes + total.live_bytes, count + total.tombstones)
-        });
+        let (live_bytes, tombstones) = state
+            .fragments
+            .iter()
+            .map(limosa_tree::Fragment::total)
+            .fold((0, 0), |(bytes, count), total| (bytes + total.live_bytes, count + total.tombstones));
         if tombstones.saturating_mul(DELETION_BYTES) > bounds.bytes(live_bytes) {
             let heads: Vec<_> = state.fragments.iter().map(|fragment| (fragment.id(), fragment.head())).collect();
             ended.extend(leases.end_dearest(&heads)); // one at a time: the next look may find that it was enough

@@ -385,6 +385,17 @@ pub struct Live {
     /// The records go on in the connection's next message, a Live too. The other fields count in the last one only.
     #[prost(bool, tag = "5")]
     pub more: bool,
+    /// Floors that rose since the last message: deletions up to them are forgotten. A target may take them over, and need not.
+    #[prost(message, repeated, tag = "6")]
+    pub floors: ::prost::alloc::vec::Vec<LiveFloor>,
+}
+/// Up to which version a fragment's deletions are forgotten.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LiveFloor {
+    #[prost(uint32, tag = "1")]
+    pub fragment: u32,
+    #[prost(message, optional, tag = "2")]
+    pub version: ::core::option::Option<Version>,
 }
 /// Rows that a fragment opened since the last message.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -291,6 +291,8 @@ pub struct Live {
     pub epochs: Vec<(FragmentId, EpochTable)>,
     /// State digests of touched fragments behind the last record, where the source knows them.
     pub checks: Vec<(FragmentId, Version, Digest)>,
+    /// Floors that rose since the last message, as far as the records reach: deletions up to them are forgotten.
+    pub floors: Vec<(FragmentId, Version)>,
 }
 
 /// Why a target refuses a frame, a seal or a live message.

@@ -160,12 +160,8 @@ fn ending() -> impl Strategy<Value = Message> {
     prop_oneof![
         (any::<u64>(), vec(sealed, 0..4)).prop_map(|(position, fragments)| Message::Seal(Seal { position, fragments })),
         any::<u64>().prop_map(|position| Message::Ready(Ready { position })),
-        (live, vec((fragment(), version(), digest()), 0..3)).prop_map(|((upto, records, epochs), checks)| Message::Live(Live {
-            upto,
-            records,
-            epochs,
-            checks
-        })),
+        (live, vec((fragment(), version(), digest()), 0..3), vec((fragment(), version()), 0..3))
+            .prop_map(|((upto, records, epochs), checks, floors)| Message::Live(Live { upto, records, epochs, checks, floors })),
         any::<(u64, u64, u64, u64)>().prop_map(|(frames, frame_bytes, live, live_bytes)| Message::Ack(Ack {
             frames,
             frame_bytes,
@@ -245,7 +241,7 @@ fn values_that_do_not_shrink_are_never_copied() {
 fn long_records(bytes: usize) -> Message {
     let records: Vec<u8> = (0..bytes).map(|i| (i % 251) as u8).collect();
     let checks = vec![(FragmentId(3), Version::new(1, 2), Digest(4))];
-    Message::Live(Live { upto: 9, records: records.into(), epochs: vec![], checks })
+    Message::Live(Live { upto: 9, records: records.into(), epochs: vec![], checks, floors: vec![] })
 }
 
 #[test]

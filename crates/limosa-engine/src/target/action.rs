@@ -69,6 +69,8 @@ pub enum Job {
         epochs: Vec<(FragmentId, EpochTable)>,
         /// State digests to compare once the commits are published. A difference is an [`Event::Drifted`], later.
         checks: Vec<(FragmentId, Version, Digest)>,
+        /// Floors of the source: deletions up to them may be forgotten here too.
+        floors: Vec<(FragmentId, Version)>,
     },
 }
 

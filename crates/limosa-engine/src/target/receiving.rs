@@ -138,7 +138,7 @@ impl Target {
     pub(super) fn on_live(&mut self, live: Live) {
         self.receiving.live_bytes += live_cost(&live);
         self.receiving.asked.push_back(Taken::Live { upto: live.upto, bytes: self.receiving.live_bytes });
-        self.job(Job::Replicate { records: live.records, epochs: live.epochs, checks: live.checks });
+        self.job(Job::Replicate { records: live.records, epochs: live.epochs, checks: live.checks, floors: live.floors });
     }
 
     pub(super) fn on_durable(&mut self, position: u64) {

@@ -86,6 +86,18 @@ impl Node {
         }
     }
 
+    /// Forgets deletions up to these versions, as far as this node has come.
+    pub fn adopt_floors(&mut self, floors: &[(FragmentId, Version)]) {
+        for (id, floor) in floors {
+            let fragment = self.now.fragments.get_mut(id).expect("a known fragment");
+            fragment.collect_tombstones((*floor).min(fragment.head())).expect("resident");
+        }
+    }
+
+    fn floors(&self) -> Vec<(FragmentId, Version)> {
+        self.now.fragments.values().map(|fragment| (fragment.id(), fragment.floor())).collect()
+    }
+
     pub fn keep_commits(&mut self, commits: usize) {
         self.ring_commits = commits;
         self.trim();
@@ -115,6 +127,41 @@ impl Node {
         self.write(user_key, None);
     }
 
+    /// Writes a value that ends at a deadline.
+    pub fn put_until(&mut self, user_key: &str, value: &str, deadline_ms: u64) {
+        self.write(user_key, Some(LiveRef { expiry: Expiry::at(deadline_ms), ..live(value.as_bytes()) }));
+    }
+
+    /// Deletes what ended, as an owner does.
+    pub fn expire(&mut self, now_ms: u64) {
+        let ended: Vec<Vec<u8>> =
+            self.now.fragments.values().flat_map(|f| f.expired(now_ms, usize::MAX).expect("resident")).map(Into::into).collect();
+        for stored in ended {
+            self.write_stored(&stored, None);
+        }
+    }
+
+    /// Deletes everything in a range of stored keys, with one range delete on each fragment that it touches.
+    pub fn delete_range(&mut self, range: &KeyRange) {
+        let touched: Vec<_> = self.now.fragments.values().filter_map(|f| Some((f.id(), f.range().intersect(range)?))).collect();
+        for (id, range) in touched {
+            let fragment = &self.now.fragments[&id];
+            let version = Version::new(fragment.epochs().epoch(), fragment.head().seq + 1);
+            let range_deletes = vec![limosa_core::RangeDelete { range, version }];
+            let commit = Commit { stamp_ms: 0, parts: vec![Part { fragment: id, version, range_deletes, entries: vec![] }] };
+            let mut record = Vec::new();
+            commit.encode(&mut record);
+            self.apply(&commit, record);
+        }
+    }
+
+    /// Forgets the deletions of about this share of each fragment's history, in per cent.
+    pub fn collect(&mut self, percent: u64) {
+        let at = |fragment: &Fragment| Version::new(fragment.head().epoch, fragment.head().seq * percent / 100);
+        let floors: Vec<_> = self.now.fragments.values().map(|fragment| (fragment.id(), at(fragment))).collect();
+        self.adopt_floors(&floors);
+    }
+
     /// Changes a value in place, behind the back of versions: what rot or a bug would do.
     pub fn corrupt(&mut self, user_key: &str, value: &str) {
         let stored = key::stored(user_key.as_bytes());
@@ -132,10 +179,13 @@ impl Node {
     }
 
     fn write(&mut self, user_key: &str, live: Option<LiveRef<'_>>) {
-        let stored = key::stored(user_key.as_bytes());
-        let fragment = self.fragment_of(&stored);
+        self.write_stored(&key::stored(user_key.as_bytes()), live);
+    }
+
+    fn write_stored(&mut self, stored: &[u8], live: Option<LiveRef<'_>>) {
+        let fragment = self.fragment_of(stored);
         let version = Version::new(fragment.epochs().epoch(), fragment.head().seq + 1);
-        let entries = vec![EntryRef { key: &stored, version, live }];
+        let entries = vec![EntryRef { key: stored, version, live }];
         let part = Part { fragment: fragment.id(), version, range_deletes: vec![], entries };
         let commit = Commit { stamp_ms: 0, parts: vec![part] };
         let mut record = Vec::new();
@@ -342,7 +392,7 @@ impl Node {
             }
         }
         let heads = checks.values().map(|(id, version, _)| (*id, *version)).collect();
-        let live = Live { upto, records: records.into(), epochs, checks: checks.into_values().collect() };
+        let live = Live { upto, records: records.into(), epochs, checks: checks.into_values().collect(), floors: self.floors() };
         TailRead::Batch { live, heads }
     }
 }
@@ -396,7 +446,11 @@ impl Node {
             Job::Entries { ranges, salt } => Event::Entries(entries(&self.now.fragments, &ranges, salt)),
             Job::Apply(frame) => self.stage_frame(&frame),
             Job::Install(sealed) => self.install(&sealed),
-            Job::Replicate { records, epochs, checks } => self.replicate(&records, &epochs, &checks),
+            Job::Replicate { records, epochs, checks, floors } => {
+                let answer = self.replicate(&records, &epochs, &checks);
+                self.adopt_floors(&floors);
+                answer
+            }
         })
     }
 

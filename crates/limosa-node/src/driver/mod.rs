@@ -8,9 +8,10 @@
 //! | reader and writer task of a connection | TLS, encoding and decoding |
 //! | job thread of a session | extraction or staging; on a target another one flushes behind it |
 //! | pulse thread, checkpoint thread | flush, sync, expiry; checkpoints |
+//! | house thread | frees what was cut out, collects deletions that no standby needs |
 
 mod follower;
-mod grave;
+mod house;
 mod jobs;
 mod link;
 mod node;

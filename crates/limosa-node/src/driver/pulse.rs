@@ -34,7 +34,7 @@ impl Drop for Pulse {
     }
 }
 
-/// Starts the threads: one for the beat, one for checkpoints, which take long, one that frees what was deleted.
+/// Starts the threads: one for the beat, one for checkpoints, which take long, one that keeps house.
 pub(super) fn spawn(shared: &Arc<Shared>) -> Pulse {
     let stop = Arc::new(AtomicBool::new(false));
     let start = |name: &str, run: fn(&Weak<Shared>, &AtomicBool)| {
@@ -44,7 +44,7 @@ pub(super) fn spawn(shared: &Arc<Shared>) -> Pulse {
             .spawn(move || run(&shared, &stop))
             .expect("the operating system gives a node its threads")
     };
-    let threads = vec![start("limosa-pulse", beat), start("limosa-checkpoint", checkpoints), start("limosa-grave", super::grave::run)];
+    let threads = vec![start("limosa-pulse", beat), start("limosa-checkpoint", checkpoints), start("limosa-house", super::house::run)];
     Pulse { stop, threads }
 }
 

@@ -1,5 +1,7 @@
 //! Carries out a source's jobs: snapshots, extraction, comparison lists, and the tail of commits.
 
+use std::collections::BTreeMap;
+
 use limosa_core::varint::Reader;
 use limosa_core::{Commit, FragmentId, KeyRange, Version};
 use limosa_engine::plan::Estimate;
@@ -15,11 +17,12 @@ pub(super) struct SourceJobs {
     cut: Option<Cut>,
     tail: Option<Tail>,
     log: Option<TransferLog>,
+    told_floors: BTreeMap<FragmentId, Version>,
 }
 
 impl SourceJobs {
     pub(super) fn new(store: Store, log: Option<TransferLog>) -> Self {
-        Self { store, cut: None, tail: None, log }
+        Self { store, cut: None, tail: None, log, told_floors: BTreeMap::new() }
     }
 
     /// The answer, if the job has one.
@@ -99,8 +102,16 @@ impl SourceJobs {
             }
         }
         let checks = batch.checks.iter().map(|check| (check.fragment, check.version, check.state)).collect();
-        let live = Live { upto: batch.upto.0, records: batch.records, epochs: batch.epochs, checks };
+        let floors = self.new_floors();
+        let live = Live { upto: batch.upto.0, records: batch.records, epochs: batch.epochs, checks, floors };
         Ok(TailRead::Batch { live, heads: batch.heads })
+    }
+
+    /// The floors that rose since they were told last.
+    fn new_floors(&mut self) -> Vec<(FragmentId, Version)> {
+        let mut floors = self.store.floors();
+        floors.retain(|(id, floor)| !floor.is_zero() && self.told_floors.insert(*id, *floor) != Some(*floor));
+        floors
     }
 }
 

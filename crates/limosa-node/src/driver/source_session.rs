@@ -32,6 +32,8 @@ pub(super) struct SourceSession {
     peer: PeerHandle,
     watch: Consistency,
     on_the_way: OnTheWay,
+    /// The standby's data folder, once it has introduced itself.
+    incarnation: u64,
 }
 
 /// Measures one transfer: from the accepted connection until the target agrees at a version at least the head of that moment.
@@ -82,7 +84,7 @@ impl SourceSession {
             let _ = answers.send(answer); // the session has ended
         });
         let on_the_way = OnTheWay::new(peer.take_cut());
-        Ok(Self { shared, source, link: Link::new(connection), jobs, peer, watch, on_the_way })
+        Ok(Self { shared, source, link: Link::new(connection), jobs, peer, watch, on_the_way, incarnation: 0 })
     }
 
     /// Until the connection, the peer or this node ends the session.
@@ -154,7 +156,10 @@ impl SourceSession {
                     self.peer.acknowledged(position);
                     self.notice_consistency(position);
                 }
-                Action::Held(versions) => self.peer.held(versions),
+                Action::Held(versions) => {
+                    self.shared.store.renew_lease(&self.watch.peer, self.incarnation, &versions);
+                    self.peer.held(versions);
+                }
                 Action::Alternatives(others) => self.peer.update(|status| status.alternatives = Arc::new(others)),
                 Action::Close(error) => return Err(error.into()),
             }
@@ -185,6 +190,9 @@ impl SourceSession {
 
     fn note_received(&mut self, message: &Message) {
         self.on_the_way.received(message);
+        if let Message::Hello(hello) = message {
+            self.incarnation = hello.incarnation;
+        }
         if matches!(message, Message::Refuse(_)) {
             self.peer.count(|totals| totals.refusals += 1);
         }
@@ -225,6 +233,7 @@ impl SourceSession {
     }
 
     fn report(&self) {
+        self.shared.store.touch_lease(&self.watch.peer);
         let (phase, progress) = (self.source.phase(), self.source.progress());
         self.peer.update(|status| {
             status.phase = phase.word();

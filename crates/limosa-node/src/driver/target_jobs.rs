@@ -75,10 +75,11 @@ impl TargetJobs {
             Job::Entries { ranges, salt } => Event::Entries(entries(&self.store.cut(), &ranges, salt)?),
             Job::Apply(frame) => return self.apply(&frame, answers).map(Some),
             Job::Install(sealed) => return self.install(sealed).map(Some),
-            Job::Replicate { records, epochs, checks } => {
+            Job::Replicate { records, epochs, checks, floors } => {
                 let checks: Vec<Check> = checks.into_iter().map(|(fragment, version, state)| Check { fragment, version, state }).collect();
                 return match self.store.replicate(&records, &epochs, &checks) {
                     Ok(position) => {
+                        self.store.adopt_floors(&floors)?;
                         self.flush_behind(answers);
                         Ok(Some(Event::Replicated(position.0)))
                     }

@@ -67,7 +67,8 @@ fn deletions_behind_the_lowest_lease_are_kept_also_behind_a_restart() {
     for checkpoint in [false, true] {
         let disk = MemoryDisk::new();
         let (store, clock) = half_deleted(&disk);
-        let half: Vec<(FragmentId, Version)> = versions(&store).into_iter().map(|(id, v)| (id, Version::new(v.epoch, v.seq * 3 / 4))).collect();
+        let half: Vec<(FragmentId, Version)> =
+            versions(&store).into_iter().map(|(id, v)| (id, Version::new(v.epoch, v.seq * 3 / 4))).collect();
         store.renew_lease("b", 5, &versions(&store));
         store.renew_lease("c", 6, &half);
         raise(&store);

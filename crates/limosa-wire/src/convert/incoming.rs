@@ -186,6 +186,7 @@ fn live_in(live: pb::Live, columns: &mut Bytes) -> Result<Live, WireError> {
         records: section::unpack(columns, live.records, "live.records", LIVE_RECORDS_BYTES_MAX)?,
         epochs: each(live.epochs, |row| Ok((FragmentId(row.fragment), epochs_in(row.rows)?)))?,
         checks: each(live.checks, check)?,
+        floors: each(live.floors, |floor| Ok((FragmentId(floor.fragment), version_in(floor.version))))?,
     })
 }
 

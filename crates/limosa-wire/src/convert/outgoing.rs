@@ -194,7 +194,7 @@ fn live_out(live: &Live, compression: Compression) -> Result<Vec<Parts>, WireErr
 }
 
 fn live_last(live: &Live, records: Bytes, compression: Compression) -> Result<Parts, WireError> {
-    items("a live message's lists", live.epochs.len() + live.checks.len())?;
+    items("a live message's lists", live.epochs.len() + live.checks.len() + live.floors.len())?;
     let (records, bytes) = section::pack(records, compression);
     let epochs = live.epochs.iter().map(|(id, rows)| Ok(pb::LiveEpochs { fragment: id.0, rows: epochs_out(rows)? }));
     let checks = live.checks.iter().map(|(id, version, state)| pb::LiveCheck {
@@ -203,7 +203,9 @@ fn live_last(live: &Live, records: Bytes, compression: Compression) -> Result<Pa
         state: digest_out(*state),
     });
     let epochs = epochs.collect::<Result<_, WireError>>()?;
-    let body = pb::Live { upto: live.upto, records: Some(records), epochs, checks: checks.collect(), more: false };
+    let floors = live.floors.iter().map(|(id, version)| pb::LiveFloor { fragment: id.0, version: version_out(*version) });
+    let (checks, floors) = (checks.collect(), floors.collect());
+    let body = pb::Live { upto: live.upto, records: Some(records), epochs, checks, more: false, floors };
     Ok((Body::Live(body), vec![bytes]))
 }
 

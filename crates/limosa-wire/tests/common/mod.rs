@@ -195,7 +195,7 @@ fn seal() -> Seal {
 
 fn live(records: Bytes) -> Live {
     let checks = vec![(FragmentId(1), Version::new(5, 5001), Digest(2))];
-    Live { upto: 4712, records, epochs: vec![(FragmentId(1), epochs())], checks }
+    Live { upto: 4712, records, epochs: vec![(FragmentId(1), epochs())], checks, floors: Vec::new() }
 }
 
 fn refuse() -> Refuse {

@@ -146,5 +146,5 @@ fn live() -> Live {
     varint::put_bytes(&mut records, &commit);
     let mut state = after();
     state.insert(b"d", (v(6), b"four"));
-    Live { upto: 6, records: Bytes::from(records), epochs: vec![], checks: vec![(ID, v(6), digest(&state))] }
+    Live { upto: 6, records: Bytes::from(records), epochs: vec![], checks: vec![(ID, v(6), digest(&state))], floors: vec![] }
 }

@@ -173,6 +173,7 @@ impl Inner {
                     if !self.counters.damage.explains(&error) {
                         state.poison(error.to_string());
                     } else if slice.last > slice.before {
+                        self.counters.stamp_ms.fetch_max(state.stamp_ms, Ordering::Relaxed);
                         state.publish(slice);
                     }
                     return Err(error);

@@ -31,6 +31,7 @@ pub mod journal;
 
 mod apply;
 mod bulk;
+mod clock;
 mod codec;
 mod cut;
 mod damage;

@@ -3,7 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use limosa_core::SpaceKeys;
 use limosa_core::limits::RING_BYTES;
@@ -54,7 +53,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// How long, and at what cost, deletions are remembered for a standby that is away.
     pub leases: LeaseBounds,
-    /// Stamps commits. Decides no write's safety.
+    /// Stamps commits, and what deadlines are compared with. Decides no write's safety. Default: the machine's, which may be bent but
+    /// never jumps.
     pub clock: Clock,
     /// Draws ids. Default: the operating system's randomness.
     pub entropy: Entropy,
@@ -77,14 +77,9 @@ impl Options {
             tail_bytes: 64 << 20,
             segment_bytes: 64 << 20,
             leases: LeaseBounds::default(),
-            clock: Arc::new(system_clock),
+            clock: crate::clock::system(),
             entropy: Arc::new(|| getrandom::u64().map_err(io::Error::other)),
             disk: Arc::new(RealDisk),
         }
     }
-}
-
-fn system_clock() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

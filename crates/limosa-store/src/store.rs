@@ -41,6 +41,8 @@ pub(crate) struct Counters {
     pub(crate) flushes: AtomicU64,
     /// Last position that is known to survive a power cut.
     pub(crate) flushed: AtomicU64,
+    /// The newest stamp of a published commit, milliseconds.
+    pub(crate) stamp_ms: AtomicU64,
     /// Record bytes of the journal that the last checkpoint holds.
     pub(crate) covered_bytes: AtomicU64,
     /// Blocks that were found damaged.
@@ -93,6 +95,7 @@ impl Inner {
         relief: Relief,
     ) -> Self {
         counters.flushed.store(state.horizon.0, Ordering::Relaxed);
+        counters.stamp_ms.store(state.stamp_ms, Ordering::Relaxed);
         let (checkpointing, grave) = (Mutex::default(), Mutex::new(std::mem::take(&mut state.grave)));
         let leases = Mutex::new(std::mem::take(&mut state.recovered_leases));
         let (stage, flusher, state) = (Mutex::new(stage), Mutex::new(flusher), Mutex::new(state));
@@ -138,6 +141,12 @@ impl Store {
     /// The last published position.
     pub fn horizon(&self) -> Position {
         self.inner.state().horizon
+    }
+
+    /// The time that deadlines are compared with, milliseconds since the Unix epoch: never before the stamp of a published commit, of this
+    /// node or of the owner that it followed. What has ended for a client has ended here.
+    pub fn now_ms(&self) -> u64 {
+        (self.inner.options.clock)().max(self.inner.counters.stamp_ms.load(Ordering::Relaxed))
     }
 
     /// Whether something waits for [`Store::flush`]: also a group that found the disk full, which nobody else tries again.

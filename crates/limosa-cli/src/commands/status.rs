@@ -1,6 +1,6 @@
 //! `limosa status`: the node, its peers, and head, durable and acknowledged version of each fragment.
 
-use limosa_server::http::api::{DurabilityWord, Fragment, Peer, PeerState, Role, Status, Version};
+use limosa_server::http::api::{DurabilityWord, Fragment, Lease, Peer, PeerState, Role, Status, Version};
 use serde::Serialize;
 
 use crate::args::Ask;
@@ -25,7 +25,7 @@ pub(crate) async fn run(ask: &Ask) -> Result<Exit, CliError> {
     if ask.json {
         output::json(&Whole { status, each_fragment })?;
     } else {
-        let text = format!("{}\n{}\n{}", node(&status), peers(&status.peers), fragments(each_fragment));
+        let text = format!("{}\n{}{}\n{}", node(&status), peers(&status.peers), leases(&status.leases), fragments(each_fragment));
         output::print(&text)?;
     }
     Ok(Exit::Yes)
@@ -79,6 +79,20 @@ fn peers(peers: &[Peer]) -> String {
         ]);
     }
     output::text(&table) + &peers.iter().filter_map(remark).collect::<String>()
+}
+
+/// For whom deletions are remembered: nothing is said of standbys that hold none back.
+fn leases(all: &[Lease]) -> String {
+    let line = |lease: &Lease| {
+        let left = lease.ends_ms.saturating_sub(lease.renewed_ms) / 1000;
+        let behind = several(lease.fragments_behind, "fragment", "fragments");
+        format!(
+            "lease of {}: deletions in {behind} are remembered, until {} after it was last heard of\n",
+            lease.peer,
+            seconds(left as f64)
+        )
+    };
+    all.iter().filter(|lease| lease.fragments_behind > 0).map(line).collect()
 }
 
 /// One row for each fragment that was ever written; the others are counted.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use limosa_core::{FragmentId, SpaceKeys, Version};
 use limosa_store::{Durability, Store, StoreError};
@@ -201,12 +201,6 @@ impl Node {
             is_new
         });
     }
-}
-
-/// Milliseconds since the Unix epoch, by the machine's clock.
-pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 pub use super::role::RoleError;

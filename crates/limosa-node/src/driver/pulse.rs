@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use limosa_core::{FragmentId, Version};
 use limosa_store::{Durability, Store, StoreError};
 
-use super::node::{Shared, now_ms};
+use super::node::Shared;
 
 /// How often the thread looks.
 const BEAT: Duration = Duration::from_millis(100);
@@ -73,7 +73,7 @@ fn once(shared: &Shared, synced: &mut Instant) -> Result<(), StoreError> {
     }
     store.relieve();
     if shared.role.borrow().is_owner() {
-        store.expire_due(now_ms(), EXPIRE_MAX)?; // published by the next beat, or by somebody before it
+        store.expire_due(store.now_ms(), EXPIRE_MAX)?; // published by the next beat, or by somebody before it
     }
     if shared.options.durability == Durability::Interval && synced.elapsed() >= SYNC_EVERY {
         *synced = Instant::now();

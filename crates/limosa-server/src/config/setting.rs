@@ -35,6 +35,10 @@ pub enum Setting {
     TailBytes,
     /// Journal written between checkpoints.
     CheckpointBytes,
+    /// How long deletions are remembered for a standby that is away.
+    LeaseTime,
+    /// What remembering them may cost.
+    LeasePercent,
     /// Longest orderly stop.
     StopTimeout,
     /// A line for each entry sent.
@@ -53,7 +57,7 @@ struct Row {
 
 impl Setting {
     /// Every setting, in the order in which help shows them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Data,
         Self::Name,
         Self::Resp,
@@ -70,6 +74,8 @@ impl Setting {
         Self::RingBytes,
         Self::TailBytes,
         Self::CheckpointBytes,
+        Self::LeaseTime,
+        Self::LeasePercent,
         Self::StopTimeout,
         Self::TransferLog,
         Self::Log,
@@ -138,6 +144,13 @@ impl Setting {
             Self::RingBytes => row("ring-bytes", "SIZE", Some("4MiB"), "Memory for recent commits that a standby may still need"),
             Self::TailBytes => row("tail-bytes", "SIZE", Some("64MiB"), "Journal kept on disk for a standby that was away"),
             Self::CheckpointBytes => row("checkpoint-bytes", "SIZE", Some("256MiB"), "Journal written between two checkpoints"),
+            Self::LeaseTime => row("lease-time", "TIME", Some("1440m"), "How long deletions are remembered for a standby that is away"),
+            Self::LeasePercent => row(
+                "lease-percent",
+                "N",
+                Some("10"),
+                "Share of the live bytes that remembered deletions may take, 1 to 100 per cent; 64 MiB are free",
+            ),
             Self::StopTimeout => row("stop-timeout", "TIME", Some("25s"), "Longest orderly stop after SIGTERM"),
             Self::TransferLog => row("transfer-log", "FILE", None, "Write a line for each entry sent to a standby"),
             Self::Log => row("log", "LEVEL", Some("info"), "error, warn, info, debug, trace, or a filter such as `info,limosa_node=debug`"),

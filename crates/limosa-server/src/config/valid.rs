@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use limosa_core::limits::{JOURNAL_BYTES_MAX, RING_BYTES_MAX, SETTING_BYTES_MIN};
 use limosa_node::pki::NodeName;
-use limosa_store::Durability;
+use limosa_store::{Durability, LeaseBounds};
 
 use super::error::ConfigError;
 use super::layers::{Given, Origin, Settings};
@@ -57,6 +57,8 @@ pub struct ValidConfig {
     pub tail_bytes: u64,
     /// Journal between checkpoints, bytes.
     pub checkpoint_bytes: u64,
+    /// For how long, and at what cost, deletions are remembered for a standby that is away.
+    pub leases: LeaseBounds,
     /// Longest orderly stop.
     pub stop_timeout: Duration,
     /// A line for each entry sent, for tests and measurements.
@@ -88,6 +90,11 @@ impl Settings {
             ring_bytes: self.required(Setting::RingBytes, |text| parse::bytes(text, SETTING_BYTES_MIN, RING_BYTES_MAX))?,
             tail_bytes: self.required(Setting::TailBytes, |text| parse::bytes(text, 0, JOURNAL_BYTES_MAX))?,
             checkpoint_bytes: self.required(Setting::CheckpointBytes, |text| parse::bytes(text, SETTING_BYTES_MIN, JOURNAL_BYTES_MAX))?,
+            leases: LeaseBounds {
+                age_ms: self.required(Setting::LeaseTime, lease_ms)?,
+                percent: self.required(Setting::LeasePercent, percent)?,
+                ..LeaseBounds::default()
+            },
             stop_timeout: self.required(Setting::StopTimeout, stop_timeout)?,
             transfer_log: self.path(Setting::TransferLog),
             log: self.given(Setting::Log).text,
@@ -186,6 +193,15 @@ fn fragments(text: &str) -> Result<u16, String> {
 
 fn memory_max(text: &str) -> Result<u64, String> {
     parse::bytes(text, MEMORY_BYTES_MIN, MEMORY_BYTES_MAX)
+}
+
+fn lease_ms(text: &str) -> Result<u64, String> {
+    let time = parse::time(text, Duration::from_secs(60), Duration::from_secs(30 * 86_400))?;
+    Ok(u64::try_from(time.as_millis()).expect("at most 30 days"))
+}
+
+fn percent(text: &str) -> Result<u8, String> {
+    text.parse().ok().filter(|percent| (1..=100).contains(percent)).ok_or_else(|| "a number of per cent, 1 to 100".to_owned())
 }
 
 fn stop_timeout(text: &str) -> Result<Duration, String> {

@@ -109,6 +109,8 @@ pub struct Counts {
     pub live_bytes: u64,
     /// Deletions remembered.
     pub tombstones: u64,
+    /// Standbys for which deletions are remembered.
+    pub leases: u64,
     /// Most memory for state and caches, bytes.
     pub memory_max: u64,
     /// Memory by what it is for: blocks, places of blocks, pending, ring, cache; bytes.

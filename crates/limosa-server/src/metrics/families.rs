@@ -80,6 +80,7 @@ impl Families<'_> {
         self.gauge("entries", "Live entries", counts.entries)?;
         self.gauge("live_bytes", "Bytes of keys and values of live entries", counts.live_bytes)?;
         self.gauge("tombstones", "Deletions remembered", counts.tombstones)?;
+        self.gauge("leases", "Standbys for which deletions are remembered", counts.leases)?;
         self.memory(counts)?;
         self.gauge("quarantine_files", "Files in the quarantine folder", counts.quarantined)?;
         self.gauge("certificate_expiry_seconds", "Seconds until the node's certificate ends", counts.certificate_expiry_s)

@@ -118,6 +118,10 @@ impl Backend for Store {
         self.is_paging()
     }
 
+    fn now_ms(&self) -> u64 {
+        Store::now_ms(self)
+    }
+
     fn horizon(&self) -> u64 {
         Store::horizon(self).0
     }

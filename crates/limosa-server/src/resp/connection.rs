@@ -235,7 +235,7 @@ impl<B: Backend> Connection<B> {
     /// Runs the batch; its replies are written when this returns.
     async fn execute(&mut self) -> Result<(), Ended> {
         self.next = 0;
-        self.now_ms = self.shared.now_ms();
+        self.now_ms = self.backend.now_ms();
         loop {
             let pause = self.run_batch();
             match pause {

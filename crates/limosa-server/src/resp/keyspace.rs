@@ -123,6 +123,8 @@ pub trait Backend: Send + Sync + 'static {
     fn load(&self, cold: &Cold) -> Result<(), KeyspaceError>;
     /// Whether [`Backend::flush`] may have to read from the disk first, or to make room in memory.
     fn may_wait(&self) -> bool;
+    /// The time that deadlines are compared with, milliseconds since the Unix epoch.
+    fn now_ms(&self) -> u64;
     /// The published position.
     fn horizon(&self) -> u64;
     /// Makes pending commits durable and publishes them; returns the new horizon. After an error the state below refuses writes.

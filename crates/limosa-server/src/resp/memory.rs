@@ -145,6 +145,11 @@ impl Backend for Memory {
         false
     }
 
+    fn now_ms(&self) -> u64 {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
     fn horizon(&self) -> u64 {
         self.state().horizon
     }

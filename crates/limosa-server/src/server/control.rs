@@ -96,6 +96,7 @@ impl Control for NodeControl {
             fragments: FragmentTotals { count: facts as u64, entries: stats.live, bytes: stats.live_bytes, tombstones: stats.tombstones },
             memory: Memory { max: stats.memory_max, used: stats.memory.total(), blocks: stats.memory.blocks, dirty: stats.memory.dirty },
             quarantined,
+            leases: self.blocking(views::leases).await,
             peers: self.node.registry().peers().iter().map(|peer| views::peer(peer, self.node.store(), head, &transfers)).collect(),
         })
     }

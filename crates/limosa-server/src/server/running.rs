@@ -123,6 +123,7 @@ fn store_options(prepared: &Prepared, keys: SpaceKeys) -> Options {
     options.checkpoint_bytes = config.checkpoint_bytes;
     options.ring_bytes = usize::try_from(config.ring_bytes).expect("at most 1 GiB");
     options.tail_bytes = config.tail_bytes;
+    options.leases = config.leases;
     // Whole segments are released: a small tail needs small ones.
     options.segment_bytes = options.segment_bytes.min((config.tail_bytes / 4).max(SEGMENT_BYTES_MIN));
     options

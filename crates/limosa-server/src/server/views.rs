@@ -5,7 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use limosa_node::driver::{self, Node, PeerRole, PeerStatus, TransferRecord};
 use limosa_store::{Position, Store};
 
-use crate::http::api::{Alternative, CpuSeconds, Direction, Method, Outcome, Peer, PeerState, Plan, PlanItem, Progress, Transfer, hex64};
+use crate::http::api::{
+    Alternative, CpuSeconds, Direction, Lease, Method, Outcome, Peer, PeerState, Plan, PlanItem, Progress, Transfer, hex64,
+};
 use crate::metrics::{Counts, PeerLag};
 
 /// A peer; `head` is this node's newest commit.
@@ -156,6 +158,7 @@ pub(super) fn counts(node: &Node) -> Counts {
         entries: stats.live,
         live_bytes: stats.live_bytes,
         tombstones: stats.tombstones,
+        leases: node.store().leases().len() as u64,
         memory_max: stats.memory_max,
         memory: [stats.memory.blocks, stats.memory.places, stats.memory.pending, stats.memory.ring, stats.memory.cache],
         memory_dirty: stats.memory.dirty,
@@ -194,6 +197,22 @@ fn count_peer(counts: &mut Counts, peer: &PeerStatus, store: &Store) {
         let commits = counts.horizon.saturating_sub(peer.acknowledged);
         counts.peers.push(PeerLag { peer: peer.name.clone().unwrap_or_default(), commits, bytes: lag_bytes(peer, store) });
     }
+}
+
+/// For whom deletions are remembered.
+pub(super) fn leases(node: &Node) -> Vec<Lease> {
+    let heads: std::collections::BTreeMap<_, _> = node.store().facts().into_iter().map(|facts| (facts.id, facts.head)).collect();
+    let view = |lease: limosa_store::LeaseFacts| {
+        let behind = lease.held.iter().filter(|(id, held)| heads.get(id).is_some_and(|head| *held < head)).count();
+        Lease {
+            peer: lease.peer,
+            incarnation: hex64(lease.incarnation),
+            renewed_ms: lease.renewed_ms,
+            ends_ms: lease.ends_ms,
+            fragments_behind: behind as u64,
+        }
+    };
+    node.store().leases().into_iter().map(view).collect()
 }
 
 /// Milliseconds since 1970.

@@ -109,6 +109,7 @@ impl Control for FakeNode {
             fragments: FragmentTotals { count: 2, entries: 3, bytes: 4_096, tombstones: 1 },
             memory: Memory::default(),
             quarantined: 0,
+            leases: Vec::new(),
             peers: vec![peer()],
         })
     }

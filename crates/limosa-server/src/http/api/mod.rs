@@ -19,7 +19,7 @@ pub use operate::{Checkpointed, Flushed, Follow, Followed, PeersReset, Promoted,
 pub use peer::{Peer, PeerState, Progress};
 pub use plan::{Alternative, Method, Plan, PlanItem};
 pub use quarantine::{QuarantineFile, QuarantinePage};
-pub use status::{DurabilityWord, FragmentTotals, Listening, Memory, Readiness, Role, Status};
+pub use status::{DurabilityWord, FragmentTotals, Lease, Listening, Memory, Readiness, Role, Status};
 pub use transfer::{CpuSeconds, Direction, Outcome, Transfer};
 pub use verify::{Difference, Verification};
 

@@ -97,6 +97,24 @@ pub struct Status {
     pub quarantined: u64,
     /// Everybody it is connected with, or wants to be.
     pub peers: Vec<Peer>,
+    /// For whom deletions are remembered.
+    #[serde(default)]
+    pub leases: Vec<Lease>,
+}
+
+/// Deletions are remembered for a standby, so that it comes back by a delta.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Lease {
+    /// The standby's name.
+    pub peer: String,
+    /// Its data folder, hexadecimal.
+    pub incarnation: String,
+    /// When it was last heard of, milliseconds since 1970.
+    pub renewed_ms: u64,
+    /// When the lease ends if it is not heard of again.
+    pub ends_ms: u64,
+    /// Fragments of which it lacks commits: deletions in those are held back.
+    pub fragments_behind: u64,
 }
 
 /// Whether a node can do its work.

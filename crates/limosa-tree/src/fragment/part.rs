@@ -121,7 +121,8 @@ impl Fragment {
         if self.source.loader.is_none() {
             return Ok(());
         }
-        let edges = part.range_deletes.iter().flat_map(|delete| [Some(&delete.range.start), delete.range.end.as_ref()]).flatten();
+        let partly = part.range_deletes.iter().filter(|delete| delete.range != self.range); // all of it has no edges
+        let edges = partly.flat_map(|delete| [Some(&delete.range.start), delete.range.end.as_ref()]).flatten();
         let touched = part.entries.iter().map(|entry| entry.key).chain(edges.map(|edge| &edge[..]));
         for key in touched {
             let at = self.tree.find(key);

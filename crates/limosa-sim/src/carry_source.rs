@@ -68,7 +68,8 @@ impl SourceCarrier {
         Ok(match tail.next(max_bytes)? {
             limosa_store::TailRead::Batch(batch) => {
                 let checks = batch.checks.iter().map(|check| (check.fragment, check.version, check.state)).collect();
-                let live = Live { upto: batch.upto.0, records: batch.records, epochs: batch.epochs, checks };
+                let floors = store.floors(); // each time: a standby takes over only what is new to it
+                let live = Live { upto: batch.upto.0, records: batch.records, epochs: batch.epochs, checks, floors };
                 TailRead::Batch { live, heads: batch.heads }
             }
             limosa_store::TailRead::CaughtUp => TailRead::CaughtUp(horizon),

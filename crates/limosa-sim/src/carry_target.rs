@@ -37,10 +37,13 @@ impl TargetCarrier {
             Job::Entries { ranges, salt } => Event::Entries(entries(&store.cut(), &ranges, salt)?),
             Job::Apply(frame) => self.apply(store, &frame)?,
             Job::Install(sealed) => install(store, sealed)?,
-            Job::Replicate { records, epochs, checks } => {
+            Job::Replicate { records, epochs, checks, floors } => {
                 let checks: Vec<Check> = checks.into_iter().map(|(fragment, version, state)| Check { fragment, version, state }).collect();
                 match store.replicate(&records, &epochs, &checks) {
-                    Ok(position) => Event::Replicated(position.0),
+                    Ok(position) => {
+                        store.adopt_floors(&floors)?;
+                        Event::Replicated(position.0)
+                    }
                     Err(ReplicateError::Store(error)) => return Err(error),
                     Err(error) => refused(FragmentId::default(), KeyRange::ALL, Refusal::Gap, &error),
                 }

@@ -1,8 +1,9 @@
 //! Writes the data folder that a release keeps as a fixture. `cargo run --release -p limosa-store --example make_fixture -- DIR`
 
+#![allow(clippy::print_stdout)] // what the test of the fixture expects
 use std::path::PathBuf;
 
-use limosa_core::{Expiry, SpaceKeys};
+use limosa_core::{Digest, Expiry, SpaceKeys};
 use limosa_store::{Identity, Options, Store};
 
 fn main() {
@@ -13,11 +14,17 @@ fn main() {
     store.open_epoch(0).expect("the disk works");
     write(&store, 0..60);
     store.checkpoint().expect("the disk works");
+    write(&store, 0..4);
+    let report = store.checkpoint().expect("the disk works");
+    assert!(report.patches > 0, "blocks of which only what changed was written: {report:?}");
     // Behind the checkpoint: what recovery replays.
     store.open_epoch(0).expect("the disk works");
     write(&store, 40..100);
     store.flush().expect("the disk works");
     store.sync().expect("the disk works");
+    let state: Digest = store.facts().iter().map(|facts| facts.state).sum();
+    let newest = store.facts().iter().map(|facts| facts.head).max().expect("four fragments");
+    println!("{state} {newest}");
 }
 
 /// Plain values, one with a deadline far away, one in parts, deletions.

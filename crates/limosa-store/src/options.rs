@@ -43,8 +43,11 @@ pub struct Options {
     /// What the store may hold in memory, bytes: blocks, summaries, pending and recent commits, the checkpoint's cache. Blocks beyond it
     /// are dropped and read again when they are needed. Default: no bound; a server sets one.
     pub memory_max: u64,
-    /// Journal bytes since the last checkpoint at which [`crate::Store::wants_checkpoint`] says yes. Default: 256 MiB.
+    /// Journal bytes since the last checkpoint at which [`crate::Store::wants_checkpoint`] says yes: what a start has to replay at most, at
+    /// 200 MB/s. More lets a checkpoint write more changes of a block together (`docs/format.md`). Default: 256 MiB.
     pub checkpoint_bytes: u64,
+    /// Bytes kept on the disk that are given up when it is full, so that it can be got out of. Default: 0, none.
+    pub reserve_bytes: u64,
     /// Bytes of recent commits kept in memory for tails (tier 1). Default: [`RING_BYTES`].
     pub ring_bytes: usize,
     /// Journal bytes kept behind a checkpoint for tails (tier 2). Default: 64 MiB.
@@ -73,6 +76,7 @@ impl Options {
             fragments: 64,
             memory_max: u64::MAX,
             checkpoint_bytes: 256 << 20,
+            reserve_bytes: 0,
             ring_bytes: RING_BYTES,
             tail_bytes: 64 << 20,
             segment_bytes: 64 << 20,

@@ -12,6 +12,7 @@ use crate::journal::{Point, Position};
 use crate::leases::Leases;
 use crate::loader::Loader;
 use crate::saved::{NodeFacts, put_facts};
+use crate::state::Fault;
 use crate::store::{Inner, Store};
 use crate::tail::Marks;
 
@@ -78,7 +79,12 @@ impl Store {
         let snapshot = inner.snapshot()?;
         // The journal's bytes up to the snapshot reach the disk first: a checkpoint must never hold more than the journal does.
         self.sync()?;
-        let written = inner.write_checkpoint(&snapshot);
+        let mut written = inner.write_checkpoint(&snapshot, false);
+        if matches!(written, Err(StoreError::DiskFull { .. })) && inner.reserve.release() {
+            tracing::warn!("the disk is full: the room that was kept is given up");
+            written = inner.write_checkpoint(&snapshot, true);
+        }
+        inner.counters.tried_full.store(matches!(written, Err(StoreError::DiskFull { .. })), Ordering::Relaxed);
         let mut report = match written {
             Err(error @ StoreError::Poisoned { .. }) => return inner.or_poison(Err(error)),
             other => other?,
@@ -91,6 +97,9 @@ impl Store {
         inner.checkpoint_file.sweep();
         // Only now: until the checkpoint is on the disk, the segments are the only copy.
         report.segments_released = inner.release(report.position)?;
+        if !matches!(inner.state().fault, Some(Fault::DiskFull { .. })) {
+            inner.reserve.keep();
+        }
         Ok(report)
     }
 }
@@ -113,8 +122,10 @@ impl Inner {
         Ok(Snapshot { point, fragments, checkpointed, node, marks: state.marks.clone(), leases: self.leases().clone() })
     }
 
-    fn write_checkpoint(&self, snapshot: &Snapshot) -> Result<CheckpointReport, StoreError> {
+    /// `is_thrifty`: with as little room as can be, whatever it costs later.
+    fn write_checkpoint(&self, snapshot: &Snapshot, is_thrifty: bool) -> Result<CheckpointReport, StoreError> {
         let mut writer = self.checkpoint_file.begin()?;
+        writer.set_thrifty(is_thrifty);
         let position = snapshot.point.position;
         let mut report = CheckpointReport { position, blocks: 0, patches: 0, bytes: 0, moved_bytes: 0, removed: 0, segments_released: 0 };
         for (fragment, &since) in snapshot.fragments.iter().zip(&snapshot.checkpointed) {

@@ -13,7 +13,7 @@
 //! checkpointing → stage → flusher → state → grave, leases; what keeps memory in bounds, see `memory::relief`. The state lock is never held over I/O, but
 //! where a transaction asks for that ([`Store::begin`]).
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
@@ -28,6 +28,8 @@ use crate::journal::{JournalHandle, Point, Position, RecordKind};
 use crate::leases::Leases;
 use crate::memory::Relief;
 use crate::options::Options;
+use crate::reserve::Reserve;
+use crate::schedule::{self, Due, Load};
 use crate::stage::Stage;
 use crate::state::{Drift, Fault, State};
 use limosa_tree::Grave;
@@ -45,6 +47,8 @@ pub(crate) struct Counters {
     pub(crate) stamp_ms: AtomicU64,
     /// Record bytes of the journal that the last checkpoint holds.
     pub(crate) covered_bytes: AtomicU64,
+    /// The last checkpoint found no room.
+    pub(crate) tried_full: AtomicBool,
     /// Blocks that were found damaged.
     pub(crate) damage: Damage,
 }
@@ -60,6 +64,7 @@ pub(crate) struct Inner {
     pub(crate) folder: Folder,
     pub(crate) handle: JournalHandle,
     pub(crate) checkpoint_file: Arc<Checkpoint>,
+    pub(crate) reserve: Reserve,
     pub(crate) counters: Arc<Counters>,
     pub(crate) relief: Relief,
     /// One checkpoint at a time.
@@ -99,7 +104,9 @@ impl Inner {
         let (checkpointing, grave) = (Mutex::default(), Mutex::new(std::mem::take(&mut state.grave)));
         let leases = Mutex::new(std::mem::take(&mut state.recovered_leases));
         let (stage, flusher, state) = (Mutex::new(stage), Mutex::new(flusher), Mutex::new(state));
-        Self { options, folder, handle, checkpoint_file, counters, relief, checkpointing, stage, flusher, state, grave, leases }
+        let reserve = Reserve::new(options.disk.clone(), &options.dir, options.reserve_bytes);
+        reserve.keep();
+        Self { options, folder, handle, checkpoint_file, reserve, counters, relief, checkpointing, stage, flusher, state, grave, leases }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -196,11 +203,34 @@ impl Store {
         self.inner.checkpoint_file.file_bytes().unwrap_or(0)
     }
 
-    /// Whether the journal has grown enough since the last checkpoint to make another worth it, or memory is full of what it does not have.
+    /// Whether a checkpoint is due, and why.
+    pub fn checkpoint_due(&self) -> Option<Due> {
+        schedule::choose(self.due_figures(), self.inner.options.checkpoint_bytes)
+    }
+
+    /// Whether a checkpoint is due.
     pub fn wants_checkpoint(&self) -> bool {
-        let bytes = self.inner.state().marks.bytes();
-        let is_due = bytes - self.inner.counters.covered_bytes.load(Ordering::Relaxed) >= self.inner.options.checkpoint_bytes;
-        is_due || self.inner.relief.wants_checkpoint()
+        self.checkpoint_due().is_some()
+    }
+
+    /// Whether a checkpoint pays before the store is closed: the next start then has little to replay.
+    pub fn wants_checkpoint_at_stop(&self) -> bool {
+        schedule::choose_at_stop(self.due_figures()).is_some()
+    }
+
+    fn due_figures(&self) -> Load {
+        let (bytes, is_full) = {
+            let state = self.inner.state();
+            (state.marks.bytes(), matches!(state.fault, Some(Fault::DiskFull { .. })))
+        };
+        let counters = &self.inner.counters;
+        let tail_bytes = bytes - counters.covered_bytes.load(Ordering::Relaxed);
+        Load {
+            tail_bytes,
+            is_full,
+            tried_full: counters.tried_full.load(Ordering::Relaxed),
+            is_memory_full: self.inner.relief.wants_checkpoint(),
+        }
     }
 }
 

@@ -13,6 +13,8 @@ use super::node::Shared;
 
 /// How often the thread looks.
 const BEAT: Duration = Duration::from_millis(100);
+/// Wait after a checkpoint that failed, which costs as much as one that did not.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// How often written but un-flushed commits are flushed to the disk, with interval durability: as Redis' `everysec`.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// Most keys that expire in one beat: writers wait for them.
@@ -95,7 +97,10 @@ fn checkpoints(shared: &Weak<Shared>, stop: &AtomicBool) {
         if shared.store.wants_checkpoint() {
             match shared.store.checkpoint() {
                 Ok(_) => tracing::debug!("checkpoint written"),
-                Err(error) => tracing::error!(code = error.code(), "no checkpoint: {error}"),
+                Err(error) => {
+                    tracing::error!(code = error.code(), "no checkpoint: {error}");
+                    thread::park_timeout(AFTER_FAILURE);
+                }
             }
         }
         drop(shared);

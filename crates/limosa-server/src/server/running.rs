@@ -90,10 +90,22 @@ impl Server {
         self.peers.abort();
         let _ = self.peers.await; // cancelled, as asked
         let store = self.node.store().clone();
-        let flushed = spawn_blocking(move || store.flush().and_then(|_| store.sync())).await;
+        let flushed = spawn_blocking(move || {
+            store.flush().and_then(|_| store.sync())?;
+            if store.wants_checkpoint_at_stop()
+                && let Err(error) = store.checkpoint()
+            {
+                tracing::warn!(code = error.code(), "no checkpoint at the stop, the next start replays the journal: {error}");
+            }
+            Ok::<(), limosa_store::StoreError>(())
+        })
+        .await;
         Ok(flushed.expect("a flush does not panic")?)
     }
 }
+
+/// Room kept on the disk for the day on which it is full: a delete, or a small checkpoint, fits.
+const RESERVE_BYTES: u64 = 16 << 20;
 
 /// Everything that touches the disk.
 fn open(config: ValidConfig) -> Result<(Prepared, Node), ServerError> {
@@ -121,6 +133,7 @@ fn store_options(prepared: &Prepared, keys: SpaceKeys) -> Options {
     options.fragments = config.fragments;
     options.memory_max = config.memory_max;
     options.checkpoint_bytes = config.checkpoint_bytes;
+    options.reserve_bytes = RESERVE_BYTES;
     options.ring_bytes = usize::try_from(config.ring_bytes).expect("at most 1 GiB");
     options.tail_bytes = config.tail_bytes;
     options.leases = config.leases;

@@ -64,25 +64,38 @@ fn overwrite(store: &Store, entries: u64, pool: &Pool, waits: &Waits) -> u64 {
     let (done, in_checkpoint) = (AtomicBool::new(false), AtomicBool::new(false));
     std::thread::scope(|scope| {
         scope.spawn(|| checkpoints(store, &done, &in_checkpoint));
+        let flusher = scope.spawn(|| flush_when_told(store, &done));
         let mut bytes = 0;
         for i in 0..entries * ROUNDS {
             let key = key(i.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31) % entries);
-            let (was_inside, asked) = (in_checkpoint.load(Ordering::Relaxed), Instant::now());
+            let wait = if in_checkpoint.load(Ordering::Relaxed) { &waits.inside } else { &waits.outside };
+            let asked = Instant::now();
             let mut txn = store.begin();
-            let wait = if was_inside { &waits.inside } else { &waits.outside };
-            wait.fetch_max(u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
             txn.set(&key, pool.value(i ^ 0x5555, VALUE_BYTES), Expiry::NEVER).expect("writable");
             txn.commit();
+            drop(txn);
+            wait.fetch_max(u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
             bytes += (key.len() + VALUE_BYTES) as u64;
             if i % BATCH == BATCH - 1 {
-                drop(txn);
-                store.flush().expect("the disk works");
+                flusher.thread().unpark();
+                // a pipeline of clients waits for its answers: what is pending is bounded
+                while store.stats().pending_records > 4 * BATCH {
+                    std::thread::sleep(Duration::from_micros(100));
+                }
             }
         }
-        store.flush().expect("the disk works");
         done.store(true, Ordering::Relaxed);
+        flusher.thread().unpark();
         bytes
     })
+}
+
+fn flush_when_told(store: &Store, done: &AtomicBool) {
+    while !done.load(Ordering::Relaxed) {
+        store.flush().expect("the disk works");
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    store.flush().expect("the disk works");
 }
 
 fn checkpoints(store: &Store, done: &AtomicBool, in_checkpoint: &AtomicBool) {

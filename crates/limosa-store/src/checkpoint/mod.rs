@@ -1,16 +1,19 @@
-//! The checkpoint: blocks, their summaries and named facts at one point of the journal, in one redb file.
+//! The checkpoint: blocks, their summaries and named facts at one point of the journal, in one redb file and the extent files beside it.
 //!
 //! ```text
-//! blocks     (fragment, first key) -> checksum, block bytes        the only copy of a cold block
-//! summaries  (fragment, first key) -> checksum, summary bytes      what a start loads: no block is read
-//! meta       name                  -> checksum, bytes              "limosa.format", "limosa.point", and the store's own
+//! redb      summaries  (fragment, first key) -> checksum, summary, places     what a start loads: no block is read
+//!           extents    file number -> checksum, bytes, bytes still needed     which files there are
+//!           meta       name -> checksum, bytes                                "limosa.format", "limosa.point", and the store's own
+//!           blocks     (fragment, first key) -> checksum, block               blocks of format 1, until they are written again
+//! extents/  extent-<number>.blk                                               whole blocks and patches, each file written once: `extent`
 //! ```
 //!
 //! | Who | Type |
 //! |---|---|
 //! | opens the file, hands out the others | [`Checkpoint`] |
 //! | reads one state, unmoved by later commits | [`CheckpointView`] |
-//! | streams the next state into the file | [`CheckpointWriter`] |
+//! | streams the next state into new extent files and redb | [`CheckpointWriter`] |
+//! | whole block or patch; which files are cleared | [`Writing`], `choice`, `compact` |
 //!
 //! # Invariants
 //! - A commit is all there after a crash, or not at all, with the point of the journal that it holds.
@@ -24,6 +27,8 @@ mod backend;
 mod choice;
 mod compact;
 mod extent;
+#[cfg(test)]
+mod extent_tests;
 mod file;
 mod files;
 mod guard;

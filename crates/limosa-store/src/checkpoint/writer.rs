@@ -45,6 +45,7 @@ pub struct CheckpointWriter<'a> {
     batch_bytes: usize,
     freed: Freed,
     pub(super) written: Written,
+    is_thrifty: bool,
 }
 
 /// Bytes of records in each file that are not needed any more.
@@ -83,7 +84,12 @@ pub(super) fn insert(table: &mut Table<'_, Bytes, Bytes>, key: &[u8], value: &[u
 impl<'a> CheckpointWriter<'a> {
     pub(super) fn new(checkpoint: &'a Checkpoint, view: Arc<CheckpointView>, txn: WriteTransaction, extents: ExtentWriter) -> Self {
         let (batch, freed, written) = (Vec::new(), Freed::new(), Written::default());
-        Self { checkpoint, view, txn: Some(txn), extents, batch, batch_bytes: 0, freed, written }
+        Self { checkpoint, view, txn: Some(txn), extents, batch, batch_bytes: 0, freed, written, is_thrifty: false }
+    }
+
+    /// Whether to do with as little room as can be: blocks are not folded, files not cleared.
+    pub fn set_thrifty(&mut self, is_thrifty: bool) {
+        self.is_thrifty = is_thrifty;
     }
 
     /// How a block is written of which `changed_bytes` changed since the commit before.
@@ -92,6 +98,7 @@ impl<'a> CheckpointWriter<'a> {
     /// The row of the block can't be read.
     pub fn choose(&self, fragment: FragmentId, first_key: &[u8], changed_bytes: u64) -> Result<Writing, StoreError> {
         match self.view.shape(fragment, first_key) {
+            Ok(Some(_)) if self.is_thrifty => Ok(Writing::Patch),
             Ok(shape) => Ok(Writing::choose(shape, changed_bytes)),
             Err(StoreError::CorruptBlock { .. }) => Ok(Writing::Whole), // what is in memory mends it
             Err(error) => Err(error),
@@ -182,7 +189,9 @@ impl<'a> CheckpointWriter<'a> {
     /// As [`CheckpointWriter::put_block`].
     pub fn commit(mut self, point: Point) -> Result<Written, StoreError> {
         self.spill()?;
-        self.clear_out()?;
+        if !self.is_thrifty {
+            self.clear_out()?;
+        }
         let finished = self.extents.finish().map(<[_]>::to_vec);
         let finished = finished.map_err(|failure| self.checkpoint.guard().failed(failure))?;
         let txn = self.take_txn()?;

@@ -51,6 +51,12 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "store-commit", about: "64 writers that wait for the disk, against the disk's flush rate", run: store::commit },
     Case { name: "store-memory", about: "memory beside the keys and values of 2,000,000 x 100 bytes", run: store::memory },
     Case {
+        name: "store-write-amp",
+        about: "bytes written for each byte of random overwrites of 1,000,000 x 1 KB, state in memory, and the longest wait of a writer",
+        run: store::write_amp,
+    },
+    Case { name: "store-start", about: "start with 10,000,000 x 100 bytes: after a clean stop, and after kill -9", run: store::start },
+    Case {
         name: "store-delta",
         about: "delta of random changes of 10,000,000 entries, against a full scan and an index of versions",
         run: store::delta,

@@ -31,6 +31,14 @@ pub(super) fn delta(bench: &Bench, samples: &mut Samples) -> Result<(), String> 
     measure_once(bench, samples, "delta", 10_000_000)
 }
 
+pub(super) fn write_amp(bench: &Bench, samples: &mut Samples) -> Result<(), String> {
+    measure(bench, samples, "write-amp", 1_000_000)
+}
+
+pub(super) fn start(bench: &Bench, samples: &mut Samples) -> Result<(), String> {
+    measure(bench, samples, "start", 10_000_000)
+}
+
 /// Runs measurement `name` of the example with `entries`, a process for each round: what one leaves in memory must not serve the next.
 fn measure(bench: &Bench, samples: &mut Samples, name: &str, entries: u64) -> Result<(), String> {
     bench.build(EXAMPLE)?;

@@ -282,7 +282,7 @@ fn apply(txn: &WriteTransaction, batch: Vec<Change>, freed: &mut Freed) -> Resul
             }
             Change::Remove { key } => {
                 let row = take_row(&mut summaries, &mut blocks, &key)?;
-                row.iter().for_each(|row| free(&row.places, freed));
+                free(&row.map(|row| row.places).unwrap_or_default(), freed);
                 summaries.remove(&key[..])?;
             }
             Change::RemoveRange { low, high } => {
@@ -290,7 +290,7 @@ fn apply(txn: &WriteTransaction, batch: Vec<Change>, freed: &mut Freed) -> Resul
                 clear(&mut blocks, bounds, |_, _| {})?;
                 clear(&mut summaries, bounds, |key, stored| {
                     let row = value::open(key, stored).and_then(Row::decode);
-                    row.iter().for_each(|row| free(&row.places, freed));
+                    free(&row.map(|row| row.places).unwrap_or_default(), freed);
                 })?;
             }
             Change::PutMeta { key, value } => insert(&mut meta, key.as_bytes(), &value)?,

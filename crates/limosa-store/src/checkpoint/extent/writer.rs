@@ -69,16 +69,14 @@ impl ExtentWriter {
 
     /// Appends a record and answers where it lies.
     pub(in crate::checkpoint) fn append(&mut self, fragment: FragmentId, first_key: &[u8], body: &[u8]) -> Result<Place, Failure> {
-        let growing = match &mut self.open {
-            Some(growing) => growing,
-            None => {
-                // Taken for good: a file that could not be removed again keeps its number.
-                let number = self.next.fetch_add(1, Ordering::Relaxed);
-                let extent = Arc::new(ExtentFile::new(self.disk.clone(), &self.dir, self.owner, number));
-                self.files.push(extent.clone());
-                self.open.insert(Growing::start(&extent)?)
-            }
-        };
+        if self.open.is_none() {
+            // Taken for good: a file that could not be removed again keeps its number.
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let extent = Arc::new(ExtentFile::new(self.disk.clone(), &self.dir, self.owner, number));
+            self.files.push(extent.clone());
+            self.open = Some(Growing::start(&extent)?);
+        }
+        let growing = self.open.as_mut().expect("started above");
         let offset = growing.push(Kind::Block, body)?;
         layout::put_indexed(&mut growing.rows, fragment, first_key, offset, body.len());
         growing.count += 1;

@@ -18,10 +18,12 @@ pub mod compare;
 pub mod credit;
 pub mod error;
 pub mod plan;
+pub mod repair;
 pub mod shared;
 pub mod source;
 pub mod target;
 
 pub use error::SessionError;
+pub use repair::Repair;
 pub use source::Source;
 pub use target::Target;

@@ -5,11 +5,14 @@ use limosa_core::varint::Reader;
 
 use crate::limits::{ITEMS_MAX, STARTS_MAX};
 
-/// Numbers of protobuf fields on the way to the interval starts: the one long list that lies deeper than a message's own fields.
+/// Numbers of protobuf fields on the way to the interval starts, and to a fetched frame: the long lists that lie deeper than a message's
+/// own fields.
 const FIRST_BODY: u64 = 16;
 const HAVE: u64 = 18;
 const HAVE_FRAGMENTS: u64 = 1;
 const FRAGMENT_MAP: u64 = 6;
+const FETCHED: u64 = 49;
+const FETCHED_FRAME: u64 = 2;
 
 /// Checks an encoded envelope against [`ITEMS_MAX`] and [`STARTS_MAX`].
 pub(crate) fn check(envelope: &[u8]) -> Result<(), DecodeError> {
@@ -20,6 +23,9 @@ pub(crate) fn check(envelope: &[u8]) -> Result<(), DecodeError> {
         }
         each_field(body, |field, item| {
             spend(&mut items, "envelope.items", ITEMS_MAX)?;
+            if (number, field) == (FETCHED, FETCHED_FRAME) {
+                return each_field(item, |_, _| spend(&mut items, "envelope.items", ITEMS_MAX));
+            }
             if (number, field) != (HAVE, HAVE_FRAGMENTS) {
                 return Ok(());
             }
@@ -69,6 +75,17 @@ mod tests {
             |count: u64| envelope(pb::envelope::Body::Plan(pb::Plan { items: (0..count).map(|_| pb::PlanItem::default()).collect() }));
         assert_eq!(check(&plan(ITEMS_MAX)), Ok(()));
         assert!(matches!(check(&plan(ITEMS_MAX + 1)), Err(DecodeError::TooLarge { field: "envelope.items", .. })));
+    }
+
+    #[test]
+    fn items_of_a_fetched_frame_are_counted_too() {
+        let range_deletes = |count: u64| (0..count).map(|_| pb::RangeDelete::default()).collect();
+        let fetched = |count| {
+            let frame = Some(pb::FrameMessage { range_deletes: range_deletes(count), ..Default::default() });
+            envelope(pb::envelope::Body::Fetched(pb::Fetched { frame, ..Default::default() }))
+        };
+        assert_eq!(check(&fetched(ITEMS_MAX - 1)), Ok(()));
+        assert!(matches!(check(&fetched(ITEMS_MAX)), Err(DecodeError::TooLarge { field: "envelope.items", .. })));
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub struct Envelope {
     /// Bytes of the columns that follow the envelope.
     #[prost(uint32, tag = "4")]
     pub columns_bytes: u32,
-    #[prost(oneof = "envelope::Body", tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29")]
+    #[prost(oneof = "envelope::Body", tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 48, 49")]
     pub body: ::core::option::Option<envelope::Body>,
 }
 /// Nested message and enum types in `Envelope`.
@@ -51,6 +51,10 @@ pub mod envelope {
         Close(super::Close),
         #[prost(message, tag = "29")]
         Ping(super::Ping),
+        #[prost(message, tag = "48")]
+        Fetch(super::Fetch),
+        #[prost(message, tag = "49")]
+        Fetched(super::Fetched),
     }
 }
 /// (epoch, seq), compared in that order. Both zero: before every write.
@@ -427,6 +431,33 @@ pub struct Refuse {
     /// For people.
     #[prost(string, tag = "4")]
     pub detail: ::prost::alloc::string::String,
+}
+/// Either end: a block of its own is damaged; what has the other one in its range?
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Fetch {
+    /// Counts the questions of its sender from 1.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    #[prost(uint32, tag = "2")]
+    pub fragment: u32,
+    #[prost(message, optional, tag = "3")]
+    pub range: ::core::option::Option<KeyRange>,
+}
+/// Either end: answer to a Fetch. Columns: those of the frame.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Fetched {
+    /// The question's.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// Every entry of the range, or of a first part of it, tombstones included, in mode replace range; absent when the range can't be had.
+    #[prost(message, optional, tag = "2")]
+    pub frame: ::core::option::Option<FrameMessage>,
+    /// The sender's floor of the fragment.
+    #[prost(message, optional, tag = "3")]
+    pub floor: ::core::option::Option<Version>,
+    /// Why there is no frame, for people.
+    #[prost(string, tag = "4")]
+    pub why_not: ::prost::alloc::string::String,
 }
 /// Either end, last.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -37,6 +37,10 @@ pub enum Message {
     Close(Close),
     /// Either end, when nothing else was sent for a while.
     Ping,
+    /// Either end, under [`crate::features::REPAIR`]: a block of its own is damaged, what does the other one have in its range?
+    Fetch(Fetch),
+    /// Either end: answer to a [`Fetch`].
+    Fetched(Box<Fetched>),
 }
 
 /// First message of a connection, from the target.
@@ -319,6 +323,30 @@ pub struct Refuse {
     pub why: Refusal,
     /// Need and have, or the two digests, for people.
     pub detail: String,
+}
+
+/// Asks for every entry of a range.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fetch {
+    /// Counts the questions of its sender from 1.
+    pub number: u64,
+    /// Which fragment.
+    pub fragment: FragmentId,
+    /// Which keys.
+    pub range: KeyRange,
+}
+
+/// What the other end has in a range.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Fetched {
+    /// The question's.
+    pub number: u64,
+    /// Every entry of the range, or of a first part of it, tombstones included, in mode *replace range*; `None` when the range can't be had.
+    pub frame: Option<Frame>,
+    /// The sender's floor of the fragment: it may have collected tombstones up to here.
+    pub floor: Version,
+    /// Why there is no frame, for people.
+    pub why_not: String,
 }
 
 /// Why a session ends.

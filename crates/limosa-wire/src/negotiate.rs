@@ -20,8 +20,11 @@ pub mod features {
     /// Frames that drop entries by short id. Room: this program does not speak it.
     pub const DROPS: u64 = 1 << 3;
 
+    /// [`crate::Message::Fetch`] and [`crate::Message::Fetched`]: damaged blocks are fetched from the other end.
+    pub const REPAIR: u64 = 1 << 4;
+
     /// All that this program understands.
-    pub const ALL: u64 = ZSTD | RECONCILE | LIVE;
+    pub const ALL: u64 = ZSTD | RECONCILE | LIVE | REPAIR;
     /// What a peer must understand: without these a transfer can't be finished in every case.
     pub const REQUIRED: u64 = RECONCILE | LIVE;
 }

@@ -11,8 +11,8 @@ use limosa_core::{
     Version,
 };
 use limosa_wire::{
-    Ack, Close, Compression, Context, Decoder, Differ, FrameMessage, Have, HaveFragment, Hello, Level, Live, Message, Method, Offer,
-    OfferedFragment, Plan, PlanItem, Ready, Refusal, Refuse, Seal, SealedFragment, Symbols, decode, encode, encode_with,
+    Ack, Close, Compression, Context, Decoder, Differ, Fetch, Fetched, FrameMessage, Have, HaveFragment, Hello, Level, Live, Message,
+    Method, Offer, OfferedFragment, Plan, PlanItem, Ready, Refusal, Refuse, Seal, SealedFragment, Symbols, decode, encode, encode_with,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -179,8 +179,17 @@ fn ending() -> impl Strategy<Value = Message> {
     ]
 }
 
+fn repairing() -> impl Strategy<Value = Message> {
+    let whole = |message: FrameMessage| Frame { mode: Mode::ReplaceRange, ..message.frame };
+    prop_oneof![
+        (any::<u64>(), fragment(), range()).prop_map(|(number, fragment, range)| Message::Fetch(Fetch { number, fragment, range })),
+        (any::<u64>(), proptest::option::of(frame().prop_map(whole)), version(), text())
+            .prop_map(|(number, frame, floor, why_not)| { Message::Fetched(Box::new(Fetched { number, frame, floor, why_not })) }),
+    ]
+}
+
 fn message() -> impl Strategy<Value = Message> {
-    prop_oneof![opening(), frame().prop_map(Message::Frame), comparing(), ending()]
+    prop_oneof![opening(), frame().prop_map(Message::Frame), comparing(), ending(), repairing()]
 }
 
 fn context() -> impl Strategy<Value = Context> {

@@ -1,6 +1,6 @@
 //! `limosa status`: the node, its peers, and head, durable and acknowledged version of each fragment.
 
-use limosa_server::http::api::{DurabilityWord, Fragment, Lease, Peer, PeerState, Role, Status, Version};
+use limosa_server::http::api::{Damage, DurabilityWord, Fragment, Lease, Peer, PeerState, Role, Status, Version};
 use serde::Serialize;
 
 use crate::args::Ask;
@@ -57,6 +57,23 @@ fn node(status: &Status) -> String {
     if status.quarantined > 0 {
         let files = several(status.quarantined, "file", "files");
         text += &paint(&format!("  set aside  {files}: see `limosa quarantine list`\n"), Paint::Bad);
+    }
+    text + &damage(&status.damage)
+}
+
+/// What the disk lost, and what peers gave back.
+fn damage(damage: &Damage) -> String {
+    let mut text = String::new();
+    if damage.repaired > 0 {
+        text += &format!("  repaired {} from a peer\n", several(damage.repaired, "damaged block", "damaged blocks"));
+    }
+    if damage.damaged > 0 {
+        let blocks = several(damage.damaged, "block", "blocks");
+        text += &paint(&format!("  damaged  {blocks} on this disk, asked for as soon as a peer is connected that has them\n"), Paint::Bad);
+    }
+    for block in &damage.blocks {
+        let entries = several(block.entries, "entry", "entries");
+        text += &paint(&format!("           f{} from {}: {entries}: {}\n", block.fragment, block.first_key, block.why), Paint::Bad);
     }
     text
 }

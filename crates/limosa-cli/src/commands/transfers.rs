@@ -1,6 +1,6 @@
 //! `limosa transfers`: what was moved, at which cost, and why so.
 
-use limosa_server::http::api::{Direction, Outcome, Transfer};
+use limosa_server::http::api::{Direction, Kind, Outcome, Transfer};
 
 use crate::args::Ask;
 use crate::client::Client;
@@ -29,7 +29,10 @@ fn table(transfers: &[Transfer]) -> String {
                 Direction::Sent => "sent".to_owned(),
                 Direction::Received => "received".to_owned(),
             },
-            transfer.method.to_string(),
+            match transfer.kind {
+                Kind::CatchUp => transfer.method.to_string(),
+                Kind::Repair => transfer.kind.word().to_owned(),
+            },
             count(transfer.entries),
             bytes(transfer.moved_bytes),
             bytes(transfer.planned_bytes),

@@ -177,6 +177,8 @@ pub(crate) fn name(message: &Message) -> &'static str {
         Message::Refuse(_) => "Refuse",
         Message::Close(_) => "Close",
         Message::Ping => "Ping",
+        Message::Fetch(_) => "Fetch",
+        Message::Fetched(_) => "Fetched",
     }
 }
 

@@ -51,12 +51,15 @@ pub(super) fn spawn(shared: &Arc<Shared>) -> Pulse {
 }
 
 fn beat(shared: &Weak<Shared>, stop: &AtomicBool) {
-    let mut synced = Instant::now();
+    let (mut synced, mut said) = (Instant::now(), None);
     while !stop.load(Ordering::Relaxed) {
         let Some(shared) = shared.upgrade() else { return };
-        if let Err(error) = once(&shared, &mut synced) {
-            tracing::error!(code = error.code(), "{error}");
+        let failed = once(&shared, &mut synced).err();
+        let code = failed.as_ref().map(StoreError::code);
+        if let Some(error) = failed.filter(|_| said != code) {
+            tracing::error!(code, "{error}"); // once for each kind, not ten times a second for as long as it lasts
         }
+        said = code;
         drop(shared);
         thread::park_timeout(BEAT);
     }

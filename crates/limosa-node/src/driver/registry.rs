@@ -73,9 +73,20 @@ fn totals(counters: &Counters) -> (u64, u64, u64) {
     (counters.bytes_in(), counters.bytes_out(), counters.handshake_in() + counters.handshake_out())
 }
 
+/// What a transfer was for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TransferKind {
+    /// A standby was brought up to date.
+    CatchUp,
+    /// A damaged block of this node was fetched again.
+    Repair,
+}
+
 /// A transfer that ended.
 #[derive(Clone, Debug)]
 pub struct TransferRecord {
+    /// What it was for.
+    pub kind: TransferKind,
     /// The other end.
     pub peer: String,
     /// What the other end was.
@@ -236,7 +247,10 @@ impl PeerHandle {
 
     pub(super) fn record(&self, record: TransferRecord) {
         let mut inner = self.registry.lock();
-        if record.failure.is_some() {
+        if record.kind == TransferKind::Repair {
+            inner.totals.repaired_blocks += 1;
+            inner.totals.repaired_bytes += record.moved_bytes;
+        } else if record.failure.is_some() {
             inner.totals.transfers_cut += 1;
         } else {
             let totals = inner.totals.of_mut(record.method);
@@ -284,6 +298,7 @@ mod tests {
         let registry = Arc::new(Registry::default());
         let peer = registry.open(PeerRole::Standby, Some("b".to_owned()), "127.0.0.1:1".to_owned());
         let record = |failure| TransferRecord {
+            kind: TransferKind::CatchUp,
             peer: "b".to_owned(),
             peer_role: PeerRole::Standby,
             session: 1,

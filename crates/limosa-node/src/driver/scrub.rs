@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use limosa_core::{Digest, FragmentId, Retry};
-use limosa_store::{FragmentView, StoreError};
+use limosa_core::{Digest, FragmentId, KeyRange, Retry};
+use limosa_store::{DamagedBlock, FragmentView, StoreError};
 use thiserror::Error;
 
 use super::node::Node;
@@ -63,14 +63,17 @@ impl Node {
     /// reads and writes go on.
     ///
     /// # Errors
-    /// Rot, or a block that can't be read.
+    /// Rot, or a block that can't be read. Damaged blocks are listed, all of them, and fetched from a peer; the first is the error.
     pub fn scrub(&self) -> Result<ScrubReport, ScrubError> {
         let started = Instant::now();
         let cut = self.shared.store.cut();
-        let mut report = ScrubReport::default();
+        let (mut report, mut damaged) = (ScrubReport::default(), None);
         for view in cut.fragments() {
-            report.entries += self.scrub_fragment(view)?;
+            report.entries += self.scrub_fragment(view, &mut damaged)?;
             report.fragments += 1;
+        }
+        if let Some(error) = damaged {
+            return Err(error.into());
         }
         report.took = started.elapsed();
         *self.shared.scrubbed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Instant::now());
@@ -83,19 +86,38 @@ impl Node {
         scrubbed.map(|at| at.elapsed())
     }
 
-    fn scrub_fragment(&self, view: &FragmentView) -> Result<u64, ScrubError> {
+    fn scrub_fragment(&self, view: &FragmentView, damaged: &mut Option<StoreError>) -> Result<u64, ScrubError> {
         let (facts, keys) = (view.facts(), &self.shared.options.space_keys);
         let (mut found, mut entries) = (Digest::ZERO, 0);
-        let _ = view.scan(&facts.range, |entry| {
-            if let Some(live) = entry.live {
-                found += keys.state(keys.content(entry.key, live), entry.version);
-                entries += 1;
-            }
-            ControlFlow::Continue(())
-        })?;
+        let mut rest = Some(facts.range.clone());
+        while let Some(range) = rest.take() {
+            let scanned = view.scan(&range, |entry| {
+                if let Some(live) = entry.live {
+                    found += keys.state(keys.content(entry.key, live), entry.version);
+                    entries += 1;
+                }
+                ControlFlow::Continue(())
+            });
+            let Err(error) = scanned else { break };
+            // A damaged block has been listed, and is fetched again. The scrub goes on behind it: there may be more.
+            let block = self.listed(facts.id, &error).ok_or(error)?;
+            found += block.state;
+            rest = block.range.end.filter(|end| facts.range.contains(end)).map(|start| KeyRange { start, end: facts.range.end.clone() });
+            damaged.get_or_insert(StoreError::CorruptBlock {
+                fragment: block.fragment,
+                first_key: block.range.start.to_vec(),
+                why: block.why,
+            });
+        }
         if found == facts.state {
             return Ok(entries);
         }
         Err(ScrubError::Rot { fragment: facts.id, found, expected: facts.state })
+    }
+
+    /// The damaged block that an error is about.
+    fn listed(&self, fragment: FragmentId, error: &StoreError) -> Option<DamagedBlock> {
+        let StoreError::CorruptBlock { first_key, .. } = error else { return None };
+        self.shared.store.damage().into_iter().find(|block| block.fragment == fragment && block.range.start[..] == first_key[..])
     }
 }

@@ -25,8 +25,8 @@ impl SourceJobs {
         Self { store, cut: None, tail: None, log, told_floors: BTreeMap::new() }
     }
 
-    /// The answer, if the job has one.
-    pub(super) fn carry_out(&mut self, job: Job) -> Result<Option<Event>, StoreError> {
+    /// The answer, if the job has one. A job that fails has changed nothing.
+    pub(super) fn carry_out(&mut self, job: &Job) -> Result<Option<Event>, StoreError> {
         Ok(Some(match job {
             Job::Cut => {
                 self.cut = None; // before the new one: two snapshots would hold twice as much
@@ -41,7 +41,7 @@ impl SourceJobs {
                 return Ok(None);
             }
             Job::OpenEpoch { above } => {
-                self.store.open_epoch(above)?;
+                self.store.open_epoch(*above)?;
                 Event::EpochOpened
             }
             Job::Estimate(ranges) => Event::Estimated(
@@ -54,17 +54,17 @@ impl SourceJobs {
                     })
                     .collect(),
             ),
-            Job::Blocks { ranges, salt } => Event::Blocks(blocks(self.cut(), &ranges, salt)?),
-            Job::Entries { ranges, salt } => Event::Entries(entries(self.cut(), &ranges, salt)?),
-            Job::Extract(extract) => self.extract(&extract)?,
+            Job::Blocks { ranges, salt } => Event::Blocks(blocks(self.cut(), ranges, *salt)?),
+            Job::Entries { ranges, salt } => Event::Entries(entries(self.cut(), ranges, *salt)?),
+            Job::Extract(extract) => self.extract(extract)?,
             Job::OpenTail(start) => {
                 self.tail = match start {
-                    TailStart::At(position) => Some(self.store.tail_from(Position(position))),
-                    TailStart::Behind(versions) => self.store.tail(&versions),
+                    TailStart::At(position) => Some(self.store.tail_from(Position(*position))),
+                    TailStart::Behind(versions) => self.store.tail(versions),
                 };
                 Event::TailOpened(self.tail.as_ref().map(Tail::bytes_behind))
             }
-            Job::ReadTail { max_bytes } => Event::Tail(self.read_tail(max_bytes)?),
+            Job::ReadTail { max_bytes } => Event::Tail(self.read_tail(*max_bytes)?),
         }))
     }
 

@@ -7,12 +7,15 @@ use limosa_engine::Source;
 use limosa_engine::source::{Action, Config, Event, Phase};
 use limosa_store::StoreError;
 use limosa_wire::{Message, Method, WIRE_VERSIONS, features};
+use tokio::sync::mpsc;
 
 use super::jobs::JobThread;
 use super::link::Link;
 use super::node::Shared;
 use super::on_the_way::OnTheWay;
-use super::registry::{PeerHandle, PeerRole, TransferRecord};
+use super::patience::patiently;
+use super::registry::{PeerHandle, PeerRole, TransferKind, TransferRecord};
+use super::repairing::Repairing;
 use super::session_end::SessionEnd;
 use super::source_jobs::SourceJobs;
 use super::transfer_log::TransferLog;
@@ -34,6 +37,7 @@ pub(super) struct SourceSession {
     on_the_way: OnTheWay,
     /// The standby's data folder, once it has introduced itself.
     incarnation: u64,
+    repairing: Repairing,
 }
 
 /// Measures one transfer: from the accepted connection until the target agrees at a version at least the head of that moment.
@@ -78,13 +82,16 @@ impl SourceSession {
             wire_versions: WIRE_VERSIONS,
             features: features::ALL,
         });
-        let (mut carrier, counters) = (SourceJobs::new(shared.store.clone(), log), connection.counters());
-        let jobs = JobThread::spawn("limosa-source", move |job, answers| {
-            let answer = counters.cpu().measure(Stage::State, || carrier.carry_out(job));
+        let (store, counters) = (shared.store.clone(), connection.counters());
+        let mut carrier = SourceJobs::new(store.clone(), log);
+        let jobs = JobThread::spawn("limosa-source", move |job: limosa_engine::source::Job, answers: &mpsc::UnboundedSender<Answer>| {
+            let measured = || counters.cpu().measure(Stage::State, || carrier.carry_out(&job));
+            let answer = patiently(&store, || answers.is_closed(), measured);
             let _ = answers.send(answer); // the session has ended
         });
+        let repairing = Repairing::new(shared.clone(), watch.peer.clone(), PeerRole::Standby);
         let on_the_way = OnTheWay::new(peer.take_cut());
-        Ok(Self { shared, source, link: Link::new(connection), jobs, peer, watch, on_the_way, incarnation: 0 })
+        Ok(Self { shared, source, link: Link::new(connection), jobs, peer, watch, on_the_way, incarnation: 0, repairing })
     }
 
     /// Until the connection, the peer or this node ends the session.
@@ -113,8 +120,13 @@ impl SourceSession {
             if let Err(end) = self.act() {
                 return end;
             }
+            self.repairing.act(&self.link);
             let event = tokio::select! {
                 message = self.link.receive() => match message {
+                    Ok(message) if Repairing::takes(&message) => match self.repairing.handle(message) {
+                        Ok(()) => continue,
+                        Err(end) => return end,
+                    },
                     Ok(message) => {
                         self.note_received(&message);
                         Event::Message(message)
@@ -126,6 +138,10 @@ impl SourceSession {
                     Ok(None) => continue,
                     Err(error) => return error.into(),
                 },
+                done = self.repairing.done() => {
+                    self.repairing.take(done, &self.peer);
+                    continue;
+                }
                 _ = published.changed() => Event::Published,
                 _ = reset.changed() => return SessionEnd::Reset,
                 _ = role.changed() => {
@@ -135,6 +151,7 @@ impl SourceSession {
                     continue;
                 }
                 _ = tick.tick() => {
+                    self.repairing.tick();
                     self.report();
                     continue;
                 }
@@ -179,6 +196,9 @@ impl SourceSession {
     fn note_sent(&mut self, message: &Message) {
         let again = self.on_the_way.sent(message);
         self.watch.sent_again_bytes += again;
+        if let Message::Offer(offer) = message {
+            self.repairing.agreed(offer.features, offer.session);
+        }
         let is_frame = matches!(message, Message::Frame(_));
         if is_frame || again > 0 {
             self.peer.count(|totals| {
@@ -214,6 +234,7 @@ impl SourceSession {
         let handshake_bytes = watch.counters.handshake_in() + watch.counters.handshake_out();
         let progress = self.source.progress();
         self.peer.record(TransferRecord {
+            kind: TransferKind::CatchUp,
             peer: watch.peer.clone(),
             peer_role: PeerRole::Standby,
             session: watch.session,

@@ -4,12 +4,13 @@ use std::sync::{Arc, mpsc as sync};
 use std::thread;
 
 use bytes::Bytes;
-use limosa_core::{FragmentId, Frame, KeyRange, Version};
+use limosa_core::{Digest, FragmentId, Frame, KeyRange, Version};
 use limosa_engine::target::{Event, Job, StageState};
 use limosa_store::{Check, Cut, Extract, FragmentView, Position, ReplicateError, SealedFacts, StageError, StageStart, Store, StoreError};
 use limosa_wire::{Refusal, SealedFragment};
 use tokio::sync::{mpsc, watch};
 
+use super::patience::patiently;
 use super::source_jobs::{blocks, entries};
 use super::warm;
 use crate::transport::{Counters, Stage};
@@ -43,8 +44,15 @@ impl TargetJobs {
         Self { store, flusher: None, published, counters, forks: Vec::new(), refused: None }
     }
 
-    pub(super) fn carry_out(&mut self, job: Job, answers: &Answers) {
-        let answer = match self.try_carry_out(job, answers) {
+    pub(super) fn carry_out(&mut self, job: &Job, answers: &Answers) {
+        let store = self.store.clone();
+        let mut done = patiently(&store, || answers.is_closed(), || self.try_carry_out(job, answers));
+        if let (Err(StoreError::CorruptBlock { .. }), Job::Apply(_)) = (&done, job)
+            && let Err(error) = self.store.stage_abort()
+        {
+            done = Err(error); // a fork that can't be mended would be in the way of every session to come
+        }
+        let answer = match done {
             Ok(Some(Event::Refused { fragment, range, why: Refusal::Stale, detail })) => {
                 Answer::Stale(Box::new(Event::Refused { fragment, range, why: Refusal::Stale, detail }))
             }
@@ -55,31 +63,32 @@ impl TargetJobs {
         let _ = answers.send(answer); // the session has ended
     }
 
-    fn try_carry_out(&mut self, job: Job, answers: &Answers) -> Result<Option<Event>, StoreError> {
+    fn try_carry_out(&mut self, job: &Job, answers: &Answers) -> Result<Option<Event>, StoreError> {
         Ok(Some(match job {
             Job::State => {
                 self.forks = self.store.stage_fragments();
                 Event::State { facts: self.store.facts(), stage: self.store.stage().map(stage_state) }
             }
-            Job::SetAsideTails { tails, write } => Event::TailsSetAside(self.set_aside_tails(&tails, write)?),
+            Job::SetAsideTails { tails, write } => Event::TailsSetAside(self.set_aside_tails(tails, *write)?),
             Job::SetAsideKeys(keys) => {
-                self.set_aside_keys(&keys)?;
+                self.set_aside_keys(keys)?;
                 Event::KeysSetAside
             }
-            Job::OpenStage { session, starts } => return self.open_stage(session, &starts).map(Some),
+            Job::OpenStage { session, starts } => return self.open_stage(*session, starts).map(Some),
             Job::AbortStage => {
                 self.store.stage_abort()?;
                 return Ok(None);
             }
-            Job::Blocks { ranges, salt } => Event::Blocks(blocks(&self.store.cut(), &ranges, salt)?),
-            Job::Entries { ranges, salt } => Event::Entries(entries(&self.store.cut(), &ranges, salt)?),
-            Job::Apply(frame) => return self.apply(&frame, answers).map(Some),
-            Job::Install(sealed) => return self.install(sealed).map(Some),
+            Job::Blocks { ranges, salt } => Event::Blocks(blocks(&self.store.cut(), ranges, *salt)?),
+            Job::Entries { ranges, salt } => Event::Entries(entries(&self.store.cut(), ranges, *salt)?),
+            Job::Apply(frame) => return self.apply(frame, answers).map(Some),
+            Job::Install(sealed) => return self.install(sealed.clone()).map(Some),
             Job::Replicate { records, epochs, checks, floors } => {
-                let checks: Vec<Check> = checks.into_iter().map(|(fragment, version, state)| Check { fragment, version, state }).collect();
-                return match self.store.replicate(&records, &epochs, &checks) {
+                let check = |&(fragment, version, state): &(FragmentId, Version, Digest)| Check { fragment, version, state };
+                let checks: Vec<Check> = checks.iter().map(check).collect();
+                return match self.store.replicate(records, epochs, &checks) {
                     Ok(position) => {
-                        self.store.adopt_floors(&floors)?;
+                        self.store.adopt_floors(floors)?;
                         self.flush_behind(answers);
                         Ok(Some(Event::Replicated(position.0)))
                     }
@@ -187,7 +196,9 @@ fn spawn_flusher(store: Store, published: watch::Sender<u64>, counters: Arc<Coun
     let run = move || {
         while woken.recv().is_ok() {
             while woken.try_recv().is_ok() {}
-            let answer = match counters.cpu().measure(Stage::Journal, || store.flush()) {
+            // A commit onto a damaged block waits, with all behind it, until that is mended.
+            let flush = || counters.cpu().measure(Stage::Journal, || store.flush());
+            let answer = match patiently(&store, || answers.is_closed(), flush) {
                 Ok(Position(position)) => {
                     published.send_replace(position);
                     let _ = answers.send(Answer::Event(Box::new(Event::Durable(position))));

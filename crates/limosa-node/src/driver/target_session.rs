@@ -10,7 +10,8 @@ use limosa_wire::{Message, Method, WIRE_VERSIONS, features};
 use super::jobs::JobThread;
 use super::link::Link;
 use super::node::Shared;
-use super::registry::{PeerHandle, PeerRole, TransferRecord};
+use super::registry::{PeerHandle, PeerRole, TransferKind, TransferRecord};
+use super::repairing::Repairing;
 use super::session_end::SessionEnd;
 use super::target_jobs::{Answer, TargetJobs};
 use crate::transport::{Connection, Counters, Stage};
@@ -31,6 +32,7 @@ pub(super) struct TargetSession {
     consistent: bool,
     method: Method,
     why: String,
+    repairing: Repairing,
 }
 
 impl TargetSession {
@@ -50,8 +52,9 @@ impl TargetSession {
         let mut carrier = TargetJobs::new(shared.store.clone(), shared.published.clone(), counters.clone());
         let clocks = counters.clone();
         let jobs = JobThread::spawn("limosa-target", move |job, answers| {
-            clocks.cpu().measure(Stage::State, || carrier.carry_out(job, answers));
+            clocks.cpu().measure(Stage::State, || carrier.carry_out(&job, answers));
         });
+        let repairing = Repairing::new(shared.clone(), owner.clone(), PeerRole::Owner);
         Self {
             shared,
             target,
@@ -64,6 +67,7 @@ impl TargetSession {
             consistent: false,
             method: Method::Nothing,
             why: String::new(),
+            repairing,
         }
     }
 
@@ -90,8 +94,13 @@ impl TargetSession {
             if let Err(end) = self.act(peer) {
                 return end;
             }
+            self.repairing.act(&self.link);
             let event = tokio::select! {
                 message = self.link.receive() => match message {
+                    Ok(message) if Repairing::takes(&message) => match self.repairing.handle(message) {
+                        Ok(()) => continue,
+                        Err(end) => return end,
+                    },
                     Ok(message) => {
                         self.note(&message, peer);
                         Event::Message(message)
@@ -111,9 +120,14 @@ impl TargetSession {
                     }
                     Answer::Failed(error) => return error.into(),
                 },
+                done = self.repairing.done() => {
+                    self.repairing.take(done, peer);
+                    continue;
+                }
                 _ = reset.changed() => return SessionEnd::Reset,
                 _ = role.changed() => return SessionEnd::RoleChanged,
                 _ = tick.tick() => {
+                    self.repairing.tick();
                     self.report(peer);
                     continue;
                 }
@@ -149,6 +163,7 @@ impl TargetSession {
         match message {
             Message::Offer(offer) => {
                 self.session = offer.session;
+                self.repairing.agreed(offer.features, offer.session);
                 peer.update(|status| status.session = offer.session);
             }
             Message::Plan(plan) => {
@@ -168,6 +183,7 @@ impl TargetSession {
         let handshake_bytes = self.counters.handshake_in() + self.counters.handshake_out();
         let progress = self.target.progress();
         peer.record(TransferRecord {
+            kind: TransferKind::CatchUp,
             peer: self.owner.clone(),
             peer_role: PeerRole::Owner,
             session: self.session,

@@ -29,6 +29,10 @@ pub struct Totals {
     pub refusals: u64,
     /// Frames that came for what the journal had already.
     pub stale_frames: u64,
+    /// Damaged blocks of this node that were fetched again.
+    pub repaired_blocks: u64,
+    /// Key and value bytes of those.
+    pub repaired_bytes: u64,
     /// Times that the digest of a live stream did not match.
     pub drifts: u64,
 }

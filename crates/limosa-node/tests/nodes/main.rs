@@ -1,4 +1,5 @@
 //! Whole nodes in one process: real folders, real sockets on loopback, real certificates.
 
 mod common;
+mod repair;
 mod status;

@@ -83,6 +83,12 @@ pub struct Counts {
     pub stale_frames: u64,
     /// Times that a live stream's digest did not match.
     pub drifts: u64,
+    /// Damaged blocks that have not been fetched again yet.
+    pub damaged_blocks: u64,
+    /// Damaged blocks that were fetched again.
+    pub repaired_blocks: u64,
+    /// Key and value bytes of those.
+    pub repaired_bytes: u64,
     /// Peer connections open now.
     pub peers_connected: u64,
     /// Each standby.

@@ -53,7 +53,10 @@ impl Families<'_> {
         self.counter("sent_again_bytes", "Key and value bytes sent again (same key and version) after a cut", counts.sent_again_bytes)?;
         self.counter("refusals", "Frames, seals and commits that a target refused", counts.refusals)?;
         self.counter("stale_frames", "Frames that came for what the journal had already", counts.stale_frames)?;
-        self.counter("drifts", "Times that the digest of a live stream did not match", counts.drifts)
+        self.counter("drifts", "Times that the digest of a live stream did not match", counts.drifts)?;
+        self.gauge("damaged_blocks", "Damaged blocks on disk that have not been fetched again yet", counts.damaged_blocks)?;
+        self.counter("repaired_blocks", "Damaged blocks that were fetched again from a peer", counts.repaired_blocks)?;
+        self.counter("repaired_bytes", "Key and value bytes of those", counts.repaired_bytes)
     }
 
     fn peers(&mut self, counts: &Counts) -> fmt::Result {

@@ -68,7 +68,9 @@ impl NodeControl {
 
 impl Control for NodeControl {
     async fn status(&self) -> Answer<Status> {
-        let (stats, facts) = self.blocking(|node| (node.store().stats(), node.store().facts().len())).await;
+        let repaired = self.node.registry().totals().repaired_blocks;
+        let (stats, facts, damage) =
+            self.blocking(move |node| (node.store().stats(), node.store().facts().len(), views::damage(node.store(), repaired))).await;
         let folder = self.quarantine.clone();
         let quarantined = self.quarantined_files(move |_| quarantine::count(&folder)).await?;
         let (transfers, head) = (self.transfers_now(), stats.horizon.0);
@@ -97,6 +99,7 @@ impl Control for NodeControl {
             memory: Memory { max: stats.memory_max, used: stats.memory.total(), blocks: stats.memory.blocks, dirty: stats.memory.dirty },
             quarantined,
             leases: self.blocking(views::leases).await,
+            damage,
             peers: self.node.registry().peers().iter().map(|peer| views::peer(peer, self.node.store(), head, &transfers)).collect(),
         })
     }

@@ -2,11 +2,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use limosa_node::driver::{self, Node, PeerRole, PeerStatus, TransferRecord};
+use limosa_node::driver::{self, Node, PeerRole, PeerStatus, TransferKind, TransferRecord};
 use limosa_store::{Position, Store};
 
 use crate::http::api::{
-    Alternative, CpuSeconds, Direction, Lease, Method, Outcome, Peer, PeerState, Plan, PlanItem, Progress, Transfer, hex64,
+    Alternative, CpuSeconds, Damage, DamagedBlock, Direction, Kind, Lease, Method, Outcome, Peer, PeerState, Plan, PlanItem, Progress,
+    Transfer, hex64,
 };
 use crate::metrics::{Counts, PeerLag};
 
@@ -14,7 +15,11 @@ use crate::metrics::{Counts, PeerLag};
 pub(super) fn peer(status: &PeerStatus, store: &Store, head: u64, transfers: &[Transfer]) -> Peer {
     let (moved_bytes_in, moved_bytes_out, handshake_bytes) = status.socket_bytes();
     let is_standby = status.role == PeerRole::Standby;
-    let last = |transfer: &&Transfer| Some(&transfer.peer) == status.name.as_ref() && (transfer.direction == Direction::Sent) == is_standby;
+    let last = |transfer: &&Transfer| {
+        transfer.kind == Kind::CatchUp
+            && Some(&transfer.peer) == status.name.as_ref()
+            && (transfer.direction == Direction::Sent) == is_standby
+    };
     Peer {
         name: status.name.clone(),
         address: status.address.clone(),
@@ -120,9 +125,16 @@ pub(super) fn plan(status: &PeerStatus) -> Option<Plan> {
 /// A transfer that ended.
 pub(super) fn transfer(record: &TransferRecord) -> Transfer {
     Transfer {
+        kind: match record.kind {
+            TransferKind::CatchUp => Kind::CatchUp,
+            TransferKind::Repair => Kind::Repair,
+        },
         peer: record.peer.clone(),
         session: hex64(record.session),
-        direction: if record.peer_role == PeerRole::Standby { Direction::Sent } else { Direction::Received },
+        direction: match (record.kind, record.peer_role) {
+            (TransferKind::CatchUp, PeerRole::Standby) => Direction::Sent,
+            (TransferKind::CatchUp, PeerRole::Owner) | (TransferKind::Repair, _) => Direction::Received,
+        },
         method: method(record.method),
         why: record.why.clone(),
         outcome: match &record.failure {
@@ -143,6 +155,19 @@ pub(super) fn transfer(record: &TransferRecord) -> Transfer {
 
 fn cpu_seconds(cpu: limosa_node::transport::CpuSeconds) -> CpuSeconds {
     CpuSeconds { socket: cpu.socket, tls: cpu.tls, codec: cpu.codec, state: cpu.state, journal: cpu.journal, other: cpu.other }
+}
+
+/// Damage of the node's disk, its first blocks one by one.
+pub(super) fn damage(store: &Store, repaired: u64) -> Damage {
+    const SHOWN_MAX: usize = 16;
+    let all = store.damage();
+    let one = |block: &limosa_store::DamagedBlock| DamagedBlock {
+        fragment: block.fragment.0,
+        first_key: block.range.start.iter().map(|byte| format!("{byte:02x}")).collect(),
+        entries: block.live,
+        why: block.why.clone(),
+    };
+    Damage { damaged: all.len() as u64, blocks: all.iter().take(SHOWN_MAX).map(one).collect(), repaired }
 }
 
 /// What node, store and sessions counted. The client door's figures are not among them.
@@ -172,6 +197,9 @@ pub(super) fn counts(node: &Node) -> Counts {
         refusals: totals.refusals,
         stale_frames: totals.stale_frames,
         drifts: totals.drifts,
+        damaged_blocks: stats.damaged,
+        repaired_blocks: totals.repaired_blocks,
+        repaired_bytes: totals.repaired_bytes,
         certificate_expiry_s: node.tls().valid_until().duration_since(SystemTime::now()).map_or(0, |left| left.as_secs()),
         ..Counts::default()
     };

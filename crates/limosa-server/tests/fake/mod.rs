@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use limosa_core::{FragmentFacts, Retry, fragment::hashed_ranges};
 use limosa_server::config::HostPort;
 use limosa_server::http::api::{
-    Acknowledged, Alternative, Checkpointed, CpuSeconds, Difference, Direction, DurabilityWord, Flushed, Followed, Fragment,
-    FragmentTotals, Listening, Memory, Method, Outcome, Peer, PeerState, PeersReset, Plan, PlanItem, Progress, Promoted, QuarantineFile,
-    QuarantinePage, Readiness, Role, Scrubbed, Status, Transfer, Verification, Version, hex64,
+    Acknowledged, Alternative, Checkpointed, CpuSeconds, Damage, DamagedBlock, Difference, Direction, DurabilityWord, Flushed, Followed,
+    Fragment, FragmentTotals, Kind, Listening, Memory, Method, Outcome, Peer, PeerState, PeersReset, Plan, PlanItem, Progress, Promoted,
+    QuarantineFile, QuarantinePage, Readiness, Role, Scrubbed, Status, Transfer, Verification, Version, hex64,
 };
 use limosa_server::http::{Answer, Control, ControlError, Turn};
 use limosa_server::metrics::Counts;
@@ -49,6 +49,7 @@ impl FakeNode {
 
 fn transfer() -> Transfer {
     Transfer {
+        kind: Kind::CatchUp,
         peer: "b".to_owned(),
         session: hex64(7),
         direction: Direction::Sent,
@@ -110,6 +111,16 @@ impl Control for FakeNode {
             memory: Memory::default(),
             quarantined: 0,
             leases: Vec::new(),
+            damage: Damage {
+                damaged: 1,
+                blocks: vec![DamagedBlock {
+                    fragment: 1,
+                    first_key: "6b".to_owned(),
+                    entries: 60,
+                    why: "its checksum is another".to_owned(),
+                }],
+                repaired: 2,
+            },
             peers: vec![peer()],
         })
     }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use limosa_core::{EpochTable, FragmentId, Frame, IntervalMap, KeyRange, Mode, Version};
-use limosa_tree::{Applied, Fragment};
+use limosa_tree::{Applied, Fragment, FrameError};
 
 use super::{SealedFacts, StageStart, StageState, StagedFragment};
 use crate::refusal::StageError;
@@ -73,7 +73,10 @@ impl Stage {
         fork.check(frame)?;
         let drops = fork.resolve(&frame.range, drops, session)?;
         let fragment = frame.fragment;
-        let applied = fork.fragment.apply_frame(frame, &drops).map_err(|source| StageError::Frame { fragment, source })?;
+        let applied = fork.fragment.apply_frame(frame, &drops).map_err(|source| match source {
+            FrameError::Tree(error) => StageError::Store(error.into()), // this node's own block, not the peer's frame
+            source => StageError::Frame { fragment, source },
+        })?;
         fork.map.set(&frame.range, frame.to);
         Ok(applied)
     }

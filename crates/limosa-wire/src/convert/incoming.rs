@@ -12,8 +12,8 @@ use crate::generated::{self as pb, envelope::Body};
 use crate::layout;
 use crate::limits::{LAYOUT_BYTES_MAX, LIVE_RECORDS_BYTES_MAX, NODE_NAME_BYTES_MAX};
 use crate::message::{
-    Ack, Close, Differ, FrameMessage, Have, HaveFragment, Hello, Level, Live, Message, Method, Offer, OfferedFragment, Plan, PlanItem,
-    Ready, Refusal, Refuse, Seal, SealedFragment, Symbols,
+    Ack, Close, Differ, Fetch, Fetched, FrameMessage, Have, HaveFragment, Hello, Level, Live, Message, Method, Offer, OfferedFragment,
+    Plan, PlanItem, Ready, Refusal, Refuse, Seal, SealedFragment, Symbols,
 };
 use crate::negotiate::MAGIC;
 use crate::section;
@@ -45,6 +45,11 @@ pub(crate) fn message(body: Body, mut columns: Bytes) -> Result<Message, WireErr
             Message::Close(Close { code, detail, retry: close.retry })
         }
         Body::Ping(pb::Ping {}) => Message::Ping,
+        Body::Fetch(fetch) => {
+            let (fragment, range) = (FragmentId(fetch.fragment), range_in(fetch.range)?);
+            Message::Fetch(Fetch { number: fetch.number, fragment, range })
+        }
+        Body::Fetched(fetched) => Message::Fetched(Box::new(fetched_in(fetched, &mut columns)?)),
     };
     if !columns.is_empty() {
         return Err(WireError::invalid("columns", "bytes that no section claims"));
@@ -155,6 +160,15 @@ fn check_inside(frame: &Frame) -> Result<(), WireError> {
         return Err(WireError::invalid("frame.range_deletes", "one reaches outside the frame's range"));
     }
     Ok(())
+}
+
+fn fetched_in(fetched: pb::Fetched, columns: &mut Bytes) -> Result<Fetched, WireError> {
+    let frame = fetched.frame.map(|frame| frame_in(frame, columns)).transpose()?;
+    if frame.as_ref().is_some_and(|message| message.frame.mode != Mode::ReplaceRange || !message.drops.is_empty()) {
+        return Err(WireError::invalid("fetched.frame", "not every entry of its range"));
+    }
+    let why_not = text_in("a reason", fetched.why_not)?;
+    Ok(Fetched { number: fetched.number, frame: frame.map(|message| message.frame), floor: version_in(fetched.floor), why_not })
 }
 
 fn symbols_in(symbols: pb::Symbols) -> Result<Symbols, WireError> {

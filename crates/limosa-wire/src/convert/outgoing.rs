@@ -12,7 +12,8 @@ use crate::generated::{self as pb, envelope::Body};
 use crate::layout;
 use crate::limits::{ITEMS_MAX, LIVE_JOINED_BYTES_MAX, LIVE_RECORDS_BYTES_MAX, NODE_NAME_BYTES_MAX};
 use crate::message::{
-    Differ, FrameMessage, Have, HaveFragment, Hello, Level, Live, Message, Method, Offer, OfferedFragment, Plan, PlanItem, Refusal, Seal,
+    Differ, Fetched, FrameMessage, Have, HaveFragment, Hello, Level, Live, Message, Method, Offer, OfferedFragment, Plan, PlanItem,
+    Refusal, Seal,
 };
 use crate::negotiate::MAGIC;
 use crate::section::{self, Compression};
@@ -25,13 +26,14 @@ pub(crate) fn parts(message: &Message, compression: Compression) -> Result<Vec<P
     match message {
         Message::Live(live) => live_out(live, compression),
         Message::Frame(message) => Ok(vec![frame(message, compression)?]),
+        Message::Fetched(fetched) => Ok(vec![fetched_out(fetched, compression)?]),
         other => Ok(vec![(envelope_only(other)?, Vec::new())]),
     }
 }
 
 fn envelope_only(message: &Message) -> Result<Body, WireError> {
     Ok(match message {
-        Message::Frame(_) | Message::Live(_) => unreachable!("they have columns"),
+        Message::Frame(_) | Message::Live(_) | Message::Fetched(_) => unreachable!("they have columns"),
         Message::Hello(hello) => Body::Hello(hello_out(hello)?),
         Message::Offer(offer) => Body::Offer(offer_out(offer)?),
         Message::Have(have) => Body::Have(have_out(have)?),
@@ -58,6 +60,9 @@ fn envelope_only(message: &Message) -> Result<Body, WireError> {
             Body::Close(pb::Close { code: text_out(&close.code), detail: text_out(&close.detail), retry: close.retry })
         }
         Message::Ping => Body::Ping(pb::Ping {}),
+        Message::Fetch(fetch) => {
+            Body::Fetch(pb::Fetch { number: fetch.number, fragment: fetch.fragment.0, range: range_out(&fetch.range) })
+        }
     })
 }
 
@@ -142,7 +147,20 @@ fn plan_item(item: &PlanItem) -> pb::PlanItem {
 }
 
 fn frame(message: &FrameMessage, compression: Compression) -> Result<Parts, WireError> {
-    let frame = &message.frame;
+    let (mut body, columns) = frame_out(&message.frame, compression)?;
+    body.number = message.number;
+    body.drops.clone_from(&message.drops);
+    Ok((Body::Frame(body), columns))
+}
+
+fn fetched_out(fetched: &Fetched, compression: Compression) -> Result<Parts, WireError> {
+    let frame = fetched.frame.as_ref().map(|frame| frame_out(frame, compression)).transpose()?;
+    let (frame, columns) = frame.map_or((None, Vec::new()), |(frame, columns)| (Some(frame), columns));
+    let (floor, why_not) = (version_out(fetched.floor), text_out(&fetched.why_not));
+    Ok((Body::Fetched(pb::Fetched { number: fetched.number, frame, floor, why_not }), columns))
+}
+
+fn frame_out(frame: &Frame, compression: Compression) -> Result<(pb::FrameMessage, Vec<Bytes>), WireError> {
     check_frame(frame)?;
     let mode = match frame.mode {
         Mode::Advance => pb::Mode::Advance,
@@ -152,8 +170,8 @@ fn frame(message: &FrameMessage, compression: Compression) -> Result<Parts, Wire
     let (layout, layout_bytes) = section::pack(layout::encode(&frame.entries, frame.to).into(), compression);
     let (values, value_bytes) = section::pack(frame.entries.value_bytes().clone(), compression);
     let body = pb::FrameMessage {
-        number: message.number,
-        drops: message.drops.clone(),
+        number: 0,
+        drops: Vec::new(),
         fragment: frame.fragment.0,
         mode: mode.into(),
         range: range_out(&frame.range),
@@ -165,7 +183,7 @@ fn frame(message: &FrameMessage, compression: Compression) -> Result<Parts, Wire
         layout: Some(layout),
         values: Some(values),
     };
-    Ok((Body::Frame(body), vec![layout_bytes, value_bytes]))
+    Ok((body, vec![layout_bytes, value_bytes]))
 }
 
 /// What the peer would refuse is not sent.

@@ -10,8 +10,8 @@ use limosa_core::{
     Version,
 };
 use limosa_wire::{
-    Ack, Close, Context, Differ, FrameMessage, Have, HaveFragment, Hello, Level, Live, Message, Method, Offer, OfferedFragment, Plan,
-    PlanItem, Ready, Refusal, Refuse, Seal, SealedFragment, Symbols, WIRE_VERSIONS, features,
+    Ack, Close, Context, Differ, Fetch, Fetched, FrameMessage, Have, HaveFragment, Hello, Level, Live, Message, Method, Offer,
+    OfferedFragment, Plan, PlanItem, Ready, Refusal, Refuse, Seal, SealedFragment, Symbols, WIRE_VERSIONS,
 };
 
 /// The name of the golden file, the message, and what is said beside it.
@@ -51,7 +51,14 @@ pub fn samples() -> Vec<Sample> {
             Message::Close(Close { code: "wire.damaged".into(), detail: "the checksum does not match".into(), retry: true }),
             plain.clone(),
         ),
-        ("ping", Message::Ping, plain),
+        ("ping", Message::Ping, plain.clone()),
+        (
+            "fetch",
+            Message::Fetch(Fetch { number: 2, fragment: FragmentId(3), range: KeyRange::new(&b"k1"[..], Some(b"k9"[..].into())) }),
+            plain.clone(),
+        ),
+        ("fetched", Message::Fetched(Box::new(fetched(Some(frame(Mode::ReplaceRange, small()).frame)))), plain.clone()),
+        ("fetched_none", Message::Fetched(Box::new(Fetched { why_not: "its block is damaged here too".into(), ..fetched(None) })), plain),
     ]
 }
 
@@ -66,10 +73,14 @@ pub fn compressed_samples() -> Vec<Sample> {
     ]
 }
 
+fn fetched(frame: Option<Frame>) -> Fetched {
+    Fetched { number: 2, frame, floor: Version::new(1, 7), why_not: String::new() }
+}
+
 fn hello() -> Hello {
     Hello {
         wire_versions: WIRE_VERSIONS,
-        features: features::ALL,
+        features: session::FIRST_FEATURES,
         cluster: *b"sixteen byte id!",
         node: "b.example".into(),
         incarnation: 0x0123_4567_89AB_CDEF,
@@ -110,7 +121,7 @@ fn offer() -> Offer {
         floor: Version::ZERO,
         epochs: EpochTable::default(),
     };
-    Offer { wire_version: 1, features: features::ALL, session: 99, equal: false, fragments: vec![empty, fragment] }
+    Offer { wire_version: 1, features: session::FIRST_FEATURES, session: 99, equal: false, fragments: vec![empty, fragment] }
 }
 
 fn have() -> Have {

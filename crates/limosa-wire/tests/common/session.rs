@@ -13,6 +13,9 @@ use limosa_wire::{
     SealedFragment, WIRE_VERSION, WIRE_VERSIONS, features,
 };
 
+/// What the first version understood: the golden conversation was spoken with it, and stays valid.
+pub const FIRST_FEATURES: u64 = features::ZSTD | features::RECONCILE | features::LIVE;
+
 /// Which end speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
@@ -79,7 +82,7 @@ pub fn conversation() -> Vec<(End, Message)> {
 fn hello() -> Hello {
     Hello {
         wire_versions: WIRE_VERSIONS,
-        features: features::ALL,
+        features: FIRST_FEATURES,
         cluster: *b"golden cluster 1",
         node: "b".into(),
         incarnation: 2,
@@ -101,7 +104,7 @@ fn offer() -> Offer {
         floor: Version::ZERO,
         epochs: epochs(),
     };
-    Offer { wire_version: WIRE_VERSION, features: features::ALL, session: 0x5E55, equal: false, fragments: vec![fragment] }
+    Offer { wire_version: WIRE_VERSION, features: FIRST_FEATURES, session: 0x5E55, equal: false, fragments: vec![fragment] }
 }
 
 fn have() -> Have {

@@ -19,8 +19,8 @@ pub use operate::{Checkpointed, Flushed, Follow, Followed, PeersReset, Promoted,
 pub use peer::{Peer, PeerState, Progress};
 pub use plan::{Alternative, Method, Plan, PlanItem};
 pub use quarantine::{QuarantineFile, QuarantinePage};
-pub use status::{DurabilityWord, FragmentTotals, Lease, Listening, Memory, Readiness, Role, Status};
-pub use transfer::{CpuSeconds, Direction, Outcome, Transfer};
+pub use status::{Damage, DamagedBlock, DurabilityWord, FragmentTotals, Lease, Listening, Memory, Readiness, Role, Status};
+pub use transfer::{CpuSeconds, Direction, Kind, Outcome, Transfer};
 pub use verify::{Difference, Verification};
 
 /// A random 64-bit number as it stands in bodies.

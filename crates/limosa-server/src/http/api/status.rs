@@ -53,6 +53,30 @@ pub struct Memory {
     pub dirty: u64,
 }
 
+/// A block on this node's disk that is not what was written, and has not been fetched again yet.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DamagedBlock {
+    /// Which fragment.
+    pub fragment: u32,
+    /// The first stored key that can lie in it, hexadecimal.
+    pub first_key: String,
+    /// Live entries that can't be read.
+    pub entries: u64,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// Damage of this node's disk.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Damage {
+    /// Blocks that answer `store.corrupt_block` until a peer that has them is connected.
+    pub damaged: u64,
+    /// The first of them.
+    pub blocks: Vec<DamagedBlock>,
+    /// Blocks that were fetched again since the node started.
+    pub repaired: u64,
+}
+
 /// Where a node is reached.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Listening {
@@ -95,6 +119,9 @@ pub struct Status {
     pub memory: Memory,
     /// Files in the quarantine folder.
     pub quarantined: u64,
+    /// Damage of its disk.
+    #[serde(default)]
+    pub damage: Damage,
     /// Everybody it is connected with, or wants to be.
     pub peers: Vec<Peer>,
     /// For whom deletions are remembered.

@@ -14,6 +14,27 @@ pub enum Direction {
     Received,
 }
 
+/// What a transfer was for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A standby was brought up to date.
+    #[default]
+    CatchUp,
+    /// A damaged block of this node was fetched again.
+    Repair,
+}
+
+impl Kind {
+    /// The word that bodies and tables use.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::CatchUp => "catch_up",
+            Self::Repair => "repair",
+        }
+    }
+}
+
 /// How a transfer ended.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
@@ -49,6 +70,9 @@ pub struct CpuSeconds {
 /// One line of `GET /v1/transfers`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Transfer {
+    /// What it was for.
+    #[serde(default)]
+    pub kind: Kind,
     /// The other end.
     pub peer: String,
     /// The session: random, hexadecimal.

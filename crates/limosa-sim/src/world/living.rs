@@ -64,7 +64,8 @@ impl World {
     fn owner_starts(&mut self) -> Result<(), Broken> {
         let (now, clock) = (self.now_ms(), self.clock_ms());
         let store = self.nodes[self.owner].store.clone().expect("it has started");
-        let kept = check::nothing_acknowledged_is_lost(&mut self.oracle, &store, clock)?;
+        let Some(found) = self.read_owner() else { return Ok(()) };
+        let kept = check::nothing_acknowledged_is_lost(&mut self.oracle, &found, clock)?;
         self.trace.note(now, format_args!("{kept} unacknowledged commits were kept"));
         if let Err(error) = store.open_epoch(0) {
             self.owner_failed(&error);

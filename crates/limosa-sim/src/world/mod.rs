@@ -10,12 +10,12 @@ use limosa_store::Durability;
 
 use crate::check::{self, Broken};
 use crate::node::{Habits, Node, Now};
-use crate::oracle::Oracle;
+use crate::oracle::{Model, Oracle};
 use crate::random::Random;
 use crate::report::Report;
 use crate::session::Session;
 use crate::trace::Trace;
-use crate::workload::EPOCH_MS;
+use crate::workload::{EPOCH_MS, visible};
 
 /// Steps of chaos.
 const CHAOS_STEPS: u64 = 3_000;
@@ -126,13 +126,27 @@ impl World {
         self.report.steps += 1;
         self.now.fetch_add(1 + self.random.below(3), Ordering::Relaxed);
         self.live_on()?;
-        if self.report.steps.is_multiple_of(COMPARE_EVERY)
-            && let Some(owner) = &self.nodes[self.owner].store
-        {
-            check::what_is_shown_is_what_was_written(&self.oracle, owner, self.clock_ms())?;
-            self.report.compared += 1;
+        if self.report.steps.is_multiple_of(COMPARE_EVERY) { self.compare() } else { Ok(()) }
+    }
+
+    /// Holds what a client can read at the owner against the oracle.
+    fn compare(&mut self) -> Result<(), Broken> {
+        let clock = self.clock_ms();
+        let Some(found) = self.read_owner() else { return Ok(()) };
+        self.report.compared += 1;
+        check::what_is_shown_is_what_was_written(&self.oracle, &found, clock)
+    }
+
+    /// What a client can read at the owner; nothing when it is down, or goes down over it: cold blocks are read from the disk.
+    fn read_owner(&mut self) -> Option<Model> {
+        let store = self.nodes[self.owner].store.clone()?;
+        match visible(&store, self.clock_ms()) {
+            Ok(found) => Some(found),
+            Err(error) => {
+                self.owner_failed(&error);
+                None
+            }
         }
-        Ok(())
     }
 
     fn has_healed(&self) -> bool {
@@ -146,8 +160,8 @@ impl World {
     }
 
     fn judge_the_end(&mut self) -> Result<(), Broken> {
-        let owner = self.nodes[self.owner].store.as_ref().expect("healed");
-        check::what_is_shown_is_what_was_written(&self.oracle, owner, self.clock_ms())?;
+        self.compare()?;
+        let owner = self.nodes[self.owner].store.as_ref().expect("nothing breaks any more");
         for (index, node) in self.nodes.iter().enumerate().filter(|(index, _)| *index != self.owner) {
             debug_assert_ne!(index, self.owner);
             check::all_are_equal(owner, node.store.as_ref().expect("healed"), &node.name)?;

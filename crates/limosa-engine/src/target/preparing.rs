@@ -132,8 +132,11 @@ impl Target {
             *self.methods.entry(item.method).or_default() += item.bytes;
         }
         if plan.items.iter().any(|item| item.method == Method::Tail) {
-            if self.stage.is_some() || plan.items.len() != 1 {
-                return Err(SessionError::Malformed { message: "Plan", why: "commits onto a stage, or beside other methods" });
+            if plan.items.len() != 1 {
+                return Err(SessionError::Malformed { message: "Plan", why: "commits beside other methods" });
+            }
+            if self.stage.take().is_some() {
+                self.job(Job::AbortStage); // an earlier session left it; what readers see is where the commits go on
             }
             self.enter_live();
             return Ok(());

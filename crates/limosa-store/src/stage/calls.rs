@@ -1,5 +1,7 @@
 //! The store's calls on a stage: each changes the stage, and writes the record from which recovery does the same.
 
+use std::sync::MutexGuard;
+
 use limosa_core::Frame;
 
 use super::record::{FrameRecord, encode_install};
@@ -13,12 +15,12 @@ use crate::store::Store;
 impl Store {
     /// The open stage, if there is one: also behind a restart.
     pub fn stage(&self) -> Option<StageState> {
-        self.inner.stage().as_ref().map(Stage::state)
+        self.open_stage().as_ref().map(Stage::state)
     }
 
     /// The forks of the open stage as they are now, for comparing; empty when none is open.
     pub fn stage_fragments(&self) -> Vec<FragmentView> {
-        let forks = self.inner.stage().as_ref().map(Stage::fragments).unwrap_or_default();
+        let forks = self.open_stage().as_ref().map(Stage::fragments).unwrap_or_default();
         self.views(forks)
     }
 
@@ -27,7 +29,7 @@ impl Store {
     /// # Errors
     /// A stage is open, a fragment is unknown or its range another, or the store fails.
     pub fn stage_open(&self, session: u64, starts: &[StageStart]) -> Result<(), StageError> {
-        let mut slot = self.inner.stage();
+        let mut slot = self.open_stage();
         if let Some(stage) = &*slot {
             return Err(StageError::AlreadyOpen { session: stage.session() });
         }
@@ -46,7 +48,7 @@ impl Store {
     /// # Errors
     /// No stage is open, or the store fails.
     pub fn stage_resume(&self, session: u64) -> Result<StageState, StageError> {
-        let mut slot = self.inner.stage();
+        let mut slot = self.open_stage();
         let stage = slot.as_mut().ok_or(StageError::NotOpen)?;
         if stage.session() != session {
             self.append(RecordKind::StageOpen, &OpenRecord::Resume { session }.encode())?;
@@ -61,7 +63,7 @@ impl Store {
     /// # Errors
     /// Stale, gap, digest: nothing has changed. Or the store fails.
     pub fn stage_apply(&self, frame: &Frame, drops: &[u64]) -> Result<StageApplied, StageError> {
-        let mut slot = self.inner.stage();
+        let mut slot = self.open_stage();
         let stage = slot.as_mut().ok_or(StageError::NotOpen)?;
         // Before the fork changes: a fork that is ahead of the journal would be a promise that a crash breaks.
         self.inner.state().check()?;
@@ -79,7 +81,7 @@ impl Store {
     /// # Errors
     /// Something is incomplete, differs, or would replace a higher epoch: the stage stays as it is. Or the store fails.
     pub fn stage_install(&self, sealed: &[SealedFacts]) -> Result<Position, StageError> {
-        let mut slot = self.inner.stage();
+        let mut slot = self.open_stage();
         let stage = slot.as_ref().ok_or(StageError::NotOpen)?;
         let position = {
             let mut state = self.inner.state();
@@ -108,12 +110,21 @@ impl Store {
     /// # Errors
     /// The store fails.
     pub fn stage_abort(&self) -> Result<(), StoreError> {
-        let mut slot = self.inner.stage();
-        if slot.is_some() {
+        let mut slot = self.open_stage();
+        // Also one whose opening found the disk full, and was published after all: the journal is kept from its record on.
+        if slot.is_some() || self.inner.state().stage_since.is_some() {
             self.append(RecordKind::StageAbort, &[])?;
             *slot = None;
         }
         Ok(())
+    }
+
+    /// The open stage. One whose install found the disk full, and was published when there was room again, is none any more: what it held
+    /// is what readers see.
+    fn open_stage(&self) -> MutexGuard<'_, Option<Stage>> {
+        let mut slot = self.inner.stage();
+        slot.take_if(|_| self.inner.state().stage_since.is_none());
+        slot
     }
 
     fn append(&self, kind: RecordKind, body: &[u8]) -> Result<Position, StoreError> {

@@ -318,3 +318,27 @@ fn errors_of_a_stage_have_codes_and_say_what_to_do() {
     assert_eq!(StageError::Moved.code(), "stage.moved");
     assert_eq!(StageError::from(StoreError::Poisoned { why: String::new() }).code(), "store.poisoned");
 }
+
+/// Found by simulation: the install's record was published by whoever tried the waiting group again, the stage stayed, and a frame written
+/// onto it made a journal that no start could read.
+#[test]
+fn a_stage_whose_install_waited_for_room_is_none_any_more() {
+    let (source, disk) = (filled(&MemoryDisk::new(), "a", 200), MemoryDisk::new());
+    let target = open(&disk, "b");
+    target.stage_open(7, &starts(&source, &target)).expect("none is open");
+    for frame in copy_frames(&source, 3_000) {
+        target.stage_apply(&frame, &[]).expect("fits");
+    }
+    target.flush().expect("works");
+    disk.set_room(Some(disk.used() + 60));
+    assert!(matches!(target.stage_install(&sealed(&source)), Err(StageError::Store(StoreError::DiskFull { .. }))));
+    assert!(target.has_pending(), "somebody must try again");
+    disk.set_room(None);
+    target.flush().expect("there is room");
+    assert!(facts_equal(&source, &target));
+    assert!(target.stage().is_none());
+    let refused = target.stage_apply(&copy_frames(&source, 3_000)[0], &[]);
+    assert!(matches!(refused, Err(StageError::NotOpen)), "{refused:?}");
+    drop(target);
+    assert!(facts_equal(&source, &open(&power_cut(&disk), "b")));
+}

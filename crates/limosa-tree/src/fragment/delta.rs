@@ -133,7 +133,9 @@ impl<'a> Gather<'a> {
         replaced.dedup();
         let replaced = replaced.into_iter().peekable();
         // A copy fills its frames: one buffer of full size instead of growth, which copies everything twice.
-        let room = if since == Some(Version::ZERO) { max_bytes + WHOLE_VALUE_BYTES_MAX } else { 0 };
+        let held = usize::try_from(fragment.total().live_bytes).unwrap_or(usize::MAX);
+        let full = max_bytes.saturating_add(WHOLE_VALUE_BYTES_MAX).min(held);
+        let room = if since == Some(Version::ZERO) { full } else { 0 };
         Self { fragment, range, since, replaced, columns: ColumnsBuilder::with_capacity(room), max_bytes, next: None }
     }
 

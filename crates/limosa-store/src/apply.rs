@@ -248,6 +248,7 @@ impl State {
         }
         self.meet();
         self.stage_since = None;
+        self.uploads.close_all();
         self.checks = Checks::new(self.fragments.len());
         self.drift = None;
         slice.installed = true;

@@ -52,6 +52,14 @@ pub enum StoreError {
         known: u64,
     },
 
+    // ---- The client's turn.
+    /// A value that was arriving in pieces can't be completed here: another node became owner meanwhile.
+    #[error("another node became owner while the value was arriving: send the command again, to the owner")]
+    UploadEnded,
+    /// An arriving value is to be joined to one that other commands do not stop changing.
+    #[error("the key's value changed again and again while a large one was being joined to it: send the command again")]
+    Contended,
+
     // ---- The operator's turn: the disk.
     /// No room. Nothing was written half; the same call works when room has returned.
     #[error("no room to {op} {}: make room on that disk", .path.display())]
@@ -194,6 +202,8 @@ impl StoreError {
             Self::CheckpointDamaged { .. } => "store.checkpoint_damaged",
             Self::IdentityDamaged { .. } => "store.identity_damaged",
             Self::JournalReleased { .. } => "store.journal_released",
+            Self::UploadEnded => "store.upload_ended",
+            Self::Contended => "store.contended",
             Self::Limit { .. } => "store.limit",
             Self::Cold { .. } => "store.cold",
             Self::Invalid { .. } => "store.invalid",
@@ -204,7 +214,7 @@ impl StoreError {
     /// What a driver may do about it.
     pub fn retry(&self) -> Retry {
         match self {
-            Self::FolderInUse { .. } | Self::DiskFull { .. } | Self::Cold { .. } => Retry::Later,
+            Self::FolderInUse { .. } | Self::DiskFull { .. } | Self::Cold { .. } | Self::UploadEnded | Self::Contended => Retry::Later,
             Self::JournalReleased { .. } => Retry::AfterResync,
             _ => Retry::Never,
         }

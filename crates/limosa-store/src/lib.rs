@@ -61,6 +61,7 @@ mod stats;
 mod store;
 mod tail;
 mod txn;
+mod uploads;
 
 pub use cut::{Cut, FragmentView};
 pub use damage::{DAMAGED_MAX, DamagedBlock};
@@ -71,6 +72,7 @@ pub use journal::Position;
 pub use leases::{LeaseBounds, LeaseFacts};
 pub use memory::MemoryUse;
 pub use options::{Clock, Durability, Entropy, Options};
+pub use parts::Reading;
 pub use refusal::{ReplicateError, StageError};
 pub use save::CheckpointReport;
 pub use schedule::Due;
@@ -79,7 +81,8 @@ pub use state::{Check, Drift, Found};
 pub use stats::StoreStats;
 pub use store::Store;
 pub use tail::{Batch, COMMIT_BYTES_LIVE_MAX, Tail, TailRead};
-pub use txn::{StringFacts, StringValue, Txn, ValueBytes};
+pub use txn::{Look, StringFacts, StringValue, Txn, ValueBytes};
+pub use uploads::Join;
 
 /// What cuts answer with: the tree's own values.
 pub use limosa_tree::{Applied, BlockId, Changes, Entry, Extract, Mended, Summary, Unloaded};

@@ -26,6 +26,7 @@ use crate::state::State;
 use crate::store::{Counters, Inner, Store};
 use crate::tail::Ring;
 use crate::txn::Batch;
+use crate::uploads::Uploads;
 
 impl Store {
     /// Opens the store in a folder, or makes a new one. Everything that was published with [`crate::Durability::Commit`] is there again,
@@ -215,6 +216,7 @@ fn initial_state(saved: Saved, ring_bytes: usize, unpinned: Arc<dyn BlockLoader>
         groups: VecDeque::new(),
         group: Group::new(horizon.next()),
         batch: Batch::default(),
+        uploads: Uploads::default(),
         stamp_ms: saved.node.stamp_ms,
         role: saved.node.role,
         ring: Ring::new(ring_bytes, horizon, heads),

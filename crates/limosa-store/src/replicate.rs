@@ -38,6 +38,7 @@ impl Store {
             let (epoch, position) = state.push_own_epoch(above, opener)?;
             drop(state);
             self.settle(position)?;
+            self.remove_orphans()?;
             return Ok(epoch);
         }
     }
@@ -51,6 +52,7 @@ impl Store {
     pub fn replicate(&self, records: &[u8], epochs: &[(FragmentId, EpochTable)], checks: &[Check]) -> Result<Position, ReplicateError> {
         let mut state = self.inner.state();
         state.check()?;
+        state.uploads.close_all();
         state.adopt_rows(epochs)?;
         for check in checks {
             let index = state.replicated_index(check.fragment)?;

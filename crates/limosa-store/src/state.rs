@@ -17,6 +17,7 @@ use crate::overlay::Overlay;
 use crate::save::Covered;
 use crate::tail::{Marks, Ring};
 use crate::txn::Batch;
+use crate::uploads::Uploads;
 
 /// Where a fragment's history stands, pending commits included.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,6 +114,8 @@ pub(crate) struct State {
     pub(crate) groups: VecDeque<Group>,
     pub(crate) group: Group,
     pub(crate) batch: Batch,
+    /// Large values that are arriving, as this process knows them.
+    pub(crate) uploads: Uploads,
     /// The last commit's stamp: stamps never fall.
     pub(crate) stamp_ms: u64,
     pub(crate) role: Bytes,

@@ -23,7 +23,7 @@ pub use error::{FrameError, LoadError, MendError, PartError, TreeError};
 pub use fragment::{
     Applied, BlockId, BlockLoader, Changes, ColdBlock, DirtyBlock, Dropped, Entry, Extract, Fragment, FragmentMeta, Mended,
 };
-pub use fragment::{Peek, Removed, SpillBlock, SpilledBlock, StoredBlock, Unloaded};
+pub use fragment::{Peek, Removed, SpillBlock, SpilledBlock, StoredBlock, Unloaded, ValuePlace};
 pub use memory::Ledger;
 pub use summary::Summary;
 pub use tree::Grave;

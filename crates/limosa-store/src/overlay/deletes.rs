@@ -37,6 +37,11 @@ impl DeleteMap {
         self.overlapping(range).into_iter().map(|(_, _, position)| position).max()
     }
 
+    /// The parts of `range` that a delete covers, in key order.
+    pub(super) fn within<'a>(&'a self, range: &'a KeyRange) -> impl Iterator<Item = KeyRange> + 'a {
+        self.overlapping(range).into_iter().filter_map(|(start, end, _)| KeyRange { start, end }.intersect(range))
+    }
+
     /// `position` is above every other in the map, so it wins wherever it reaches.
     pub(super) fn set(&mut self, range: &KeyRange, position: Position) {
         for (start, end, older) in self.overlapping(range) {

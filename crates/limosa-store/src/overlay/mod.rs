@@ -94,6 +94,11 @@ impl Overlay {
         self.open.deletes.newest(range).max(self.in_flight.deletes.newest(range))
     }
 
+    /// The parts of `range` that a pending delete covers: nothing published shows through there.
+    pub(crate) fn deleted(&self, range: &KeyRange) -> Vec<KeyRange> {
+        self.in_flight.deletes.within(range).chain(self.open.deletes.within(range)).collect()
+    }
+
     /// The open layer goes into flight.
     ///
     /// # Panics

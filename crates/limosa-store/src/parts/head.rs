@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use limosa_core::key::TAG_PART;
+use limosa_core::key::{self, TAG_PART};
 use limosa_core::limits::USER_VALUE_BYTES_MAX;
 use limosa_core::varint::{self, Reader};
 use limosa_core::{DecodeError, KeyRange};
@@ -48,6 +48,40 @@ pub(crate) fn parts_range(stored_head: &[u8]) -> KeyRange {
     KeyRange::new(bound(TAG_PART), Some(bound(TAG_PART + 1)))
 }
 
+/// The parts of one generation.
+pub(crate) fn generation_range(stored_head: &[u8], generation: u64) -> KeyRange {
+    let start = Bytes::from(part_key(stored_head, generation, 0));
+    let end = match generation.checked_add(1) {
+        Some(next) => Some(Bytes::from(part_key(stored_head, next, 0))),
+        None => parts_range(stored_head).end,
+    };
+    KeyRange { start, end }
+}
+
+/// Generation and label in the stored key of a part; `None` when it is too short to be one.
+pub(crate) fn part_place(stored: &[u8]) -> Option<(u64, u64)> {
+    let (rest, label) = stored.split_last_chunk::<8>()?;
+    let (_, generation) = rest.split_last_chunk::<8>()?;
+    Some((u64::from_be_bytes(*generation), u64::from_be_bytes(*label)))
+}
+
+/// Where an arriving value is registered.
+pub(crate) fn upload_key(stored_head: &[u8], generation: u64) -> Vec<u8> {
+    [&key::UPLOADS, stored_head, &generation.to_be_bytes()].concat()
+}
+
+/// Every registered arriving value.
+pub(crate) fn uploads_range() -> KeyRange {
+    let [high, low, place] = key::UPLOADS;
+    KeyRange::new(key::UPLOADS.to_vec(), Some(Bytes::from(vec![high, low, place + 1])))
+}
+
+/// The inverse of [`upload_key`].
+pub(crate) fn upload_of(registered: &[u8]) -> Option<(&[u8], u64)> {
+    let (stored, generation) = registered.strip_prefix(&key::UPLOADS)?.split_last_chunk::<8>()?;
+    stored.ends_with(&[0, 0]).then(|| (stored, u64::from_be_bytes(*generation)))
+}
+
 /// The stored key of one part.
 pub(crate) fn part_key(stored_head: &[u8], generation: u64, label: u64) -> Vec<u8> {
     let prefix = element_prefix(stored_head);
@@ -61,7 +95,6 @@ fn element_prefix(stored_head: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use limosa_core::key;
 
     #[test]
     fn part_keys_are_elements_of_their_key_and_lie_in_its_range() {
@@ -72,6 +105,20 @@ mod tests {
         assert!(parts_range(&head).contains(&part));
         assert!(!parts_range(&head).contains(&head));
         assert!(!parts_range(&head).contains(&key::stored(b"a\0b\0")));
+    }
+
+    #[test]
+    fn a_generation_holds_its_parts_and_no_others_and_registers_behind_every_key() {
+        let head = key::stored(b"k");
+        let range = generation_range(&head, 7);
+        assert!([0, 1, u64::MAX].iter().all(|&label| range.contains(&part_key(&head, 7, label))));
+        assert!(!range.contains(&part_key(&head, 6, u64::MAX)) && !range.contains(&part_key(&head, 8, 0)));
+        assert!(generation_range(&head, u64::MAX).contains(&part_key(&head, u64::MAX, u64::MAX)));
+        assert_eq!(part_place(&part_key(&head, 7, 9)), Some((7, 9)));
+        let registered = upload_key(&head, 7);
+        assert!(uploads_range().contains(&registered) && registered[..2] >= key::slot_start(limosa_core::slot::SLOTS)[..]);
+        assert_eq!(upload_of(&registered), Some((&head[..], 7)));
+        assert_eq!(upload_of(&registered[..9]), None);
     }
 
     #[test]

@@ -5,6 +5,32 @@ const STEP: u64 = 1 << 32;
 /// First label of a fresh value: room for inserts at the front.
 const FIRST: u64 = 1 << 60;
 
+/// First label of what is put in front of a value that arrived before it: room for as many parts as the longest value has.
+const FRONT: u64 = 1 << 56;
+
+/// Labels in order, for parts whose number is not known yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Ascending(u64);
+
+impl Ascending {
+    /// Those of a fresh generation.
+    pub(crate) fn fresh() -> Self {
+        Self(FIRST)
+    }
+
+    /// Those in front of a fresh generation.
+    pub(crate) fn front() -> Self {
+        Self(FRONT)
+    }
+
+    /// The next label. A value has too few parts to come near the end.
+    pub(crate) fn next(&mut self) -> u64 {
+        let label = self.0;
+        self.0 += STEP;
+        label
+    }
+}
+
 /// Labels for `count` parts of a fresh generation.
 pub(super) fn fresh(count: usize) -> Vec<u64> {
     (0..count as u64).map(|i| FIRST + i * STEP).collect()
@@ -12,7 +38,7 @@ pub(super) fn fresh(count: usize) -> Vec<u64> {
 
 /// `count` ascending labels strictly between the neighbours, evenly spread; `None` when they have no room.
 /// No left neighbour means the front, no right one the end.
-pub(super) fn between(left: Option<u64>, right: Option<u64>, count: usize) -> Option<Vec<u64>> {
+pub(crate) fn between(left: Option<u64>, right: Option<u64>, count: usize) -> Option<Vec<u64>> {
     let count = count as u64;
     let low = left.unwrap_or(0);
     let high = match right {
@@ -46,8 +72,9 @@ mod tests {
     }
 
     #[test]
-    fn fresh_labels_of_the_longest_value_fit() {
+    fn labels_of_the_longest_value_fit_in_front_and_behind() {
         let most = limosa_core::limits::USER_VALUE_BYTES_MAX / limosa_core::limits::PART_BYTES.0;
-        assert!(FIRST.checked_add(most as u64 * STEP).is_some());
+        assert!(FIRST.checked_add(2 * most as u64 * STEP).is_some());
+        assert!(FRONT + most as u64 * STEP < FIRST);
     }
 }

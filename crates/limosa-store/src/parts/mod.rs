@@ -10,8 +10,14 @@
 mod cut;
 mod head;
 mod labels;
+mod reading;
 mod rewrite;
+mod view;
 
-pub(crate) use cut::cut;
-pub(crate) use head::{PartedHead, part_key, parts_range};
+pub(crate) use cut::{Cutter, cut};
+pub(crate) use head::{PartedHead, generation_range, part_key, part_place, parts_range, upload_key, upload_of, uploads_range};
+pub(crate) use labels::{Ascending, between};
+pub(crate) use reading::BROKEN;
+pub use reading::Reading;
 pub(crate) use rewrite::{OldPart, Rewrite, rewrite};
+pub(crate) use view::{Joint, PartsView};

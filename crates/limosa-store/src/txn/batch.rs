@@ -49,6 +49,11 @@ impl Batch {
         self.ranges.iter().any(|(_, deleted)| deleted.covers(range))
     }
 
+    /// The parts of `range` that the batch's range deletes cover.
+    pub(crate) fn deleted<'a>(&'a self, range: &'a KeyRange) -> impl Iterator<Item = KeyRange> + 'a {
+        self.ranges.iter().filter_map(|(_, own)| own.intersect(range))
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.ops.is_empty() && self.ranges.is_empty()
     }
@@ -72,6 +77,9 @@ impl State {
     /// Puts one write into the batch; visible to what follows in this transaction, and to others once committed.
     pub(crate) fn put(&mut self, fragment: usize, key: &[u8], live: Option<LiveRef<'_>>) -> Result<(), StoreError> {
         self.batch.grow(key.len() + live.map_or(0, |live| live.value.len()))?;
+        if !self.uploads.is_empty() {
+            self.uploads.touch(key);
+        }
         let live = live.map(|live| PendingLive { kind: live.kind, expiry: live.expiry, value: live.value.into() });
         let position = self.next_position();
         let op = u32::try_from(self.batch.ops.len()).expect("entries of a commit are bounded");
@@ -91,6 +99,7 @@ impl State {
     /// Puts a range delete into the batch. Its own earlier writes in the range are forgotten: the delete stands for them.
     pub(crate) fn put_range_delete(&mut self, fragment: usize, range: KeyRange) -> Result<(), StoreError> {
         self.batch.grow(range.start.len() + range.end.as_ref().map_or(0, bytes::Bytes::len))?;
+        self.uploads.touch_range(&range);
         for op in self.batch.ops.iter_mut().filter(|op| !op.superseded && range.contains(&op.key)) {
             op.superseded = true;
             self.overlay.restore(&op.key, op.previous.take());

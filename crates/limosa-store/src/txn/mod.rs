@@ -5,11 +5,14 @@
 
 mod batch;
 mod cold;
+mod joining;
+mod ranges;
 mod scan;
 mod strings;
+mod uploads;
 
 use std::ops::ControlFlow;
-use std::sync::MutexGuard;
+use std::sync::{Arc, MutexGuard};
 
 use limosa_core::limits::{ENTRY_VALUE_BYTES_MAX, STORED_KEY_BYTES_MAX};
 use limosa_core::{KeyRange, LiveRef};
@@ -17,13 +20,13 @@ use limosa_tree::Unloaded;
 
 pub(crate) use batch::Batch;
 use cold::Cold;
-pub use strings::{StringFacts, StringValue, ValueBytes};
+pub use strings::{Look, StringFacts, StringValue, ValueBytes};
 
 use crate::error::StoreError;
 use crate::journal::Position;
 use crate::options::Clock;
 use crate::state::{Found, State};
-use crate::store::Store;
+use crate::store::{Counters, Store};
 
 /// So often a transaction is evaluated again because blocks were not in memory, before it waits for them under the lock.
 const TRIES_MAX: usize = 32;
@@ -32,6 +35,7 @@ const TRIES_MAX: usize = 32;
 pub struct Txn<'a> {
     state: MutexGuard<'a, State>,
     clock: &'a Clock,
+    counters: &'a Arc<Counters>,
     seen: Position,
     /// Blocks are loaded under the lock.
     waits: bool,
@@ -53,7 +57,8 @@ impl Store {
     }
 
     fn txn(&self, waits: bool) -> Txn<'_> {
-        Txn { state: self.inner.state(), clock: &self.inner.options.clock, seen: Position::ZERO, waits, cold: Vec::new() }
+        let (clock, counters) = (&self.inner.options.clock, &self.inner.counters);
+        Txn { state: self.inner.state(), clock, counters, seen: Position::ZERO, waits, cold: Vec::new() }
     }
 
     /// Brings blocks into memory, for whoever comes next. Waits for the disk, and holds no lock meanwhile.

@@ -88,8 +88,8 @@ pub(crate) fn published(store: &Store) -> BTreeMap<Vec<u8>, (Vec<u8>, u64)> {
     let mut out = BTreeMap::new();
     let cut = store.cut();
     cut.scan(&KeyRange::ALL, |entry| {
-        let (user, element) = key::parse(entry.key).expect("stored keys are well formed");
         if let Some(live) = entry.live {
+            let (user, element) = key::parse(entry.key).expect("stored keys are well formed");
             match element {
                 None if live.kind == limosa_core::Kind::STRING => drop(out.insert(user, (live.value.to_vec(), live.expiry.millis()))),
                 None => drop(out.insert(user, (Vec::new(), live.expiry.millis()))),

@@ -9,6 +9,7 @@ mod house;
 mod large;
 mod memory;
 mod model;
+mod pieces;
 mod slow;
 mod stage;
 mod stream;

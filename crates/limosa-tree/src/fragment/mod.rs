@@ -8,6 +8,7 @@
 //! | [`Fragment::block_ids`], [`Fragment::entry_ids`] | `compare` |
 //! | [`Fragment::expired`], [`Fragment::collect_tombstones`], [`Fragment::kth_live`] | `upkeep` |
 //! | [`Fragment::cold_block`], [`Fragment::mend`] | `mend` |
+//! | [`Fragment::value_place`] | `values` |
 //! | [`Fragment::dirty_since`], [`Fragment::removed`], [`Fragment::make_cold`] | `dirty` |
 //! | [`Fragment::peek`], [`Fragment::drop_blocks`], [`Fragment::spillable`] | `resident` |
 
@@ -22,11 +23,13 @@ mod resident;
 mod rewrite;
 mod types;
 mod upkeep;
+mod values;
 
 pub use dirty::{DirtyBlock, Removed};
 pub use mend::{ColdBlock, Mended};
 pub use resident::{Dropped, Entry, Peek, SpillBlock, SpilledBlock, Unloaded};
 pub use types::{Applied, BlockId, BlockLoader, Changes, Extract, FragmentMeta, StoredBlock};
+pub use values::ValuePlace;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

@@ -1,0 +1,142 @@
+//! Large values in pieces: parts go into a generation of their own as the bytes arrive, and one small commit makes it the value.
+
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+use limosa_core::limits::{USER_KEY_BYTES_MAX, USER_VALUE_BYTES_MAX};
+use limosa_core::{Expiry, KeyRange, Kind, LiveRef, key};
+
+use super::strings::part;
+use super::{Txn, limit};
+use crate::error::StoreError;
+use crate::parts::{PartedHead, generation_range, part_key, part_place, parts_range, upload_key, upload_of, uploads_range};
+use crate::store::Store;
+use crate::uploads::Labelled;
+
+impl Txn<'_> {
+    /// Begins to take a value for `user_key`; answers what the other calls name it by.
+    ///
+    /// # Errors
+    /// As [`Txn::write`].
+    pub fn upload_open(&mut self, user_key: &[u8]) -> Result<u64, StoreError> {
+        limit("bytes of a key", user_key.len(), USER_KEY_BYTES_MAX)?;
+        let stored = key::stored(user_key);
+        self.writable(&stored)?;
+        let generation = self.fresh_generation(&stored)?;
+        Ok(self.state.uploads.open(stored.into(), generation))
+    }
+
+    /// Takes the next bytes of the value, a few hundred KiB at most: what is complete of them joins the batch, which should then be
+    /// committed. `is_last` completes the value, which is not set by that.
+    ///
+    /// # Errors
+    /// As [`Txn::write`]; [`StoreError::UploadEnded`].
+    pub fn upload_push(&mut self, id: u64, bytes: &[u8], is_last: bool) -> Result<(), StoreError> {
+        let arriving = self.state.uploads.get_mut(id).ok_or(StoreError::UploadEnded)?;
+        assert!(!arriving.is_complete, "nothing comes behind the last bytes");
+        let value_bytes = arriving.bytes + bytes.len() as u64;
+        limit("bytes of a value", usize::try_from(value_bytes).unwrap_or(usize::MAX), USER_VALUE_BYTES_MAX)?;
+        let pieces = arriving.take(bytes, is_last);
+        let (stored, generation) = (arriving.stored.clone(), arriving.generation);
+        self.write(&upload_key(&stored, generation), part(&[]))?;
+        self.write_parts(&stored, generation, &pieces)
+    }
+
+    /// Writes pieces under their labels.
+    pub(super) fn write_parts(&mut self, stored: &[u8], generation: u64, pieces: &[Labelled]) -> Result<(), StoreError> {
+        for (label, piece) in pieces {
+            self.write(&part_key(stored, generation, *label), part(piece))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the complete value `id` that of `user_key`, whatever was there.
+    ///
+    /// # Errors
+    /// As [`Txn::write`]; [`StoreError::UploadEnded`].
+    pub fn set_uploaded(&mut self, user_key: &[u8], id: u64, expiry: Expiry) -> Result<(), StoreError> {
+        let arriving = self.state.uploads.get_mut(id).ok_or(StoreError::UploadEnded)?;
+        let (bytes, parts) = arriving.joining.as_ref().map_or((arriving.bytes, arriving.parts), |joining| (joining.bytes, joining.parts));
+        let (stored, generation, is_complete) = (arriving.stored.clone(), arriving.generation, arriving.is_complete);
+        assert!(is_complete && *stored == *key::stored(user_key), "a complete value is set under the key that it was taken for");
+        if let Some(old) = self.parted_head(&stored)? {
+            self.remove_range(&generation_range(&stored, old.generation))?;
+        }
+        let head = PartedHead { generation, bytes, parts };
+        self.write(&stored, LiveRef { kind: Kind::PARTED, expiry, value: &head.encode() })?;
+        self.remove(&upload_key(&stored, generation))?;
+        Ok(())
+    }
+
+    /// Forgets the value `id`: unless it was set, its parts are deleted. To be committed like any write.
+    ///
+    /// # Errors
+    /// As [`Txn::write`]: the parts then stay until a node becomes owner.
+    pub fn upload_close(&mut self, id: u64) -> Result<(), StoreError> {
+        match self.state.uploads.close(id) {
+            Some(arriving) => self.remove_upload(&arriving.stored, arriving.generation),
+            None => Ok(()),
+        }
+    }
+
+    fn remove_upload(&mut self, stored: &[u8], generation: u64) -> Result<(), StoreError> {
+        // its register entry went in the commit that set it; should it be there still, what a head names stays
+        let is_set = self.parted_head(stored)?.is_some_and(|head| head.generation == generation);
+        if self.remove(&upload_key(stored, generation))? && !is_set {
+            self.remove_range(&generation_range(stored, generation))?;
+        }
+        Ok(())
+    }
+
+    /// Deletes every key. What is arriving goes on arriving: its command has not been executed yet.
+    ///
+    /// # Errors
+    /// As [`Txn::write`].
+    pub fn clear(&mut self) -> Result<(), StoreError> {
+        let arriving = self.state.uploads.ranges();
+        if arriving.is_empty() {
+            return self.remove_range(&KeyRange::ALL).map(drop);
+        }
+        let mut start = Bytes::new();
+        for own in arriving.into_iter().chain([uploads_range()]) {
+            self.remove_range(&KeyRange { start, end: Some(own.start) })?;
+            start = own.end.expect("a generation ends before the next key");
+        }
+        Ok(())
+    }
+
+    /// A generation under `stored` that nothing is in, and that nobody fills.
+    pub(super) fn fresh_generation(&mut self, stored: &[u8]) -> Result<u64, StoreError> {
+        let mut newest = self.state.uploads.newest(stored);
+        let mut rest = parts_range(stored);
+        loop {
+            let mut found = None;
+            self.scan(&rest, |key, _| {
+                found = part_place(key).map(|(generation, _)| generation);
+                ControlFlow::Break(())
+            })?;
+            let Some(generation) = found else { return Ok(newest + 1) };
+            newest = newest.max(generation);
+            rest.start = generation_range(stored, generation).end.expect("a generation ends");
+        }
+    }
+}
+
+impl Store {
+    /// Deletes generations that were arriving when an owner ended: nobody will complete them.
+    pub(crate) fn remove_orphans(&self) -> Result<(), StoreError> {
+        let mut txn = self.begin();
+        let mut orphans = Vec::new();
+        txn.scan(&uploads_range(), |registered, _| {
+            orphans.extend(upload_of(registered).map(|(stored, generation)| (stored.to_vec(), generation)));
+            ControlFlow::Continue(())
+        })?;
+        for (stored, generation) in orphans {
+            if !txn.state.uploads.has(&stored, generation) {
+                txn.remove_upload(&stored, generation)?;
+            }
+        }
+        txn.commit();
+        Ok(())
+    }
+}

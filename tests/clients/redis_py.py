@@ -14,6 +14,7 @@ import sys
 import redis
 
 import cases_keys  # noqa: F401  (registers its cases)
+import cases_large  # noqa: F401
 import cases_server  # noqa: F401
 import cases_strings  # noqa: F401
 import harness

@@ -29,11 +29,27 @@ impl Server {
         self.child.id()
     }
 
-    /// Resident memory, bytes: `VmRSS` of `/proc/ID/status`.
+    /// Resident memory, bytes.
     pub(crate) fn resident_bytes(&self) -> Result<u64, String> {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The most resident memory since the start, or since [`Server::reset_peak`], bytes.
+    pub(crate) fn peak_bytes(&self) -> Result<u64, String> {
+        self.status_bytes("VmHWM:")
+    }
+
+    /// The peak is what is resident now.
+    pub(crate) fn reset_peak(&self) -> Result<(), String> {
+        let path = format!("/proc/{}/clear_refs", self.id());
+        fs::write(&path, "5").map_err(|error| format!("can't write {path}: {error}"))
+    }
+
+    /// A line of `/proc/ID/status`.
+    fn status_bytes(&self, name: &str) -> Result<u64, String> {
         let path = format!("/proc/{}/status", self.id());
         let status = fs::read_to_string(&path).map_err(|error| format!("can't read {path}: {error}"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or_else(|| format!("{path} has no VmRSS"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).ok_or_else(|| format!("{path} has no {name}"))?;
         let kib = line.trim().trim_end_matches(" kB").parse::<u64>().map_err(|error| format!("{path}: {error}"))?;
         Ok(kib << 10)
     }

@@ -51,6 +51,34 @@ impl Client {
         Ok(())
     }
 
+    /// SET of any bytes, which are not copied.
+    pub(super) fn set_bytes(&mut self, key: &str, value: &[u8]) -> Result<(), String> {
+        self.send(format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${}\r\n", key.len(), value.len()).as_bytes())?;
+        self.send(value)?;
+        self.send(b"\r\n")?;
+        self.expect_ok()
+    }
+
+    /// GET, compared piece by piece with what it must answer.
+    pub(super) fn expect_bytes(&mut self, key: &str, value: &[u8]) -> Result<(), String> {
+        let mut request = Vec::new();
+        put_command(&mut request, &[b"GET", key.as_bytes()]);
+        self.send(&request)?;
+        let head = self.line()?;
+        if head != format!("${}", value.len()) {
+            return Err(format!("GET {key}: {head}"));
+        }
+        let mut piece = vec![0; 1 << 20];
+        for expected in value.chunks(piece.len()).chain([&b"\r\n"[..]]) {
+            let piece = &mut piece[..expected.len()];
+            self.reader.read_exact(piece).map_err(|error| format!("the server went away: {error}"))?;
+            if *piece != *expected {
+                return Err(format!("GET {key} answers with other bytes than were set"));
+            }
+        }
+        Ok(())
+    }
+
     fn expect_ok(&mut self) -> Result<(), String> {
         let line = self.line()?;
         if line == "+OK" { Ok(()) } else { Err(format!("SET: {line}")) }

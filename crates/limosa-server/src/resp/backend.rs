@@ -1,15 +1,15 @@
 //! The store as the front door's keyspace.
 
 use std::borrow::Cow;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use bytes::Bytes;
 use limosa_core::key::{self, slot_start};
 use limosa_core::{Expiry, KeyRange};
-use limosa_store::{Cut, Store, StoreError, Txn};
+use limosa_store::{Cut, Join, Look, Reading, Store, StoreError, Txn};
 
 use super::error::KeyspaceError;
-use super::keyspace::{Backend, BackendFacts, Cold, Keyspace, Published, ScannedKey, Stat, Value, Visit};
+use super::keyspace::{Backend, BackendFacts, Cold, Keyspace, Looked, Published, ScannedKey, Stat, Stretch, Value, Visit};
 
 impl From<StoreError> for KeyspaceError {
     fn from(error: StoreError) -> Self {
@@ -21,6 +21,46 @@ impl Keyspace for Txn<'_> {
     fn get(&mut self, key: &[u8], now_ms: u64) -> Result<Option<Value<'_>>, KeyspaceError> {
         let value = Txn::get(self, key, now_ms)?;
         Ok(value.map(|value| Value { bytes: value.value, expiry: value.expiry }))
+    }
+
+    fn look(&mut self, key: &[u8], range: Range<u64>, now_ms: u64, whole_max: usize) -> Result<Option<Looked<'_>>, KeyspaceError> {
+        let look = Txn::look(self, key, range, now_ms, whole_max)?;
+        Ok(look.map(|look| match look {
+            Look::Whole(value) => Looked::Whole(Value { bytes: value.value, expiry: value.expiry }),
+            Look::Parts { reading, expiry } => Looked::Parts(Box::new(reading), expiry),
+        }))
+    }
+
+    fn append(&mut self, key: &[u8], bytes: &[u8], now_ms: u64) -> Result<u64, KeyspaceError> {
+        Ok(Txn::append(self, key, bytes, now_ms)?)
+    }
+
+    fn set_range(&mut self, key: &[u8], offset: u64, bytes: &[u8], now_ms: u64) -> Result<u64, KeyspaceError> {
+        Ok(Txn::set_range(self, key, offset, bytes, now_ms)?)
+    }
+
+    fn upload_open(&mut self, key: &[u8]) -> Result<u64, KeyspaceError> {
+        Ok(Txn::upload_open(self, key)?)
+    }
+
+    fn upload_push(&mut self, id: u64, bytes: &[u8], is_last: bool) -> Result<(), KeyspaceError> {
+        Ok(Txn::upload_push(self, id, bytes, is_last)?)
+    }
+
+    fn upload_join(&mut self, key: &[u8], id: u64, join: Join, now_ms: u64) -> Result<bool, KeyspaceError> {
+        Ok(Txn::upload_join(self, key, id, join, now_ms)?)
+    }
+
+    fn set_uploaded(&mut self, key: &[u8], id: u64, expiry: Expiry) -> Result<(), KeyspaceError> {
+        Ok(Txn::set_uploaded(self, key, id, expiry)?)
+    }
+
+    fn set_joined(&mut self, key: &[u8], id: u64, now_ms: u64) -> Result<Option<u64>, KeyspaceError> {
+        Ok(Txn::set_joined(self, key, id, now_ms)?)
+    }
+
+    fn upload_close(&mut self, id: u64) -> Result<(), KeyspaceError> {
+        Ok(Txn::upload_close(self, id)?)
     }
 
     fn stat(&mut self, key: &[u8], now_ms: u64) -> Result<Option<Stat>, KeyspaceError> {
@@ -41,8 +81,7 @@ impl Keyspace for Txn<'_> {
     }
 
     fn clear(&mut self) -> Result<(), KeyspaceError> {
-        self.remove_range(&KeyRange::ALL)?;
-        Ok(())
+        Ok(Txn::clear(self)?)
     }
 
     fn commit(&mut self) {
@@ -63,6 +102,16 @@ impl Keyspace for Txn<'_> {
 
     fn into_cold(self) -> Cold {
         Txn::into_cold(self)
+    }
+}
+
+impl Stretch for Reading {
+    fn left(&self) -> u64 {
+        Reading::left(self)
+    }
+
+    fn read(&mut self, out: &mut Vec<u8>, bytes: usize) -> Result<(), KeyspaceError> {
+        Ok(Reading::read(self, out, bytes)?)
     }
 }
 

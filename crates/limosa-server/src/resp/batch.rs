@@ -3,6 +3,8 @@
 use super::commands::table::{self, Command};
 use super::error::CommandError;
 use super::parser::{Parsed, Parser, ProtocolError, Span};
+use super::stream_in::Expected;
+use limosa_core::limits::WHOLE_VALUE_BYTES_MAX;
 
 /// Most requests of one batch; what is behind them waits for the next.
 const REQUESTS_MAX: usize = 4096;
@@ -80,6 +82,25 @@ impl Batch {
         let mut request = Request { start, spans: first..self.spans.len(), command: Err(CommandError::Syntax), bytes };
         request.command = self.lined_up(&request, buffer, table::resolve);
         self.requests.push(request);
+    }
+
+    /// The large argument whose bytes come next in the request that has not arrived whole; `buffer` starts with that request.
+    pub(super) fn large(&self, buffer: &[u8]) -> Option<Expected> {
+        let (index, start, bytes) = self.parser.expected()?;
+        let expected = Expected { index, start, bytes };
+        // few arguments come before a value, except for MSET's
+        (bytes > WHOLE_VALUE_BYTES_MAX && self.expected_args(buffer, |args| expected.is_large(args))).then_some(expected)
+    }
+
+    /// Calls `run` with the arguments before the one that comes next.
+    pub(super) fn expected_args<R>(&self, buffer: &[u8], run: impl FnOnce(&[&[u8]]) -> R) -> R {
+        let args: Vec<_> = self.parser.spans().iter().map(|span| span.of(buffer)).collect();
+        run(&args)
+    }
+
+    /// The argument that comes next was taken out of the buffer.
+    pub(super) fn taken(&mut self) {
+        self.parser.taken();
     }
 
     /// Number of requests.

@@ -3,10 +3,11 @@
 use limosa_core::limits::{USER_KEY_BYTES_MAX, USER_VALUE_BYTES_MAX};
 
 use super::error::CommandError;
-use super::keyspace::{Keyspace, Published};
+use super::keyspace::{Keyspace, Published, Stretch};
 use super::number::parse_i64;
 use super::reply::Reply;
 use super::session::Session;
+use limosa_core::Expiry;
 
 /// What a handler gives back; on an error nothing of its reply is sent but the error.
 pub(crate) type Done = Result<(), CommandError>;
@@ -21,6 +22,34 @@ pub(crate) struct Call<'a> {
     pub(crate) reply: Reply<'a>,
     /// Deadlines up to here have passed, milliseconds since the Unix epoch. One value for a whole batch.
     pub(crate) now_ms: u64,
+}
+
+/// A value to set.
+#[derive(Clone, Copy)]
+pub(crate) enum NewValue<'a> {
+    /// At hand.
+    Bytes(&'a [u8]),
+    /// Taken from the socket in pieces.
+    Arrived { id: u64, bytes: usize },
+}
+
+impl NewValue<'_> {
+    /// Length in bytes.
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Arrived { bytes, .. } => bytes,
+        }
+    }
+
+    /// Makes it the value of `key`.
+    pub(crate) fn set(self, keys: &mut dyn Keyspace, key: &[u8], expiry: Expiry) -> Done {
+        match self {
+            Self::Bytes(bytes) => keys.set(key, bytes, expiry)?,
+            Self::Arrived { id, .. } => keys.set_uploaded(key, id, expiry)?,
+        }
+        Ok(())
+    }
 }
 
 /// How a command is run, by what it needs.
@@ -52,6 +81,21 @@ impl Call<'_> {
     /// Argument `index` as an integer.
     pub(crate) fn int(&self, index: usize) -> Result<i64, CommandError> {
         parse_i64(self.args[index]).ok_or(CommandError::NotInteger)
+    }
+
+    /// Argument `index` as a value to set.
+    pub(crate) fn value(&self, index: usize) -> Result<NewValue<'_>, CommandError> {
+        match self.session.arrived.iter().find(|arrived| arrived.index == index) {
+            None => Ok(NewValue::Bytes(self.args[index])),
+            Some(arrived) => Ok(NewValue::Arrived { id: arrived.upload.clone()?, bytes: arrived.bytes }),
+        }
+    }
+
+    /// Replies with a string whose bytes are sent in pieces.
+    pub(crate) fn stream(&mut self, value: Box<dyn Stretch>) {
+        self.reply.bulk_head(value.left());
+        self.session.splices.push(self.reply.len(), value);
+        self.reply.bulk_end();
     }
 
     /// Refuses to go on once the connection's output is beyond [`REPLY_BYTES_MAX`].

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -17,13 +16,15 @@ use super::batch::Batch;
 use super::call::{Run, View};
 use super::commands::table::Command;
 use super::dispatch::{self, Request};
-use super::error::{CommandError, KeyspaceError};
-use super::gate::{Failed, Gate};
+use super::ended::Ended;
+use super::error::CommandError;
+use super::gate::Gate;
 use super::keyspace::{Backend, Cold, Keyspace};
 use super::read_budget::Taken;
 use super::reply::Reply;
 use super::session::Session;
 use super::shared::{Shared, Stats};
+use super::stream_in;
 
 /// A buffer starts with so many bytes and goes back to them after a large request or reply.
 const BUFFER_BYTES: usize = 16 << 10;
@@ -45,39 +46,6 @@ const TRIES_MAX: u32 = 16;
 /// Commands behind one that must wait for the disk whose keys are loaded with it.
 const AHEAD_COMMANDS: usize = 32;
 
-/// Why a connection ended, other than that the client left.
-#[derive(Debug, Error)]
-pub(super) enum Ended {
-    #[error("the client does not read its replies")]
-    Stalled,
-    #[error("the client was idle for longer than the timeout")]
-    Idle,
-    #[error("the requests under way of all clients take all of the memory for them")]
-    ReadMemory,
-    #[error("a flush failed: {0}")]
-    NotDurable(KeyspaceError),
-    #[error(transparent)]
-    Socket(#[from] io::Error),
-}
-
-impl Ended {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Stalled => "resp.client_stalled",
-            Self::Idle => "resp.client_idle",
-            Self::ReadMemory => "resp.read_memory",
-            Self::NotDurable(_) => "resp.not_durable",
-            Self::Socket(_) => "resp.socket",
-        }
-    }
-}
-
-impl From<Failed> for Ended {
-    fn from(failed: Failed) -> Self {
-        Self::NotDurable(failed.0)
-    }
-}
-
 /// Why execution stopped before the batch's end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Pause {
@@ -91,27 +59,31 @@ enum Pause {
     Replicas,
     /// The next command needs what is not in memory.
     Cold,
+    /// The values that had arrived for the last command are to be closed.
+    Arrived,
+    /// The next command sets a large value that must be joined to the old one first.
+    Join,
 }
 
-pub(super) struct Connection<B> {
-    stream: TcpStream,
-    backend: Arc<B>,
-    gate: Arc<Gate>,
-    shared: Arc<Shared>,
-    session: Session,
-    buffer: Vec<u8>,
+pub(super) struct Connection<B: Backend> {
+    pub(super) stream: TcpStream,
+    pub(super) backend: Arc<B>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) session: Session,
+    pub(super) buffer: Vec<u8>,
     /// What the buffer has of the memory for requests, beyond its first bytes.
     taken: Taken,
-    batch: Batch,
-    out: Vec<u8>,
+    pub(super) batch: Batch,
+    pub(super) out: Vec<u8>,
     /// Next request of the batch.
-    next: usize,
+    pub(super) next: usize,
     /// Newest position that a reply in `out` has seen.
     seen: u64,
-    now_ms: u64,
     cold: Cold,
     /// How often the next command was tried in vain.
     tries: u32,
+    pub(super) now_ms: u64,
 }
 
 impl<B: Backend> Connection<B> {
@@ -144,10 +116,10 @@ impl<B: Backend> Connection<B> {
             match &ended {
                 Ended::NotDurable(error) => self.tell(&CommandError::NotWritten(error.clone())).await,
                 Ended::ReadMemory => self.tell(&CommandError::text("ERR requests of all clients take too much memory, try again")).await,
-                Ended::Stalled | Ended::Idle | Ended::Socket(_) => {}
+                _ => {}
             }
             match ended {
-                Ended::Socket(_) => tracing::debug!(code = ended.code(), client, %peer, %ended, "connection ended"),
+                Ended::Socket(_) | Ended::Left => tracing::debug!(code = ended.code(), client, %peer, %ended, "connection ended"),
                 _ => tracing::warn!(code = ended.code(), client, %peer, %ended, "connection closed"),
             }
         }
@@ -163,7 +135,8 @@ impl<B: Backend> Connection<B> {
     async fn turns(&mut self) -> Result<(), Ended> {
         loop {
             let is_full = self.batch.len() > 0; // a full batch may have left whole requests behind
-            if (self.buffer.is_empty() || !is_full) && !self.read().await? {
+            let has_taken = self.take_large().await?; // the request that it belongs to may be whole with that
+            if !has_taken && (self.buffer.is_empty() || !is_full) && !self.read().await? {
                 return Ok(());
             }
             let consumed = self.batch.fill(&self.buffer);
@@ -241,13 +214,15 @@ impl<B: Backend> Connection<B> {
             match pause {
                 Pause::End => break,
                 // Other connections get their turn; what all of them wrote meanwhile shares the flush at the end.
-                Pause::Breath if self.out.len() < OUT_BYTES_MAX => tokio::task::yield_now().await,
+                Pause::Breath if self.out.len() < OUT_BYTES_MAX && self.session.splices.is_empty() => tokio::task::yield_now().await,
                 Pause::Breath => self.write().await?,
                 Pause::Cut => {
                     self.gate.reach(self.seen).await?;
                     self.run_on_cut().await;
                 }
                 Pause::Replicas => self.wait_for_replicas().await?,
+                Pause::Join => self.join().await?,
+                Pause::Arrived => stream_in::close_all(&mut self.session, &mut self.backend.begin(true)),
                 Pause::Cold => self.load_cold().await,
             }
         }
@@ -267,7 +242,8 @@ impl<B: Backend> Connection<B> {
         let (first, mut bytes, mut pause) = (*next, 0, Pause::End);
         while *next < batch.len() && !session.is_closing {
             let index = *next;
-            if index - first >= LOCK_COMMANDS_MAX || bytes >= LOCK_BYTES_MAX || out.len() >= OUT_BYTES_MAX {
+            let is_long = index - first >= LOCK_COMMANDS_MAX || bytes >= LOCK_BYTES_MAX;
+            if is_long || out.len() >= OUT_BYTES_MAX || !session.splices.is_empty() {
                 pause = Pause::Breath;
                 break;
             }
@@ -287,10 +263,15 @@ impl<B: Backend> Connection<B> {
                                 let keys = backend.begin(waits);
                                 (keys, session.shared.node.is_owner())
                             });
-                            let is_done = batch.with_args(index, buffer, |args| {
-                                dispatch::on_head(session, &Request { command, args, now_ms: *now_ms }, keys, *is_owner, out)
+                            let (mut is_done, mut needs_join) = (false, false);
+                            batch.with_args(index, buffer, |args| {
+                                let request = Request { command, args, now_ms: *now_ms };
+                                needs_join = *is_owner && stream_in::needs_join(session, command.name, args, keys, *now_ms);
+                                is_done = !needs_join && dispatch::on_head(session, &request, keys, *is_owner, out);
                             });
-                            if is_done {
+                            if needs_join {
+                                pause = Pause::Join;
+                            } else if is_done {
                                 *tries = 0;
                             } else {
                                 note_ahead(batch, buffer, index, keys);
@@ -305,6 +286,10 @@ impl<B: Backend> Connection<B> {
             }
             bytes += batch.bytes(index);
             *next += 1;
+            if !session.arrived.is_empty() {
+                pause = Pause::Arrived;
+                break;
+            }
         }
         if let Some((keys, _)) = head {
             *seen = keys.seen().max(*seen);
@@ -390,7 +375,23 @@ impl<B: Backend> Connection<B> {
         if !self.gate.is_open(self.seen) {
             self.gate.reach(self.seen).await?;
         }
-        let mut rest = &self.out[..];
+        if !self.session.splices.is_empty() {
+            self.write_spliced().await?;
+        }
+        let out = std::mem::take(&mut self.out);
+        let sent = self.send(&out).await;
+        self.out = out;
+        sent?;
+        self.out.clear();
+        if self.out.capacity() > BUFFER_KEPT_BYTES + OUT_BYTES_MAX {
+            self.out.shrink_to(BUFFER_BYTES);
+        }
+        Ok(())
+    }
+
+    /// Sends bytes, as fast as the client takes them.
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), Ended> {
+        let mut rest = bytes;
         while !rest.is_empty() {
             // Most replies fit into the socket at once: no timer is made for them.
             let count = match self.stream.try_write(rest) {
@@ -404,11 +405,7 @@ impl<B: Backend> Connection<B> {
             }
             rest = &rest[count..];
         }
-        Stats::add(&self.shared.stats.written_bytes, self.out.len() as u64);
-        self.out.clear();
-        if self.out.capacity() > BUFFER_KEPT_BYTES + OUT_BYTES_MAX {
-            self.out.shrink_to(BUFFER_BYTES);
-        }
+        Stats::add(&self.shared.stats.written_bytes, bytes.len() as u64);
         Ok(())
     }
 
@@ -422,8 +419,11 @@ impl<B: Backend> Connection<B> {
     }
 }
 
-impl<B> Drop for Connection<B> {
+impl<B: Backend> Drop for Connection<B> {
     fn drop(&mut self) {
+        if !self.session.arrived.is_empty() {
+            stream_in::close_all(&mut self.session, &mut self.backend.begin(true));
+        }
         self.shared.registry.close(self.session.facts.id); // also when the task is aborted
     }
 }

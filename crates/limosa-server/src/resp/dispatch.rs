@@ -75,6 +75,7 @@ fn answer(session: &mut Session, request: &Request<'_>, out: &mut Vec<u8>, run: 
     let done = run(&mut call);
     if let Err(error) = done {
         call.reply.truncate(start);
+        call.session.splices.truncate(start);
         if error.is_cold() {
             session.shared.stats.set_found(found); // it will count what it finds again
             return false;

@@ -4,10 +4,10 @@
 //! [`Backend`] hands out both and makes writes durable. Positions count commits; a reply may leave once [`Backend::horizon`]
 //! has reached the position that its command saw.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use limosa_core::Expiry;
-use limosa_store::ValueBytes;
+use limosa_store::{Join, ValueBytes};
 
 use super::error::KeyspaceError;
 
@@ -18,6 +18,22 @@ pub struct Value<'a> {
     pub bytes: ValueBytes<'a>,
     /// When it ends.
     pub expiry: Expiry,
+}
+
+/// A stretch of a live string.
+pub enum Looked<'a> {
+    /// The bytes.
+    Whole(Value<'a>),
+    /// What reads them.
+    Parts(Box<dyn Stretch>, Expiry),
+}
+
+/// Reads a stretch of a value piece by piece, from one version of it, without the lock.
+pub trait Stretch: Send {
+    /// Bytes that were not read yet.
+    fn left(&self) -> u64;
+    /// Appends about `bytes` bytes to `out`.
+    fn read(&mut self, out: &mut Vec<u8>, bytes: usize) -> Result<(), KeyspaceError>;
 }
 
 /// What is known of a live string without its bytes.
@@ -35,6 +51,24 @@ pub trait Keyspace {
     fn get(&mut self, key: &[u8], now_ms: u64) -> Result<Option<Value<'_>>, KeyspaceError>;
     /// Length and deadline of `key`.
     fn stat(&mut self, key: &[u8], now_ms: u64) -> Result<Option<Stat>, KeyspaceError>;
+    /// Bytes `range` of the value of `key`, as far as it reaches. More than `whole_max` of them may be left to be read in pieces.
+    fn look(&mut self, key: &[u8], range: Range<u64>, now_ms: u64, whole_max: usize) -> Result<Option<Looked<'_>>, KeyspaceError>;
+    /// Appends to the value of `key`, or makes it; answers its length.
+    fn append(&mut self, key: &[u8], bytes: &[u8], now_ms: u64) -> Result<u64, KeyspaceError>;
+    /// Overwrites the value of `key` from `offset` on, zeros before that where it is shorter; answers its length.
+    fn set_range(&mut self, key: &[u8], offset: u64, bytes: &[u8], now_ms: u64) -> Result<u64, KeyspaceError>;
+    /// Begins to take a value for `key` in pieces; answers what names it.
+    fn upload_open(&mut self, key: &[u8]) -> Result<u64, KeyspaceError>;
+    /// Takes the next piece, a few hundred KiB at most. To be committed.
+    fn upload_push(&mut self, id: u64, bytes: &[u8], is_last: bool) -> Result<(), KeyspaceError>;
+    /// One step of joining a complete value to that of `key`; true when only [`Keyspace::set_joined`] is left. To be committed.
+    fn upload_join(&mut self, key: &[u8], id: u64, join: Join, now_ms: u64) -> Result<bool, KeyspaceError>;
+    /// Makes a complete value that of `key`.
+    fn set_uploaded(&mut self, key: &[u8], id: u64, expiry: Expiry) -> Result<(), KeyspaceError>;
+    /// Makes a joined value that of `key` and answers its length; `None` when the old one has changed since.
+    fn set_joined(&mut self, key: &[u8], id: u64, now_ms: u64) -> Result<Option<u64>, KeyspaceError>;
+    /// Forgets a value that was taken in pieces, and deletes it unless it was set. To be committed.
+    fn upload_close(&mut self, id: u64) -> Result<(), KeyspaceError>;
     /// Writes value and deadline.
     fn set(&mut self, key: &[u8], value: &[u8], expiry: Expiry) -> Result<(), KeyspaceError>;
     /// Changes the deadline of `key`; whether the key is there.

@@ -1,16 +1,16 @@
 //! A keyspace in memory for tests: commands without a disk, with a horizon that moves only when it is flushed.
 
 use std::collections::BTreeMap;
-use std::ops::{Bound, ControlFlow};
+use std::ops::{Bound, ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use limosa_core::slot::slot_of;
 use limosa_core::{Expiry, Retry};
-use limosa_store::ValueBytes;
+use limosa_store::{Join, ValueBytes};
 
 use super::error::KeyspaceError;
-use super::keyspace::{Backend, BackendFacts, Cold, Keyspace, Published, ScannedKey, Stat, Value, Visit};
+use super::keyspace::{Backend, BackendFacts, Cold, Keyspace, Looked, Published, ScannedKey, Stat, Stretch, Value, Visit};
 
 type Map = BTreeMap<(u16, Vec<u8>), (Vec<u8>, Expiry)>;
 
@@ -21,6 +21,8 @@ pub(super) struct State {
     head: u64,
     horizon: u64,
     is_dirty: bool,
+    /// Values that are arriving in pieces.
+    uploads: BTreeMap<u64, Vec<u8>>,
 }
 
 #[derive(Default)]
@@ -52,6 +54,73 @@ impl Keyspace for Head<'_> {
     fn set(&mut self, key: &[u8], value: &[u8], expiry: Expiry) -> Result<(), KeyspaceError> {
         self.state.map.insert(stored(key), (value.to_vec(), expiry));
         self.state.is_dirty = true;
+        Ok(())
+    }
+
+    fn look(&mut self, key: &[u8], range: Range<u64>, now_ms: u64, whole_max: usize) -> Result<Option<Looked<'_>>, KeyspaceError> {
+        let Some(value) = self.get(key, now_ms)? else { return Ok(None) };
+        let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(value.bytes.len());
+        let (bytes, expiry) = (value.bytes[index(range.start)..index(range.end)].to_vec(), value.expiry);
+        Ok(Some(if bytes.len() > whole_max {
+            Looked::Parts(Box::new(Rest(bytes)), expiry)
+        } else {
+            Looked::Whole(Value { bytes: ValueBytes::Joined(bytes), expiry })
+        }))
+    }
+
+    fn append(&mut self, key: &[u8], bytes: &[u8], now_ms: u64) -> Result<u64, KeyspaceError> {
+        let old = self.stat(key, now_ms)?.map_or(0, |stat| stat.bytes);
+        self.set_range(key, old, bytes, now_ms)
+    }
+
+    fn set_range(&mut self, key: &[u8], offset: u64, bytes: &[u8], now_ms: u64) -> Result<u64, KeyspaceError> {
+        let old = self.get(key, now_ms)?.map(|value| (value.bytes.into_owned(), value.expiry));
+        let (mut value, expiry) = old.unwrap_or_default();
+        let offset = usize::try_from(offset).expect("small in tests");
+        value.resize(value.len().max(offset + bytes.len()), 0);
+        value[offset..offset + bytes.len()].copy_from_slice(bytes);
+        self.set(key, &value, expiry)?;
+        Ok(value.len() as u64)
+    }
+
+    fn upload_open(&mut self, _: &[u8]) -> Result<u64, KeyspaceError> {
+        let id = self.state.uploads.last_key_value().map_or(1, |(id, _)| id + 1);
+        self.state.uploads.insert(id, Vec::new());
+        Ok(id)
+    }
+
+    fn upload_push(&mut self, id: u64, bytes: &[u8], _: bool) -> Result<(), KeyspaceError> {
+        self.state.uploads.get_mut(&id).expect("open").extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn upload_join(&mut self, key: &[u8], id: u64, join: Join, now_ms: u64) -> Result<bool, KeyspaceError> {
+        let old = self.get(key, now_ms)?.map_or(Vec::new(), |value| value.bytes.into_owned());
+        let piece = self.state.uploads.remove(&id).expect("open");
+        let offset = match join {
+            Join::Append => old.len(),
+            Join::At(offset) => usize::try_from(offset).expect("small in tests"),
+        };
+        let mut joined = old;
+        joined.resize(joined.len().max(offset + piece.len()), 0);
+        joined[offset..offset + piece.len()].copy_from_slice(&piece);
+        self.state.uploads.insert(id, joined);
+        Ok(true)
+    }
+
+    fn set_uploaded(&mut self, key: &[u8], id: u64, expiry: Expiry) -> Result<(), KeyspaceError> {
+        let value = self.state.uploads[&id].clone();
+        self.set(key, &value, expiry)
+    }
+
+    fn set_joined(&mut self, key: &[u8], id: u64, now_ms: u64) -> Result<Option<u64>, KeyspaceError> {
+        let expiry = self.stat(key, now_ms)?.map_or(Expiry::NEVER, |stat| stat.expiry);
+        self.set_uploaded(key, id, expiry)?;
+        Ok(Some(self.state.uploads[&id].len() as u64))
+    }
+
+    fn upload_close(&mut self, id: u64) -> Result<(), KeyspaceError> {
+        self.state.uploads.remove(&id);
         Ok(())
     }
 
@@ -98,6 +167,19 @@ impl Keyspace for Head<'_> {
     }
 }
 
+struct Rest(Vec<u8>);
+
+impl Stretch for Rest {
+    fn left(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read(&mut self, out: &mut Vec<u8>, bytes: usize) -> Result<(), KeyspaceError> {
+        out.extend(self.0.drain(..bytes.min(self.0.len())));
+        Ok(())
+    }
+}
+
 pub(super) struct Cut(Arc<Map>);
 
 impl Published for Cut {
@@ -122,6 +204,11 @@ impl Published for Cut {
 }
 
 impl Memory {
+    /// Values that are arriving in pieces.
+    pub(super) fn arriving(&self) -> BTreeMap<u64, Vec<u8>> {
+        self.state().uploads.clone()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no test panics under this lock")
     }

@@ -18,6 +18,7 @@ mod call;
 mod commands;
 mod connection;
 mod dispatch;
+mod ended;
 mod error;
 mod gate;
 mod glob;
@@ -35,9 +36,11 @@ mod reply;
 mod server;
 mod session;
 mod shared;
+mod stream_in;
+mod stream_out;
 
 pub use error::{CommandError, KeyspaceError};
-pub use keyspace::{Backend, BackendFacts, Cold, Keyspace, Published, ScannedKey, Stat, Value, Visit};
+pub use keyspace::{Backend, BackendFacts, Cold, Keyspace, Looked, Published, ScannedKey, Stat, Stretch, Value, Visit};
 pub use node::{Node, NodeFacts, Replica};
 pub use server::{Options, ServerHandle, serve};
 

@@ -126,6 +126,23 @@ impl Parser {
         &self.inline
     }
 
+    /// The argument whose bytes come next, when its length is known: which one, where its bytes start, and their number.
+    pub fn expected(&self) -> Option<(usize, usize, usize)> {
+        let bytes = self.bulk.filter(|_| !self.is_done)?;
+        Some((self.spans.len(), self.at, bytes))
+    }
+
+    /// The expected argument, and the two bytes behind it, were taken out of the bytes: an empty one stands for it.
+    ///
+    /// # Panics
+    /// If no argument is expected.
+    pub fn taken(&mut self) {
+        assert!(self.expected().is_some(), "an argument is expected");
+        self.spans.push(Span::new(self.at, self.at));
+        self.missing = self.missing.map(|missing| missing - 1);
+        self.bulk = None;
+    }
+
     /// Reads on. `bytes` starts where the command starts, also when an earlier call saw only a part of it.
     ///
     /// # Errors

@@ -88,6 +88,16 @@ impl<'a> Reply<'a> {
         self.end_line();
     }
 
+    /// The head of a string whose `bytes` bytes are sent apart; [`Reply::bulk_end`] follows.
+    pub(crate) fn bulk_head(&mut self, bytes: u64) {
+        self.head(b'$', bytes);
+    }
+
+    /// What stands behind a string's bytes.
+    pub(crate) fn bulk_end(&mut self) {
+        self.end_line();
+    }
+
     /// A text that a person reads: marked so in RESP3.
     pub(crate) fn verbatim(&mut self, text: &str) {
         match self.protocol {

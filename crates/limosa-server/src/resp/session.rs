@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::registry::ClientFacts;
 use super::reply::Protocol;
 use super::shared::Shared;
+use super::stream_in::Arrived;
+use super::stream_out::Splices;
 
 /// The state of one connection between its commands. Knows no socket.
 #[derive(Clone)]
@@ -21,12 +23,28 @@ pub(crate) struct Session {
     pub(crate) is_closing: bool,
     /// Position of the last write of this connection: what WAIT waits for.
     pub(crate) last_write: u64,
+    /// Arguments of the command to come, or at hand, that have arrived in pieces.
+    pub(crate) arrived: Vec<Arrived>,
+    /// The first of them was joined to the value that is there.
+    pub(crate) is_joined: bool,
+    /// Values that belong into the output.
+    pub(crate) splices: Splices,
 }
 
 impl Session {
     /// A connection that has said nothing yet.
     pub(crate) fn new(shared: Arc<Shared>, facts: Arc<ClientFacts>) -> Self {
-        Self { shared, facts, protocol: Protocol::Two, is_readonly: false, is_closing: false, last_write: 0 }
+        Self {
+            shared,
+            facts,
+            protocol: Protocol::Two,
+            is_readonly: false,
+            is_closing: false,
+            last_write: 0,
+            arrived: Vec::new(),
+            is_joined: false,
+            splices: Splices::default(),
+        }
     }
 
     /// RESET: as if the connection had just been made.

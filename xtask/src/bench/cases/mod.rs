@@ -4,6 +4,7 @@ mod delta_scale;
 mod demo;
 mod first_copy;
 mod flush_all;
+mod large_values;
 mod memory;
 mod peers;
 mod scenes;
@@ -40,6 +41,11 @@ pub(super) const CASES: &[Case] = &[
         name: "slow-standby",
         about: "a standby behind a link with 1 % of the write rate for a minute: the owner's memory, and how it comes back",
         run: slow_standby::run,
+    },
+    Case {
+        name: "large-values",
+        about: "a value of 512 MB (quick: 64 MB) set and read through a socket beside clients with small values",
+        run: large_values::run,
     },
     Case { name: "memory", about: "resident memory of 1,000,000 values of 100 bytes, against Redis", run: memory::run },
     Case {

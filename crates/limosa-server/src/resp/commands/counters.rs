@@ -1,10 +1,11 @@
 //! Values as numbers: INCR and its relatives.
 
 use limosa_core::Expiry;
+use limosa_store::ValueBytes;
 
 use super::super::call::{Call, Done};
 use super::super::error::CommandError;
-use super::super::keyspace::Keyspace;
+use super::super::keyspace::{Keyspace, Looked, Value};
 use super::super::long_double::LongDouble;
 use super::super::number::{parse_i64, push_i64};
 
@@ -27,7 +28,7 @@ pub(super) fn decrby(call: &mut Call<'_>, keys: &mut dyn Keyspace) -> Done {
 }
 
 fn add(call: &mut Call<'_>, keys: &mut dyn Keyspace, by: i64) -> Done {
-    let (old, expiry) = match keys.get(call.args[1], call.now_ms)? {
+    let (old, expiry) = match number_text(call, keys)? {
         None => (0, Expiry::NEVER),
         Some(value) => (parse_i64(&value.bytes).ok_or(CommandError::NotInteger)?, value.expiry),
     };
@@ -40,7 +41,7 @@ fn add(call: &mut Call<'_>, keys: &mut dyn Keyspace, by: i64) -> Done {
 }
 
 pub(super) fn incrbyfloat(call: &mut Call<'_>, keys: &mut dyn Keyspace) -> Done {
-    let (old, expiry) = match keys.get(call.args[1], call.now_ms)? {
+    let (old, expiry) = match number_text(call, keys)? {
         None => (LongDouble::ZERO, Expiry::NEVER),
         Some(value) => (LongDouble::parse(&value.bytes).ok_or(CommandError::NotFloat)?, value.expiry),
     };
@@ -49,4 +50,17 @@ pub(super) fn incrbyfloat(call: &mut Call<'_>, keys: &mut dyn Keyspace) -> Done 
     keys.set(call.args[1], text.as_bytes(), expiry)?;
     call.reply.bulk(text.as_bytes());
     Ok(())
+}
+
+/// Longer text is no number, as Redis reads one.
+const NUMBER_BYTES_MAX: u64 = 5 << 10;
+
+/// The value of the call's key, as far as it could be a number.
+fn number_text<'k>(call: &Call<'_>, keys: &'k mut dyn Keyspace) -> Result<Option<Value<'k>>, CommandError> {
+    let look = keys.look(call.args[1], 0..NUMBER_BYTES_MAX + 1, call.now_ms, usize::MAX)?;
+    Ok(look.map(|look| match look {
+        Looked::Whole(value) if value.bytes.len() as u64 <= NUMBER_BYTES_MAX => value,
+        Looked::Whole(value) => Value { bytes: ValueBytes::Borrowed(b"too long"), expiry: value.expiry },
+        Looked::Parts(_, expiry) => Value { bytes: ValueBytes::Borrowed(b"too long"), expiry },
+    }))
 }

@@ -4,9 +4,10 @@ use limosa_core::Expiry;
 
 use super::super::call::{Call, Done, check_value_len, is};
 use super::super::error::CommandError;
-use super::super::keyspace::Keyspace;
+use super::super::keyspace::{Keyspace, Looked};
 use super::super::number::parse_i64;
 use super::super::shared::Stats;
+use super::super::stream_out::STREAMED_BYTES_MIN;
 use super::deadline::{Deadline, Unit};
 
 pub(super) fn get(call: &mut Call<'_>, keys: &mut dyn Keyspace) -> Done {
@@ -16,13 +17,18 @@ pub(super) fn get(call: &mut Call<'_>, keys: &mut dyn Keyspace) -> Done {
 
 /// Replies with the value of `key` or null, and counts hit or miss.
 fn reply_value(call: &mut Call<'_>, keys: &mut dyn Keyspace, key: &[u8]) -> Result<Option<Expiry>, CommandError> {
-    let value = keys.get(key, call.now_ms)?;
+    let value = keys.look(key, 0..u64::MAX, call.now_ms, STREAMED_BYTES_MIN)?;
     let stats = &call.session.shared.stats;
     match value {
-        Some(value) => {
+        Some(Looked::Whole(value)) => {
             Stats::add(&stats.hits, 1);
             call.reply.bulk(&value.bytes);
             Ok(Some(value.expiry))
+        }
+        Some(Looked::Parts(value, expiry)) => {
+            Stats::add(&stats.hits, 1);
+            call.stream(value);
+            Ok(Some(expiry))
         }
         None => {
             Stats::add(&stats.misses, 1);
@@ -81,16 +87,17 @@ impl<'a> Options<'a> {
 }
 
 pub(super) fn set(call: &mut Call<'_>, keys: &mut dyn Keyspace) -> Done {
-    let (key, value) = (call.args[1], call.args[2]);
+    let key = call.args[1];
     if call.args.len() == 3 {
+        let value = call.value(2)?;
         check_value_len(value.len())?;
-        keys.set(key, value, Expiry::NEVER)?;
+        value.set(keys, key, Expiry::NEVER)?;
         call.reply.ok();
         return Ok(());
     }
     let options = Options::parse(call.args, 3, true)?;
     let expiry = options.expiry(call.now_ms, "set")?;
-    check_value_len(value.len())?;
+    check_value_len(call.value(2)?.len())?;
     let old = if options.get {
         reply_value(call, keys, key)?
     } else if options.if_absent || options.if_present || options.keep {
@@ -105,7 +112,7 @@ pub(super) fn set(call: &mut Call<'_>, keys: &mut dyn Keyspace) -> Done {
         return Ok(());
     }
     let kept = if options.keep { old.unwrap_or_default() } else { Expiry::NEVER };
-    keys.set(key, value, expiry.unwrap_or(kept))?;
+    call.value(2)?.set(keys, key, expiry.unwrap_or(kept))?;
     if !options.get {
         call.reply.ok();
     }
@@ -115,7 +122,7 @@ pub(super) fn set(call: &mut Call<'_>, keys: &mut dyn Keyspace) -> Done {
 pub(super) fn setnx(call: &mut Call<'_>, keys: &mut dyn Keyspace) -> Done {
     let is_absent = keys.stat(call.args[1], call.now_ms)?.is_none();
     if is_absent {
-        keys.set(call.args[1], call.args[2], Expiry::NEVER)?;
+        call.value(2)?.set(keys, call.args[1], Expiry::NEVER)?;
     }
     call.reply.bool_int(is_absent);
     Ok(())
@@ -131,15 +138,14 @@ pub(super) fn psetex(call: &mut Call<'_>, keys: &mut dyn Keyspace) -> Done {
 
 fn set_with_ttl(call: &mut Call<'_>, keys: &mut dyn Keyspace, unit: Unit, command: &'static str) -> Done {
     let expiry = Deadline { unit, is_absolute: false }.positive(call.int(2)?, call.now_ms, command)?;
-    keys.set(call.args[1], call.args[3], expiry)?;
+    call.value(3)?.set(keys, call.args[1], expiry)?;
     call.reply.ok();
     Ok(())
 }
 
 pub(super) fn getset(call: &mut Call<'_>, keys: &mut dyn Keyspace) -> Done {
     reply_value(call, keys, call.args[1])?;
-    keys.set(call.args[1], call.args[2], Expiry::NEVER)?;
-    Ok(())
+    call.value(2)?.set(keys, call.args[1], Expiry::NEVER)
 }
 
 pub(super) fn getdel(call: &mut Call<'_>, keys: &mut dyn Keyspace) -> Done {
@@ -185,7 +191,7 @@ pub(super) fn mget(call: &mut Call<'_>, keys: &mut dyn Keyspace) -> Done {
 
 pub(super) fn mset(call: &mut Call<'_>, keys: &mut dyn Keyspace) -> Done {
     let pairs = pairs(call.args, "mset")?;
-    set_pairs(pairs, keys)?;
+    set_pairs(call, pairs, keys)?;
     call.reply.ok();
     Ok(())
 }
@@ -198,7 +204,7 @@ pub(super) fn msetnx(call: &mut Call<'_>, keys: &mut dyn Keyspace) -> Done {
             return Ok(());
         }
     }
-    set_pairs(pairs, keys)?;
+    set_pairs(call, pairs, keys)?;
     call.reply.int(1);
     Ok(())
 }
@@ -210,9 +216,6 @@ fn pairs<'a, 'b>(args: &'b [&'a [u8]], command: &str) -> Result<&'b [[&'a [u8]; 
     }
 }
 
-fn set_pairs(pairs: &[[&[u8]; 2]], keys: &mut dyn Keyspace) -> Done {
-    for [key, value] in pairs {
-        keys.set(key, value, Expiry::NEVER)?;
-    }
-    Ok(())
+fn set_pairs(call: &Call<'_>, pairs: &[[&[u8]; 2]], keys: &mut dyn Keyspace) -> Done {
+    (0..pairs.len()).try_for_each(|pair| call.value(2 * pair + 2)?.set(keys, pairs[pair][0], Expiry::NEVER))
 }

@@ -112,7 +112,7 @@ impl Client {
                 let reply: Vec<u8> = self.pending.drain(..len).collect();
                 return String::from_utf8_lossy(&reply).into_owned();
             }
-            let mut bytes = [0; 4096];
+            let mut bytes = [0; 64 << 10];
             match self.stream.read(&mut bytes) {
                 Ok(0) | Err(_) => return String::new(),
                 Ok(count) => self.pending.extend_from_slice(&bytes[..count]),

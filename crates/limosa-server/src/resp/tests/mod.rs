@@ -2,5 +2,6 @@
 
 mod client;
 mod differential;
+mod large;
 mod roles;
 mod sockets;

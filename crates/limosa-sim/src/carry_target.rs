@@ -22,7 +22,10 @@ impl TargetCarrier {
     /// The answer, if the job has one.
     pub(crate) fn carry_out(&mut self, store: &Store, job: Job) -> Result<Option<Event>, StoreError> {
         Ok(Some(match job {
-            Job::State => Event::State { facts: store.facts(), stage: store.stage().map(stage_state) },
+            Job::State => {
+                store.flush()?; // as the node does: what waits would make the answer a lie
+                Event::State { facts: store.facts(), stage: store.stage().map(stage_state) }
+            }
             Job::SetAsideTails { tails, write } => Event::TailsSetAside(set_aside_tails(store, &tails, write)?),
             Job::SetAsideKeys(keys) => {
                 quarantine(store, "only here", &keys)?;

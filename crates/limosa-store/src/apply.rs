@@ -148,12 +148,11 @@ impl State {
         }
         slice.count(position, &record);
         match record.kind {
-            RecordKind::Commit => {}
             RecordKind::OpenEpoch => self.apply_epochs(record.body, slice)?,
             RecordKind::StageOpen => self.apply_stage_open(position, record.body)?,
             RecordKind::Floors => self.apply_floors(&read_floors(&mut Reader::new(record.body))?)?,
-            // a frame changed the fork, a lease the leases: when they were taken, or by replay
-            RecordKind::StageFrame | RecordKind::Witness | RecordKind::Leases => {}
+            // a commit was applied above; a frame changed the fork, a lease the leases: when they were taken, or by replay
+            RecordKind::Commit | RecordKind::StageFrame | RecordKind::Witness | RecordKind::Leases => {}
             RecordKind::StageInstall => self.apply_install(slice),
             RecordKind::StageAbort => self.stage_since = None,
             RecordKind::Role => self.role = Bytes::copy_from_slice(record.body),

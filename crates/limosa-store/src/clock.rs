@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_jump_ahead_is_refused_and_a_jump_back_turns_nothing_around() {
-        for (jump_ms, expected) in [(DAY_MS as i64, 66_000), (-(DAY_MS as i64), 54_000), (2_000, 62_000), (-2_000, 58_000)] {
+        for (jump_ms, expected) in [(DAY_MS.cast_signed(), 66_000), (-DAY_MS.cast_signed(), 54_000), (2_000, 62_000), (-2_000, 58_000)] {
             let (start, mut steady) = (100 * DAY_MS, Steady::new(100 * DAY_MS, Duration::ZERO));
             let mut now = start;
             for tick in 1..=600u64 {

@@ -133,6 +133,7 @@ impl Store {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "handed to map_err")]
 fn refused(error: MendError) -> StoreError {
     StoreError::Invalid { what: "a block from another node", why: error.to_string() }
 }

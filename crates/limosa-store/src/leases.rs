@@ -120,7 +120,7 @@ impl Leases {
     pub(crate) fn end_old(&mut self, now_ms: u64, bounds: LeaseBounds) -> Vec<String> {
         let is_old = |lease: &Lease| now_ms.saturating_sub(lease.renewed_ms) > bounds.age_ms;
         let old: Vec<String> = self.all.iter().filter(|(_, lease)| is_old(lease)).map(|(name, _)| name.clone()).collect();
-        old.iter().for_each(|name| drop(self.all.remove(name)));
+        self.all.retain(|name, _| !old.contains(name));
         old
     }
 

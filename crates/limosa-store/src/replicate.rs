@@ -26,6 +26,9 @@ impl Store {
     /// # Errors
     /// As [`Store::flush`]; no randomness can be had.
     pub fn open_epoch(&self, above: u32) -> Result<u32, StoreError> {
+        // A stage left by a transfer is of no use to an owner: it can't be installed over what is written from now on, and a start could not
+        // replay its frames onto it.
+        self.stage_abort()?;
         let drawn = (self.inner.options.entropy)();
         let opener = drawn.map_err(|error| StoreError::Invalid { what: "randomness", why: error.to_string() })?;
         loop {

@@ -187,13 +187,13 @@ impl State {
 
     /// What is visible of `key` at the head, with the pending position that says so; or the block that must be loaded first.
     #[inline]
-    pub(crate) fn find(&self, key: &[u8]) -> Result<(Position, Found<'_>), Unloaded> {
+    pub(crate) fn find(&self, key: &[u8]) -> Result<(Position, Found<'_>), Box<Unloaded>> {
         if let Some((position, live)) = self.pending(key) {
             return Ok((position, Found::Pending(live)));
         }
         match self.fragments[self.routes.of_key(key)].peek(key) {
             Peek::Known(entry) => Ok((Position::ZERO, Found::Held(entry))),
-            Peek::Cold(block) => Err(block),
+            Peek::Cold(block) => Err(Box::new(block)),
         }
     }
 

@@ -66,6 +66,9 @@ impl TargetJobs {
     fn try_carry_out(&mut self, job: &Job, answers: &Answers) -> Result<Option<Event>, StoreError> {
         Ok(Some(match job {
             Job::State => {
+                // What an earlier session appended, or this node wrote as an owner, comes first: published behind this answer, it would
+                // make the answer a lie.
+                self.store.flush()?;
                 self.forks = self.store.stage_fragments();
                 Event::State { facts: self.store.facts(), stage: self.store.stage().map(stage_state) }
             }

@@ -111,7 +111,7 @@ impl Txn<'_> {
     /// Notes the block of a user's key among what is to be loaded, if it is cold: for one who knows which keys it will look at.
     pub fn note_cold(&mut self, user_key: &[u8]) {
         if let Err(block) = self.state.find(&limosa_core::key::stored(user_key)) {
-            self.cold.push(block);
+            self.cold.push(*block);
         }
     }
 
@@ -247,7 +247,7 @@ fn find<'s>(state: &'s State, key: &[u8], waits: bool, cold: &mut Vec<Unloaded>)
             Ok(found) => return Ok(found),
             Err(block) if waits => block.load()?,
             Err(block) => {
-                cold.push(block);
+                cold.push(*block);
                 return Err(StoreError::Cold { count: cold.len() });
             }
         }

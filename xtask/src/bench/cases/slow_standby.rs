@@ -62,7 +62,9 @@ fn measure(bench: &Bench, samples: &mut Samples, seed: u64) -> Result<(), String
     samples.add("owner_before_megabytes", before as f64 / 1e6);
     samples.add("written_megabytes", written as f64 / 1e6);
     samples.add("caught_up_seconds", start.elapsed().as_secs_f64());
-    samples.add("moved_per_full_copy", moved.bytes.saturating_sub(moved_before.bytes) as f64 / full_copy as f64);
+    let sent = moved.bytes.saturating_sub(moved_before.bytes) as f64;
+    samples.add("moved_per_written", sent / written as f64);
+    samples.add("moved_per_full_copy", sent / full_copy as f64);
     samples.add("copies", moved.copies.saturating_sub(moved_before.copies) as f64);
     samples.add("unequal_ends", 0.0); // else waiting for equal ends would have failed
     Ok(())

@@ -76,6 +76,9 @@ fn once(shared: &Shared, synced: &mut Instant) -> Result<(), StoreError> {
             is_new
         });
     }
+    if let Some(bytes) = resident_bytes() {
+        store.note_resident(bytes);
+    }
     store.relieve();
     if shared.role.borrow().is_owner() {
         store.expire_due(store.now_ms(), EXPIRE_MAX)?; // published by the next beat, or by somebody before it
@@ -87,6 +90,13 @@ fn once(shared: &Shared, synced: &mut Instant) -> Result<(), StoreError> {
         *shared.durable.lock().unwrap_or_else(PoisonError::into_inner) = heads;
     }
     Ok(())
+}
+
+/// Memory of the process, as Linux tells it; elsewhere the store's own count has to do.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kib: u64 = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib * 1024)
 }
 
 /// Where each fragment stands.

@@ -44,6 +44,22 @@ const BLOCKS_MIN_SHARE: u64 = 8;
 /// Relief goes on until a 64th below the budget, so that not each load begins one of its own.
 const SLACK_SHARE: u64 = 64;
 
+/// The share of their budget that blocks take, in thousandths: what the allocator needs around them is not known before it is seen.
+pub(crate) const SHARE_ALL: u64 = 1000;
+const SHARE_MIN: u64 = 850;
+
+/// The share from now on, where the process has `resident` bytes of memory. It falls at once when that is above `max`, so that the
+/// allocator uses again what blocks gave back instead of asking for more, and returns slowly.
+pub(crate) fn share_after(share: u64, max: u64, resident: u64) -> u64 {
+    if resident > max.saturating_add(max / 50) {
+        share.saturating_sub(20).max(SHARE_MIN)
+    } else if resident < max - max / 20 {
+        (share + 2).min(SHARE_ALL)
+    } else {
+        share
+    }
+}
+
 /// What blocks may take of `max` bytes.
 pub(crate) fn for_blocks(max: u64, now: &MemoryUse) -> u64 {
     max.saturating_sub(now.besides()).max(max / BLOCKS_MIN_SHARE)
@@ -88,6 +104,16 @@ mod tests {
         }
         assert_eq!(choose(u64::MAX, &now(1 << 40, 0)), Choice::Leave);
         assert_eq!(for_blocks(80, &now(0, 0)), 10, "the rest alone is too much: blocks keep an eighth");
+    }
+
+    #[test]
+    fn the_share_falls_while_the_process_has_too_much_and_returns_slowly() {
+        let after = |beats: usize, from, resident| (0..beats).fold(from, |share, _| share_after(share, 1_000, resident));
+        assert_eq!(after(3, SHARE_ALL, 1_100), 940);
+        assert_eq!(after(100, SHARE_ALL, 1_100), SHARE_MIN);
+        assert_eq!(after(10, 940, 1_000), 940, "near enough");
+        assert_eq!(after(10, 940, 900), 960);
+        assert_eq!(after(1_000, 940, 0), SHARE_ALL);
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub(crate) struct Relief {
     cache_bytes: u64,
     /// What blocks may take, as of the last measurement.
     budget: AtomicUsize,
+    /// See [`budget::share_after`].
+    share: AtomicU64,
     dirty: AtomicU64,
     wants_checkpoint: AtomicBool,
     hand: Mutex<Hand>,
@@ -63,6 +65,7 @@ impl Relief {
             max: options.memory_max,
             cache_bytes: cache_bytes as u64,
             budget: AtomicUsize::new(usize::MAX),
+            share: AtomicU64::new(budget::SHARE_ALL),
             dirty: AtomicU64::new(0),
             wants_checkpoint: AtomicBool::new(false),
             hand: Mutex::default(),
@@ -119,9 +122,15 @@ impl Relief {
         now
     }
 
+    /// The bound that leaves blocks their share of what there is for them.
+    fn max_by_share(&self, now: &MemoryUse) -> u64 {
+        let blocks = budget::for_blocks(self.max, now);
+        self.max - blocks / budget::SHARE_ALL * (budget::SHARE_ALL - self.share.load(Ordering::Relaxed))
+    }
+
     fn set_budget(&self, now: &MemoryUse) {
         if self.max < u64::MAX {
-            let budget = usize::try_from(budget::for_blocks(self.max, now)).unwrap_or(usize::MAX);
+            let budget = usize::try_from(budget::for_blocks(self.max_by_share(now), now)).unwrap_or(usize::MAX);
             self.budget.store(budget, Ordering::Relaxed);
             self.ledger.set_budget(budget);
         }
@@ -230,7 +239,7 @@ impl Inner {
         let mut rounds = 0;
         while rounds < ROUNDS_MAX {
             let now = relief.measure(&self.state());
-            match budget::choose(relief.max, &now) {
+            match budget::choose(relief.max_by_share(&now), &now) {
                 Choice::Leave => return,
                 Choice::Drop { bytes } => rounds += self.drop_round(&mut hand, bytes),
                 Choice::Spill { bytes } => {
@@ -322,6 +331,15 @@ impl Store {
     pub fn is_paging(&self) -> bool {
         let relief = &self.inner.relief;
         relief.ledger.has_cold() || relief.ledger.bytes() / 3 > relief.budget.load(Ordering::Relaxed) / 4
+    }
+
+    /// Tells how much memory the process has, bytes: what the allocator keeps around blocks counts, and only the process can say.
+    pub fn note_resident(&self, bytes: u64) {
+        let relief = &self.inner.relief;
+        if relief.max < u64::MAX {
+            let share = budget::share_after(relief.share.load(Ordering::Relaxed), relief.max, bytes);
+            relief.share.store(share, Ordering::Relaxed);
+        }
     }
 
     /// Keeps memory within its bound where no reader or writer has: snapshots that went, commits that were published, a checkpoint that is

@@ -6,6 +6,7 @@ mod first_copy;
 mod flush_all;
 mod large_values;
 mod memory;
+mod memory_max;
 mod peers;
 mod scenes;
 mod slow_standby;
@@ -48,6 +49,11 @@ pub(super) const CASES: &[Case] = &[
         run: large_values::run,
     },
     Case { name: "memory", about: "resident memory of 1,000,000 values of 100 bytes, against Redis", run: memory::run },
+    Case {
+        name: "memory-max",
+        about: "1 GB of state in 256 MB of memory: peak, a hot set behind a scan, cold writes against cold reads",
+        run: memory_max::run,
+    },
     Case {
         name: "store-rates",
         about: "random reads, ordered scan and random overwrites of 1,000,000 entries in process",

@@ -52,7 +52,7 @@ pub enum Peek<'a> {
 
 /// A block that is not in memory, and the means to bring it there. Holds on to the block's place, not to the fragment.
 pub struct Unloaded {
-    leaf: Leaf,
+    leaf: Box<Leaf>,
     source: Arc<Source>,
 }
 
@@ -202,6 +202,6 @@ impl Fragment {
     }
 
     fn cold(&self, leaf: &Leaf) -> Unloaded {
-        Unloaded { leaf: leaf.clone(), source: self.source.clone() }
+        Unloaded { leaf: Box::new(leaf.clone()), source: self.source.clone() }
     }
 }

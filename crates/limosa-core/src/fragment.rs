@@ -4,7 +4,7 @@ use bytes::Bytes;
 use std::fmt;
 
 use crate::digest::Digest;
-use crate::epoch::EpochTable;
+use crate::history::History;
 use crate::key::slot_start;
 use crate::range::KeyRange;
 use crate::slot::SLOTS;
@@ -48,7 +48,14 @@ pub struct FragmentFacts {
     /// A peer below this version can't be told all deletions: it reconciles to find what it has too much.
     pub floor: Version,
     /// Who opened which epoch where.
-    pub epochs: EpochTable,
+    pub epochs: History,
+}
+
+impl FragmentFacts {
+    /// The floor of a part of the range.
+    pub fn floor_in(&self, range: &KeyRange) -> Version {
+        self.floor.max(self.epochs.floor_in(range))
+    }
 }
 
 /// The ranges of a hashed space that starts with `count` fragments: boundaries lie on slots.

@@ -23,6 +23,17 @@ impl IntervalMap {
         Self { range, starts }
     }
 
+    /// What `intervals` say of `range`; [`Version::ZERO`] where they say nothing.
+    pub fn of(range: KeyRange, intervals: impl IntoIterator<Item = (KeyRange, Version)>) -> Self {
+        let mut map = Self::new(range, Version::ZERO);
+        for (interval, version) in intervals {
+            if let Some(inside) = interval.intersect(&map.range) {
+                map.set(&inside, version);
+            }
+        }
+        map
+    }
+
     /// The keys that the map speaks of.
     pub fn range(&self) -> &KeyRange {
         &self.range
@@ -123,6 +134,10 @@ mod tests {
             }
             let got: Vec<_> = map.iter().map(|(r, v)| (r.start[0], r.end.expect("bounded")[0], v)).collect();
             prop_assert_eq!(got, expected);
+            let again = IntervalMap::of(range(0, 60), [range(0, 9), range(9, 60)].iter().flat_map(|part| {
+                IntervalMap::of(part.clone(), map.iter()).iter().collect::<Vec<_>>()
+            }));
+            prop_assert_eq!(again, map, "what is parted and put together is the same map");
         }
     }
 }

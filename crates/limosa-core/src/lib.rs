@@ -2,7 +2,7 @@
 //!
 //! | Question | Module |
 //! |---|---|
-//! | When was this written? | [`version`], [`epoch`] |
+//! | When was this written? | [`version`], [`epoch`], [`history`] |
 //! | Where does it belong? | [`slot`], [`key`], [`range`], [`fragment`] |
 //! | What was written? | [`entry`], [`columns`], [`commit`] |
 //! | Is it the same? | [`digest`], [`iblt`] |
@@ -18,6 +18,7 @@ pub mod epoch;
 pub mod error;
 pub mod fragment;
 pub mod frame;
+pub mod history;
 pub mod iblt;
 pub mod intervals;
 pub mod key;
@@ -37,6 +38,7 @@ pub use epoch::{EpochRow, EpochTable};
 pub use error::{DecodeError, Retry};
 pub use fragment::{FragmentFacts, FragmentId};
 pub use frame::{Frame, Mode};
+pub use history::{History, Strand};
 pub use intervals::IntervalMap;
 pub use name::NodeName;
 pub use range::{KeyRange, RangeDelete};

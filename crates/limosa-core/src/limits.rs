@@ -52,6 +52,8 @@ pub const CLIENTS_MAX: usize = 10_000;
 pub const PEERS_MAX: usize = 64;
 /// Most epoch rows of one fragment that a peer may send.
 pub const EPOCH_ROWS_MAX: u64 = 65_536;
+/// Most strands of one fragment: a merge that would give it more is refused.
+pub const STRANDS_MAX: u64 = 16_384;
 /// Most intervals of one fragment that a peer may send.
 pub const INTERVALS_MAX: u64 = 65_536;
 

@@ -28,6 +28,15 @@ impl KeyRange {
         key >= &self.start[..] && self.end.as_ref().is_none_or(|end| key < &end[..])
     }
 
+    /// The keys below `at` and the others; `at` lies behind the start and before the end.
+    ///
+    /// # Panics
+    /// If one of the two would be empty.
+    pub fn split(&self, at: &Bytes) -> (Self, Self) {
+        assert!(*at > self.start && self.contains(at), "{at:?} does not part {self:?}");
+        (Self { start: self.start.clone(), end: Some(at.clone()) }, Self { start: at.clone(), end: self.end.clone() })
+    }
+
     /// Whether no key can lie inside.
     pub fn is_empty(&self) -> bool {
         self.end.as_ref().is_some_and(|end| *end <= self.start)

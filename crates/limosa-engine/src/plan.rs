@@ -55,43 +55,49 @@ pub struct Alternative {
 
 /// Whether the target changed keys that the source's history does not know of: they must be replaced.
 pub fn is_diverged(theirs: &HaveFragment) -> bool {
-    theirs.head != theirs.common
+    theirs.each_part().any(|(_, head, common)| head != common)
 }
 
 /// Whether anything at the target must be replaced, whatever its version: only allowed under an epoch above every one it holds.
 pub fn needs_epoch_above(pieces: &[Piece], theirs: &HaveFragment) -> bool {
     let replaces = pieces.iter().any(|piece| piece.method == Method::Reconcile);
-    replaces || (is_diverged(theirs) && !theirs.head.is_zero())
+    replaces || theirs.each_part().any(|(_, head, common)| head != common && !head.is_zero())
 }
 
 /// What a fragment needs: nothing (no pieces), or one piece for each range that differs. Same inputs, same pieces.
 pub fn assess(ours: &FragmentFacts, theirs: &HaveFragment) -> Vec<Piece> {
     let whole = |method, since, reason| vec![Piece { range: ours.range.clone(), method, since, reason }];
     let stands_at = theirs.map.uniform();
-    if stands_at == Some(ours.head) && theirs.head == ours.head && !is_diverged(theirs) {
+    if theirs.parts.is_empty() && stands_at == Some(ours.head) && theirs.head == ours.head && !is_diverged(theirs) {
         if theirs.state == ours.state {
             return Vec::new();
         }
         return whole(Method::Reconcile, ours.head, "the versions are equal and the digests are not");
     }
-    theirs.map.iter().filter_map(|(range, since)| assess_range(ours, theirs, range, since)).collect()
+    let parts = theirs.each_part().flat_map(|(part, head, common)| {
+        let inside = theirs.map.iter().filter_map(|(range, since)| Some((range.intersect(&part)?, since)));
+        inside.filter_map(|(range, since)| assess_range(ours, (head, common), range, since)).collect::<Vec<_>>()
+    });
+    parts.collect()
 }
 
-fn assess_range(ours: &FragmentFacts, theirs: &HaveFragment, range: KeyRange, since: Version) -> Option<Piece> {
+/// The target shows `head` in `range`, and shares `common` of it.
+fn assess_range(ours: &FragmentFacts, (head, common): (Version, Version), range: KeyRange, since: Version) -> Option<Piece> {
+    let (knows, floor) = (ours.epochs.contains_in(&range, since), ours.floor_in(&range));
     let piece = |method, reason| Some(Piece { range, method, since, reason });
     if since.is_zero() {
-        if theirs.head.is_zero() {
+        if head.is_zero() {
             return if ours.head.is_zero() { None } else { piece(Method::Copy, "the target's range is empty") };
         }
         return piece(Method::Reconcile, "the epoch tables show no common point");
     }
-    if since > ours.head || !ours.epochs.contains(since) {
+    if since > ours.head || !knows {
         return piece(Method::Reconcile, "the target's version is not in this history");
     }
-    if since < ours.floor {
+    if since < floor {
         return piece(Method::Reconcile, "deletions behind the target's version were collected");
     }
-    if is_diverged(theirs) && since == theirs.common {
+    if head != common && since == common {
         return piece(Method::Delta, "the histories part at a known point: the changes since, and the target's own tail replaced");
     }
     if since == ours.head {
@@ -106,10 +112,10 @@ pub fn may_tail(ours: &[FragmentFacts], theirs: &[HaveFragment]) -> bool {
     ours.len() == theirs.len()
         && theirs.iter().any(|theirs| !theirs.head.is_zero())
         && ours.iter().zip(theirs).all(|(ours, theirs)| {
-            let clean = theirs.map.uniform() == Some(theirs.head) && !is_diverged(theirs);
+            let clean = theirs.parts.is_empty() && theirs.map.uniform() == Some(theirs.head) && !is_diverged(theirs);
             clean
                 && theirs.head <= ours.head
-                && ours.epochs.contains(theirs.head)
+                && ours.epochs.contains_in(&ours.range, theirs.head)
                 && (theirs.head != ours.head || theirs.state == ours.state)
         })
 }
@@ -154,7 +160,8 @@ fn alternative(method: Method, chosen: Method, estimate: Estimate, tail: Result<
 /// The line of the plan for one piece.
 pub fn item(fragment: FragmentId, piece: &Piece, estimate: Estimate) -> PlanItem {
     let reason = if piece.since.is_zero() { piece.reason.to_owned() } else { format!("{} (since {})", piece.reason, piece.since) };
-    PlanItem { fragment, method: piece.method, entries: estimate.entries, bytes: estimate.bytes, reason }
+    let range = Some(piece.range.clone());
+    PlanItem { fragment, method: piece.method, entries: estimate.entries, bytes: estimate.bytes, reason, range }
 }
 
 #[cfg(test)]
@@ -177,13 +184,13 @@ mod tests {
             live_bytes: 100,
             tombstones: 0,
             floor,
-            epochs: epochs(&[(1, 1), (2, 51)]),
+            epochs: epochs(&[(1, 1), (2, 51)]).into(),
         }
     }
 
     fn theirs(head: Version, common: Version, map: Version) -> HaveFragment {
         let map = IntervalMap::new(KeyRange::ALL, map);
-        HaveFragment { id: FragmentId(0), head, state: Digest(7), live: 10, common, map, own_keys: Vec::new() }
+        HaveFragment { id: FragmentId(0), head, state: Digest(7), live: 10, common, map, own_keys: Vec::new(), parts: Vec::new() }
     }
 
     #[test]

@@ -144,7 +144,8 @@ async fn send_messages(connection: Connection, bytes: u64) -> Result<u64, AnyErr
     while sent < bytes {
         let count = (bytes - sent).min(piece.len() as u64);
         let records = piece.slice(..usize::try_from(count)?);
-        sender.send(&Message::Live(Live { upto: sent, records, epochs: Vec::new(), checks: Vec::new(), floors: Vec::new() })).await?;
+        let (epochs, checks, floors) = (Vec::new(), Vec::new(), Vec::new());
+        sender.send(&Message::Live(Live { upto: sent, records, epochs, checks, floors, reframe: Bytes::new() })).await?;
         sent += count;
     }
     sender.close().await;

@@ -33,8 +33,8 @@ impl SourceCarrier {
                 Event::EpochOpened
             }
             Job::Estimate(ranges) => Event::Estimated(ranges.iter().map(|asked| self.estimate(asked)).collect()),
-            Job::Blocks { ranges, salt } => Event::Blocks(blocks(self.cut(), &ranges, salt)?),
-            Job::Entries { ranges, salt } => Event::Entries(entries(self.cut(), &ranges, salt)?),
+            Job::Blocks { ranges, salt } => Event::Blocks(blocks(self.cut().fragments(), &ranges, salt)?),
+            Job::Entries { ranges, salt } => Event::Entries(entries(self.cut().fragments(), &ranges, salt)?),
             Job::Extract(extract) => {
                 let what = extract.replace_keys.as_ref().map_or(Extract::Changes, |keys| Extract::ReplaceKeys(keys));
                 let view = self.cut().fragment(extract.fragment).expect("the machine asks for fragments of the cut");
@@ -69,7 +69,8 @@ impl SourceCarrier {
             limosa_store::TailRead::Batch(batch) => {
                 let checks = batch.checks.iter().map(|check| (check.fragment, check.version, check.state)).collect();
                 let floors = store.floors(); // each time: a standby takes over only what is new to it
-                let live = Live { upto: batch.upto.0, records: batch.records, epochs: batch.epochs, checks, floors };
+                let (records, epochs, reframe) = (batch.records, batch.epochs, batch.reframe);
+                let live = Live { upto: batch.upto.0, records, epochs, checks, floors, reframe };
                 TailRead::Batch { live, heads: batch.heads }
             }
             limosa_store::TailRead::CaughtUp => TailRead::CaughtUp(horizon),
@@ -79,10 +80,10 @@ impl SourceCarrier {
 }
 
 /// The comparison blocks of `ranges`, in order.
-pub(crate) fn blocks(cut: &Cut, ranges: &[(FragmentId, KeyRange)], salt: u64) -> Result<Vec<BlockRef>, StoreError> {
+pub(crate) fn blocks(views: &[FragmentView], ranges: &[(FragmentId, KeyRange)], salt: u64) -> Result<Vec<BlockRef>, StoreError> {
     let mut out = Vec::new();
     for (fragment, range) in ranges {
-        let Some(view) = cut.fragment(*fragment) else { continue };
+        let Some(view) = views.iter().find(|view| view.id() == *fragment) else { continue };
         let ids = view.block_ids(range, salt)?;
         out.extend(ids.into_iter().map(|block| BlockRef { id: block.id, fragment: *fragment, range: block.range }));
     }
@@ -90,10 +91,10 @@ pub(crate) fn blocks(cut: &Cut, ranges: &[(FragmentId, KeyRange)], salt: u64) ->
 }
 
 /// The live entries of `ranges`, in order.
-pub(crate) fn entries(cut: &Cut, ranges: &[(FragmentId, KeyRange)], salt: u64) -> Result<Vec<EntryId>, StoreError> {
+pub(crate) fn entries(views: &[FragmentView], ranges: &[(FragmentId, KeyRange)], salt: u64) -> Result<Vec<EntryId>, StoreError> {
     let mut out = Vec::new();
     for (fragment, range) in ranges {
-        let Some(view) = cut.fragment(*fragment) else { continue };
+        let Some(view) = views.iter().find(|view| view.id() == *fragment) else { continue };
         let ids = view.entry_ids(std::slice::from_ref(range), salt)?;
         out.extend(ids.into_iter().map(|(id, key)| EntryId { id, fragment: *fragment, key }));
     }

@@ -1,7 +1,7 @@
 //! Carries out a target's jobs on a store, one after the other. Decides nothing.
 
 use bytes::Bytes;
-use limosa_core::{FragmentId, KeyRange, Version};
+use limosa_core::{FragmentId, IntervalMap, KeyRange, Version};
 use limosa_engine::target::{Event, Job, StageState};
 use limosa_store::{Check, Extract, FragmentView, ReplicateError, SealedFacts, StageError, StageStart, Store, StoreError};
 use limosa_wire::{Refusal, SealedFragment};
@@ -31,18 +31,27 @@ impl TargetCarrier {
                 quarantine(store, "only here", &keys)?;
                 Event::KeysSetAside
             }
-            Job::OpenStage { session, starts } => self.open_stage(store, session, &starts)?,
+            Job::OpenStage { session, starts } => self.open_stage(store, session, starts)?,
+            Job::ReframeStage { session, fragments } => match store.stage_reframe(session, &fragments) {
+                Ok(_) => Event::StageOpened,
+                Err(StageError::Store(error)) => return Err(error),
+                Err(error) => refused(fragments[0].0, fragments[0].1.clone(), Refusal::Mismatch, &error),
+            },
             Job::AbortStage => {
                 store.stage_abort()?;
                 return Ok(None);
             }
-            Job::Blocks { ranges, salt } => Event::Blocks(blocks(&store.cut(), &ranges, salt)?),
-            Job::Entries { ranges, salt } => Event::Entries(entries(&store.cut(), &ranges, salt)?),
+            Job::Blocks { ranges, salt } => Event::Blocks(blocks(&store.stage_fragments(), &ranges, salt)?),
+            Job::Entries { ranges, salt } => Event::Entries(entries(&store.stage_fragments(), &ranges, salt)?),
             Job::Apply(frame) => self.apply(store, &frame)?,
             Job::Install(sealed) => install(store, sealed)?,
-            Job::Replicate { records, epochs, checks, floors } => {
+            Job::Replicate { records, epochs, checks, floors, reframe } => {
                 let checks: Vec<Check> = checks.into_iter().map(|(fragment, version, state)| Check { fragment, version, state }).collect();
-                match store.replicate(&records, &epochs, &checks) {
+                let followed = match reframe.is_empty() {
+                    true => store.replicate(&records, &epochs, &checks),
+                    false => store.replicate_reframe(&reframe),
+                };
+                match followed {
                     Ok(position) => {
                         store.adopt_floors(&floors)?;
                         Event::Replicated(position.0)
@@ -54,18 +63,15 @@ impl TargetCarrier {
         }))
     }
 
-    fn open_stage(&mut self, store: &Store, session: u64, starts: &[(FragmentId, KeyRange, Version)]) -> Result<Event, StoreError> {
+    fn open_stage(&mut self, store: &Store, session: u64, starts: Vec<(FragmentId, KeyRange, IntervalMap)>) -> Result<Event, StoreError> {
         self.refused = None;
         store.stage_abort()?;
-        let start = |(fragment, range, common): &(FragmentId, KeyRange, Version)| StageStart {
-            fragment: *fragment,
-            range: range.clone(),
-            common: *common,
-        };
-        match store.stage_open(session, &starts.iter().map(start).collect::<Vec<_>>()) {
+        let start = |(fragment, range, common)| StageStart { fragment, range, common };
+        let starts: Vec<StageStart> = starts.into_iter().map(start).collect();
+        match store.stage_open(session, &starts) {
             Ok(()) => Ok(Event::StageOpened),
             Err(StageError::Store(error)) => Err(error),
-            Err(error) => Ok(refused(starts[0].0, starts[0].1.clone(), Refusal::Mismatch, &error)),
+            Err(error) => Ok(refused(starts[0].fragment, starts[0].range.clone(), Refusal::Mismatch, &error)),
         }
     }
 
@@ -109,12 +115,16 @@ fn install(store: &Store, sealed: Vec<SealedFragment>) -> Result<Event, StoreErr
     }
 }
 
-fn set_aside_tails(store: &Store, tails: &[(FragmentId, Version)], write: bool) -> Result<Vec<(FragmentId, Vec<Bytes>)>, StoreError> {
+fn set_aside_tails(
+    store: &Store,
+    tails: &[(FragmentId, KeyRange, Version)],
+    write: bool,
+) -> Result<Vec<(FragmentId, Vec<Bytes>)>, StoreError> {
     let cut = store.cut();
     let (mut out, mut all) = (Vec::new(), Vec::new());
-    for (fragment, since) in tails {
+    for (fragment, range, since) in tails {
         let Some(view) = cut.fragment(*fragment) else { continue };
-        let keys = changed_keys(view, *since)?;
+        let keys = changed_keys(view, range, *since)?;
         all.extend(keys.iter().map(|key| (*fragment, key.clone())));
         out.push((*fragment, keys));
     }
@@ -126,13 +136,12 @@ fn set_aside_tails(store: &Store, tails: &[(FragmentId, Version)], write: bool) 
 
 fn quarantine(store: &Store, promised: &str, keys: &[(FragmentId, Bytes)]) -> Result<(), StoreError> {
     let cut = store.cut();
-    let entry = |(fragment, key): &(FragmentId, Bytes)| cut.fragment(*fragment)?.get(key).transpose();
-    store.quarantine(promised, keys.iter().filter_map(entry)).map(drop)
+    store.quarantine(promised, keys.iter().filter_map(|(_, key)| cut.holding(key).get(key).transpose())).map(drop)
 }
 
-fn changed_keys(view: &FragmentView, since: Version) -> Result<Vec<Bytes>, StoreError> {
+fn changed_keys(view: &FragmentView, range: &KeyRange, since: Version) -> Result<Vec<Bytes>, StoreError> {
     let mut keys = Vec::new();
-    let mut rest = Some(view.facts().range);
+    let mut rest = Some(range.clone());
     while let Some(range) = rest {
         let (frame, next) = view.delta(&range, since, Extract::Changes, SCAN_BYTES)?;
         keys.extend(frame.entries.iter().map(|entry| Bytes::copy_from_slice(entry.key)));

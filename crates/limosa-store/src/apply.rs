@@ -1,6 +1,6 @@
 //! The one way in which a record changes the published trees: the owner's publish, a standby's stream and recovery share it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 use limosa_core::varint::{self, Reader};
@@ -12,6 +12,7 @@ use crate::journal::{Position, Record, RecordKind};
 use crate::leases::read_floors;
 use crate::ready::{Ready, ReadyBatch};
 use crate::refusal::part_refused;
+use crate::save::Covered;
 use crate::stage::OpenRecord;
 use crate::state::{Check, Drift, Head, State};
 
@@ -34,6 +35,8 @@ pub(crate) struct Slice {
     pub(crate) touched: Vec<usize>,
     /// A stage was installed: what lies before is another history.
     pub(crate) installed: bool,
+    /// Fragments were split or merged: what lies before speaks of others.
+    pub(crate) reframe: bool,
     /// Bytes of all records, for the journal's marks.
     pub(crate) bytes: usize,
     is_touched: Vec<bool>,
@@ -50,6 +53,7 @@ impl Slice {
             epochs: Vec::new(),
             touched: Vec::new(),
             installed: false,
+            reframe: false,
             bytes: 0,
             is_touched: vec![false; fragments],
             records: 0,
@@ -63,11 +67,11 @@ impl Slice {
         self
     }
 
-    /// Whether `record` may join. Epoch rows and installs stand alone: a tail tells them before what follows.
+    /// Whether `record` may join. Epoch rows, splits, merges and installs stand alone: a tail tells them before what follows.
     pub(crate) fn takes(&self, record: &Record<'_>) -> bool {
-        let alone = |kind| matches!(kind, RecordKind::OpenEpoch | RecordKind::StageInstall);
+        let alone = |kind| matches!(kind, RecordKind::OpenEpoch | RecordKind::StageInstall | RecordKind::Reframe);
         let full = self.records >= self.records_max || self.bytes + record.body.len() > SLICE_BYTES;
-        self.records == 0 || !(full || alone(record.kind) || self.installed || !self.epochs.is_empty())
+        self.records == 0 || !(full || alone(record.kind) || self.installed || self.reframe || !self.epochs.is_empty())
     }
 
     /// Counts a record in, whether or not it is applied.
@@ -87,24 +91,20 @@ impl Slice {
 /// Digests to compare at versions to come: by fragment, ascending versions.
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
-    waiting: Vec<VecDeque<(Version, Digest)>>,
+    waiting: HashMap<FragmentId, VecDeque<(Version, Digest)>>,
 }
 
 impl Checks {
-    pub(crate) fn new(fragments: usize) -> Self {
-        Self { waiting: vec![VecDeque::new(); fragments] }
-    }
-
-    pub(crate) fn add(&mut self, index: usize, version: Version, state: Digest) {
-        let waiting = &mut self.waiting[index];
+    pub(crate) fn add(&mut self, fragment: FragmentId, version: Version, state: Digest) {
+        let waiting = self.waiting.entry(fragment).or_default();
         if waiting.back().is_none_or(|(last, _)| *last < version) {
             waiting.push_back((version, state));
         }
     }
 
     /// The digest that was named for exactly `version`; older ones are forgotten.
-    fn due(&mut self, index: usize, version: Version) -> Option<Digest> {
-        let waiting = &mut self.waiting[index];
+    fn due(&mut self, fragment: FragmentId, version: Version) -> Option<Digest> {
+        let waiting = self.waiting.get_mut(&fragment)?;
         while let Some(&(at, state)) = waiting.front() {
             if at > version {
                 return None;
@@ -115,6 +115,11 @@ impl Checks {
             }
         }
         None
+    }
+
+    /// The fragment is no more.
+    pub(crate) fn forget(&mut self, fragment: FragmentId) {
+        self.waiting.remove(&fragment);
     }
 }
 
@@ -154,10 +159,11 @@ impl State {
             // a commit was applied above; a frame changed the fork, a lease the leases: when they were taken, or by replay
             RecordKind::Commit | RecordKind::StageFrame | RecordKind::Witness | RecordKind::Leases => {}
             RecordKind::StageInstall => self.apply_install(slice),
+            RecordKind::Reframe => self.apply_reframe(record.body, slice)?,
             RecordKind::StageAbort => self.stage_since = None,
             RecordKind::Role => self.role = Bytes::copy_from_slice(record.body),
         }
-        if matches!(record.kind, RecordKind::Commit | RecordKind::OpenEpoch) {
+        if matches!(record.kind, RecordKind::Commit | RecordKind::OpenEpoch | RecordKind::Reframe) {
             self.changed = position;
         }
         self.horizon = position;
@@ -196,7 +202,7 @@ impl State {
 
     /// Compares with the owner's digest, where it named one at this version.
     fn verify(&mut self, index: usize, version: Version) {
-        let Some(owners) = self.checks.due(index, version) else { return };
+        let Some(owners) = self.checks.due(self.routes.id(index), version) else { return };
         let ours = self.fragments[index].total().state;
         if ours != owners && self.drift.is_none() {
             self.drift = Some(Drift { fragment: self.routes.id(index), version, ours, owners });
@@ -207,9 +213,11 @@ impl State {
         for (id, new) in decode_rows(body)? {
             let index = self.index_of(id)?;
             let fragment = &mut self.fragments[index];
-            let rows = fragment.epochs().rows().iter().chain(new.rows()).copied().collect();
-            let table = EpochTable::from_rows(rows).ok_or(DISORDER)?;
-            fragment.set_epochs(table);
+            let mut history = fragment.epochs().clone();
+            if !history.append(&new) {
+                return Err(DISORDER.into());
+            }
+            fragment.set_epochs(history);
             slice.epochs.push((id, new));
         }
         Ok(())
@@ -219,8 +227,9 @@ impl State {
     fn apply_stage_open(&mut self, position: Position, body: &[u8]) -> Result<(), StoreError> {
         if let OpenRecord::Open { .. } = OpenRecord::decode(body)? {
             self.stage_since = Some(position);
+            let level = self.level_generations();
             self.fork = Some(self.fragments.clone());
-            self.fork_generations = self.fragments.iter().map(limosa_tree::Fragment::generation).collect();
+            self.fork_generations = vec![level; self.fragments.len()];
             for fragment in self.baseline.take().into_iter().flatten() {
                 self.grave.append(&mut fragment.into_grave()); // kept until the next stage opens, which is now
             }
@@ -231,24 +240,28 @@ impl State {
     /// Swaps in the verified roots. Nothing reads half of it: the lock is held.
     fn apply_install(&mut self, slice: &mut Slice) {
         let incoming = self.incoming.take().expect("whoever writes or replays an install record has verified roots at hand");
-        assert_eq!(incoming.len(), self.fragments.len(), "an install brings a root for each fragment");
         let mut baseline = std::mem::replace(&mut self.fragments, incoming);
         for fragment in &mut baseline {
             fragment.set_loader(self.unpinned.clone());
         }
         self.baseline = Some(baseline);
-        for (checkpointed, forked) in self.checkpointed.iter_mut().zip(&self.fork_generations) {
-            *checkpointed = checkpointed.before_fork(*forked);
-        }
-        self.covers.fall_back(&self.fork_generations);
-        for (index, fragment) in self.fragments.iter().enumerate().filter(|(_, fragment)| fragment.total().tombstones > 0) {
-            debug_assert_eq!(self.routes.id(index), fragment.id());
-            self.to_sweep.insert(index, Bytes::new()); // copying or comparing has raised the floor
-        }
+        // What the forks changed is dirty, whatever was checkpointed meanwhile. All fragments count on one scale.
+        let forked = self.fork_generations.iter().copied().min().unwrap_or(0);
+        let generation = self.checkpointed.iter().map(|covered| covered.generation).min().unwrap_or(0);
+        self.checkpointed = vec![Covered { generation, head: None }.before_fork(forked); self.fragments.len()];
+        self.fork_generations = vec![forked; self.fragments.len()];
+        self.covers.fall_back(forked);
+        self.published_anew();
+        self.head_routes = (*self.routes).clone();
+        let ids: Vec<FragmentId> = self.fragments.iter().map(limosa_tree::Fragment::id).collect();
+        self.count_ids(&ids);
+        // Copying or comparing has raised the floor.
+        let unswept = self.fragments.iter().filter(|fragment| fragment.total().tombstones > 0);
+        self.to_sweep = unswept.map(|fragment| (fragment.id(), Bytes::new())).collect();
         self.meet();
         self.stage_since = None;
         self.uploads.close_all();
-        self.checks = Checks::new(self.fragments.len());
+        self.checks = Checks::default();
         self.drift = None;
         slice.installed = true;
         self.installed = slice.last;
@@ -269,7 +282,8 @@ impl State {
             Check { fragment: self.routes.id(index), version: fragment.head(), state: fragment.total().state }
         };
         let checks: Vec<Check> = slice.touched.iter().map(check).collect();
-        if slice.installed {
+        if slice.installed || slice.reframe {
+            // Versions of before are of other fragments: who reads on from before a split or merge does so by position, from the journal.
             let heads: Vec<Version> = self.fragments.iter().map(limosa_tree::Fragment::head).collect();
             self.ring.reset(slice.last, heads.clone());
             self.marks.reset(slice.last, heads);

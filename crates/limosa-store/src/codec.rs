@@ -1,9 +1,10 @@
 //! Encodings that several records and the checkpoint's facts share: versions, epoch tables, rows of an opened epoch.
 
+use bytes::Bytes;
 use limosa_core::commit::read_u32;
-use limosa_core::limits::{COMMIT_PARTS_MAX, EPOCH_ROWS_MAX};
+use limosa_core::limits::{COMMIT_PARTS_MAX, EPOCH_ROWS_MAX, STORED_KEY_BYTES_MAX, STRANDS_MAX};
 use limosa_core::varint::{self, Reader};
-use limosa_core::{DecodeError, EpochRow, EpochTable, FragmentId, Version};
+use limosa_core::{DecodeError, EpochRow, EpochTable, FragmentId, History, Strand, Version};
 
 /// Appends a version: epoch, seq.
 pub(crate) fn put_version(out: &mut Vec<u8>, version: Version) {
@@ -38,6 +39,27 @@ pub(crate) fn read_epochs(reader: &mut Reader<'_>) -> Result<EpochTable, DecodeE
     };
     let rows = (0..count).map(|_| row(reader)).collect::<Result<_, DecodeError>>()?;
     EpochTable::from_rows(rows).ok_or(DecodeError::Invalid { field: "epochs", why: "rows are out of order" })
+}
+
+/// Appends a history: strands | { start | floor | epoch rows }.
+pub(crate) fn put_history(out: &mut Vec<u8>, history: &History) {
+    varint::put(out, history.strands().len() as u64);
+    for strand in history.strands() {
+        varint::put_bytes(out, &strand.start);
+        put_version(out, strand.floor);
+        put_epochs(out, &strand.epochs);
+    }
+}
+
+/// The inverse of [`put_history`].
+pub(crate) fn read_history(reader: &mut Reader<'_>) -> Result<History, DecodeError> {
+    let count = reader.varint_max("history.strands", STRANDS_MAX)?;
+    let strand = |reader: &mut Reader<'_>| {
+        let start = Bytes::copy_from_slice(reader.bytes_max("strand.start", STORED_KEY_BYTES_MAX)?);
+        Ok(Strand { start, floor: read_version(reader)?, epochs: read_epochs(reader)? })
+    };
+    let strands = (0..count).map(|_| strand(reader)).collect::<Result<_, DecodeError>>()?;
+    History::from_strands(strands).ok_or(DecodeError::Invalid { field: "history", why: "its strands are out of order or end differently" })
 }
 
 /// The body of an epoch record: fragments | { fragment | rows }.

@@ -8,6 +8,7 @@ use limosa_core::{EntryRef, FragmentFacts, FragmentId, Frame, KeyRange, Version}
 use limosa_tree::{BlockId, Changes, Entry, Extract, Fragment, Summary};
 
 use crate::error::StoreError;
+use crate::fragments::Routes;
 use crate::journal::Position;
 use crate::store::{Counters, Store};
 
@@ -16,6 +17,7 @@ use crate::store::{Counters, Store};
 pub struct Cut {
     position: Position,
     fragments: Vec<FragmentView>,
+    routes: Arc<Routes>,
 }
 
 /// One fragment of a cut.
@@ -28,11 +30,11 @@ pub struct FragmentView {
 impl Store {
     /// The published state, all of it at one position.
     pub fn cut(&self) -> Cut {
-        let (position, fragments) = {
+        let (position, fragments, routes) = {
             let state = self.inner.state();
-            (state.horizon, state.fragments.clone())
+            (state.horizon, state.fragments.clone(), state.routes.clone())
         };
-        Cut { position, fragments: self.views(fragments) }
+        Cut { position, fragments: self.views(fragments), routes }
     }
 
     pub(crate) fn views(&self, fragments: Vec<Fragment>) -> Vec<FragmentView> {
@@ -53,7 +55,12 @@ impl Cut {
 
     /// One fragment.
     pub fn fragment(&self, id: FragmentId) -> Option<&FragmentView> {
-        self.fragments.binary_search_by_key(&id, FragmentView::id).ok().map(|index| &self.fragments[index])
+        self.routes.of_id(id).map(|index| &self.fragments[index])
+    }
+
+    /// The fragment that holds the stored key `key`.
+    pub fn holding(&self, key: &[u8]) -> &FragmentView {
+        &self.fragments[self.routes.of_key(key)]
     }
 
     /// Live keys that users see, deadlines not looked at.

@@ -9,6 +9,7 @@
 
 use bytes::Bytes;
 use limosa_core::{FragmentId, Version};
+use limosa_tree::Fragment;
 
 use crate::error::StoreError;
 use crate::journal::RecordKind;
@@ -63,14 +64,16 @@ impl Store {
         let (live_bytes, tombstones) = state
             .fragments
             .iter()
-            .map(limosa_tree::Fragment::total)
+            .map(Fragment::total)
             .fold((0, 0), |(bytes, count), total| (bytes + total.live_bytes, count + total.tombstones));
         if tombstones.saturating_mul(DELETION_BYTES) > bounds.bytes(live_bytes) {
             let heads: Vec<_> = state.fragments.iter().map(|fragment| (fragment.id(), fragment.head())).collect();
             ended.extend(leases.end_dearest(&heads)); // one at a time: the next look may find that it was enough
         }
         let mut floors = Vec::new();
-        for fragment in state.fragments.iter().filter(|fragment| fragment.has_deletions()) {
+        // A fragment whose split or merge pends has no floors of its own any more.
+        let is_there = |fragment: &&Fragment| state.head_routes.of_id(fragment.id()).is_some();
+        for fragment in state.fragments.iter().filter(|fragment| fragment.has_deletions()).filter(is_there) {
             let reach = leases.lowest(fragment.id()).unwrap_or(fragment.head()).min(fragment.head());
             if reach > fragment.floor() {
                 floors.push((fragment.id(), reach));
@@ -99,7 +102,7 @@ impl Store {
         state.check()?;
         let own = |&(id, floor): &(FragmentId, Version)| {
             let index = state.routes.of_id(id)?;
-            let floor = floor.min(state.heads[index].version);
+            let floor = floor.min(state.heads[state.head_routes.of_id(id)?].version);
             (floor > state.fragments[index].floor()).then_some((id, floor))
         };
         let floors: Vec<_> = floors.iter().filter_map(own).collect();
@@ -124,18 +127,20 @@ impl Store {
         }
         let found = {
             let state = self.inner.state();
-            state.to_sweep.first_key_value().map(|(&index, from)| (index, from.clone(), state.fragments[index].clone()))
+            let place = |(&id, from): (&FragmentId, &Bytes)| Some((id, from.clone(), state.fragments[state.routes.of_id(id)?].clone()));
+            state.to_sweep.first_key_value().and_then(place)
         };
-        let Some((index, from, snapshot)) = found else { return Ok(None) };
+        let Some((id, from, snapshot)) = found else { return Ok(None) };
         snapshot.warm_sweep(&from, blocks)?;
         drop(snapshot); // it would make the sweep copy what it changes
         let mut state = self.inner.state();
+        let Some(index) = state.routes.of_id(id) else { return Ok(Some(0)) }; // split or merged meanwhile
         let (collected, next) = state.fragments[index].sweep(&from, blocks)?;
         // A floor that rose meanwhile has put the place back to the beginning: then the sweep starts again.
-        if state.to_sweep.get(&index) == Some(&from) {
+        if state.to_sweep.get(&id) == Some(&from) {
             match next {
-                Some(next) => state.to_sweep.insert(index, next),
-                None => state.to_sweep.remove(&index),
+                Some(next) => state.to_sweep.insert(id, next),
+                None => state.to_sweep.remove(&id),
             };
         }
         drop(state);
@@ -160,7 +165,7 @@ impl State {
             let fragment = &mut self.fragments[index];
             fragment.forget_below(floor.min(fragment.head()));
             if fragment.total().tombstones > 0 {
-                self.to_sweep.insert(index, Bytes::new());
+                self.to_sweep.insert(id, Bytes::new());
             }
         }
         Ok(())

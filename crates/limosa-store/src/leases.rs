@@ -104,6 +104,16 @@ impl Leases {
         lease.held.extend(held.map(|(id, version)| (id, version.max(floors(id)))));
     }
 
+    /// Fragments were split or merged: who has something of what they were has it of what they become. Of a merged fragment a peer has what
+    /// it has of the part that it is further behind in: that keeps a little too much, and nothing too little. What was held of the parents
+    /// stays: until the trees follow, their floors are still looked at.
+    pub(crate) fn reframe(&mut self, takes: &[FragmentId], makes: &[FragmentId]) {
+        for lease in self.all.values_mut() {
+            let Some(held) = takes.iter().filter_map(|id| lease.held.get(id)).min().copied() else { continue };
+            lease.held.extend(makes.iter().map(|id| (*id, held)));
+        }
+    }
+
     /// `peer` is still there.
     pub(crate) fn touch(&mut self, peer: &str, now_ms: u64) {
         if let Some(lease) = self.all.get_mut(peer) {
@@ -225,6 +235,17 @@ mod tests {
         leases.renew("c", 8, 2, [(F, Version::ZERO)].into_iter(), |_| v(12));
         assert_eq!(leases.lowest(F), Some(v(12)), "a new folder has nothing of the old one");
         assert_eq!(leases.lowest(FragmentId(4)), None);
+    }
+
+    #[test]
+    fn a_lease_follows_splits_and_merges() {
+        let mut leases = with(&[("b", 30, 1)]);
+        let [left, right, merged] = [FragmentId(4), FragmentId(5), FragmentId(6)];
+        leases.reframe(&[F], &[left, right]);
+        assert_eq!((leases.lowest(left), leases.lowest(right)), (Some(v(30)), Some(v(30))));
+        leases.renew("b", 7, 2, [(left, v(40))].into_iter(), |_| v(10));
+        leases.reframe(&[left, right], &[merged]);
+        assert_eq!(leases.lowest(merged), Some(v(30)));
     }
 
     #[test]

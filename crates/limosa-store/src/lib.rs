@@ -15,6 +15,7 @@
 //! | What is durable, and when? | `flush`, [`journal`], [`checkpoint`] |
 //! | How does a start find it again? | `recover`, `saved` |
 //! | What does a transfer's target do? | `stage`, `replicate` |
+//! | How do fragments part and join? | `reframe` |
 //! | How do large values lie? | `parts` |
 //!
 //! # Not here
@@ -49,6 +50,7 @@ mod parts;
 mod quarantine;
 mod ready;
 mod recover;
+mod reframe;
 mod refusal;
 mod replicate;
 mod reserve;
@@ -73,6 +75,7 @@ pub use leases::{LeaseBounds, LeaseFacts};
 pub use memory::MemoryUse;
 pub use options::{Clock, Durability, Entropy, Options};
 pub use parts::Reading;
+pub use reframe::ReframeError;
 pub use refusal::{ReplicateError, StageError};
 pub use save::CheckpointReport;
 pub use schedule::Due;

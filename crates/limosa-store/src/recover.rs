@@ -43,7 +43,7 @@ impl Store {
         let checkpoint = Arc::new(Checkpoint::open(disk.clone(), &folder.checkpoint(), owner, checkpoint_options)?);
         let loader = Loader::of_last_commit(&checkpoint, &counters)?;
         let saved = Saved::load(&checkpoint, &options, &loader, &relief.ledger)?;
-        let covers = Covers::new(&loader, saved.fragments.iter().map(Fragment::generation).collect());
+        let covers = Covers::new(&loader, saved.fragments.iter().map(Fragment::generation).min().unwrap_or(0));
         drop(loader); // alive for as long as a fragment reads with it
         let journal_options = JournalOptions { segment_bytes: options.segment_bytes };
         let (journal, recovered) = Journal::open(disk, &folder.journal(), owner, journal_options, saved.point)?;
@@ -105,6 +105,7 @@ impl Replay {
         }
         self.end_bulk()?;
         self.end_slice();
+        self.state.head_routes = (*self.state.routes).clone();
         self.state.meet();
         self.state.group = Group::new(self.state.horizon.next());
         Ok((self.state, self.stage, self.relief))
@@ -144,7 +145,7 @@ impl Replay {
         if position <= self.base {
             // The checkpoint has no stage: its records are replayed onto the published state, which has not changed since it was opened.
             self.stage_record(position, record)?;
-            if matches!(record.kind, RecordKind::Commit | RecordKind::OpenEpoch) {
+            if matches!(record.kind, RecordKind::Commit | RecordKind::OpenEpoch | RecordKind::Reframe) {
                 self.state.changed = position; // unless it has: then the stage can't be installed
             }
             return Ok(());
@@ -172,9 +173,13 @@ impl Replay {
                     self.stage = Some(Stage::new(session, &starts, &self.state.fragments).map_err(refused)?);
                     self.state.fork = None;
                     self.state.stage_since = Some(position);
-                    self.state.fork_generations = self.state.fragments.iter().map(Fragment::generation).collect();
+                    let level = self.state.level_generations();
+                    self.state.fork_generations = vec![level; self.state.fragments.len()];
                 }
                 OpenRecord::Resume { session } => self.stage.as_mut().ok_or(NO_STAGE)?.resume(session),
+                OpenRecord::Reframe { session, fragments } => {
+                    self.stage.as_mut().ok_or(NO_STAGE)?.reframe(session, &fragments).map_err(refused)?;
+                }
             },
             RecordKind::StageFrame => {
                 let (frame, drops) = decode_frame(record.body)?;
@@ -202,10 +207,12 @@ fn initial_state(saved: Saved, ring_bytes: usize, unpinned: Arc<dyn BlockLoader>
     let count = ranges.len();
     // A crash may have stopped a sweep: where nothing lies below the floor, the look costs a walk over summaries and blocks with tombstones.
     let swept = |fragment: &Fragment| fragment.floor().is_zero() || fragment.total().tombstones == 0;
-    let unswept = saved.fragments.iter().enumerate().filter(|(_, fragment)| !swept(fragment));
-    let to_sweep = unswept.map(|(index, _)| (index, bytes::Bytes::new())).collect();
+    let unswept = saved.fragments.iter().filter(|fragment| !swept(fragment));
+    let to_sweep = unswept.map(|fragment| (fragment.id(), bytes::Bytes::new())).collect();
     State {
-        routes: Routes::new(&ranges),
+        head_routes: Routes::new(&ranges),
+        routes: Arc::new(Routes::new(&ranges)),
+        next_fragment: saved.next_fragment,
         checkpointed: saved.fragments.iter().map(Covered::by).collect(),
         fork_generations: vec![0; count],
         fragments: saved.fragments,
@@ -221,11 +228,12 @@ fn initial_state(saved: Saved, ring_bytes: usize, unpinned: Arc<dyn BlockLoader>
         role: saved.node.role,
         ring: Ring::new(ring_bytes, horizon, heads),
         marks: saved.marks,
-        checks: Checks::new(count),
+        checks: Checks::default(),
         drift: None,
         replicated: Position::ZERO,
         changed: Position::ZERO,
         installed: Position::ZERO,
+        framed: Position::ZERO,
         stage_since: saved.node.stage_since,
         fork: None,
         incoming: None,

@@ -58,8 +58,8 @@ impl Store {
         state.uploads.close_all();
         state.adopt_rows(epochs)?;
         for check in checks {
-            let index = state.replicated_index(check.fragment)?;
-            state.checks.add(index, check.version, check.state);
+            state.replicated_index(check.fragment)?;
+            state.checks.add(check.fragment, check.version, check.state);
         }
         let mut reader = Reader::new(records);
         let mut rewritten = Vec::new();
@@ -79,18 +79,17 @@ impl State {
             newest.checked_add(1).ok_or(StoreError::Limit { what: "epoch", value: u64::from(newest) + 1, max: u64::from(u32::MAX) })?;
         let row = |index: usize| {
             let row = EpochRow { epoch, first_seq: self.heads[index].version.seq + 1, opener };
-            (self.routes.id(index), EpochTable::from_rows(vec![row]).expect("one row is in order"))
+            (self.head_routes.id(index), EpochTable::from_rows(vec![row]).expect("one row is in order"))
         };
-        let rows: Vec<_> = (0..self.routes.len()).map(row).collect();
+        let rows: Vec<_> = (0..self.head_routes.len()).map(row).collect();
         Ok((epoch, self.push_rows(&rows)))
     }
 
     /// Rows that were checked against the heads: pending from here on.
     fn push_rows(&mut self, rows: &[(FragmentId, EpochTable)]) -> Position {
         for (id, table) in rows {
-            let index = self.routes.of_id(*id).expect("checked by the caller");
-            let all = self.epochs[index].rows().iter().chain(table.rows()).copied().collect();
-            self.epochs[index] = EpochTable::from_rows(all).expect("checked by the caller");
+            let index = self.head_routes.of_id(*id).expect("checked by the caller");
+            assert!(self.epochs[index].append(table), "checked by the caller");
             self.heads[index].epoch = self.epochs[index].epoch();
         }
         self.push(RecordKind::OpenEpoch, &encode_rows(rows))
@@ -120,7 +119,7 @@ impl State {
     /// A row continues this node's history only exactly behind its head. A row that begins below says that the owner lost what this
     /// node holds there: taking the owner's next commits would give the same seqs a second value.
     fn check_row(&self, index: usize, row: &EpochRow) -> Result<(), ReplicateError> {
-        let (head, fragment) = (self.heads[index], self.routes.id(index));
+        let (head, fragment) = (self.heads[index], self.head_routes.id(index));
         let got = Version::new(row.epoch, row.first_seq);
         if row.epoch <= head.epoch || row.first_seq <= head.version.seq {
             return Err(ReplicateError::Diverged { fragment, head: head.version, got });
@@ -178,7 +177,7 @@ impl State {
 
     /// A peer's commit must not get into the journal when the tree would refuse it: recovery could not follow.
     fn check_keys(&self, index: usize, part: &Part<'_>) -> Result<(), ReplicateError> {
-        let range = self.fragments[index].range();
+        let range = self.head_routes.range(index);
         let inside =
             part.entries.iter().all(|entry| range.contains(entry.key)) && part.range_deletes.iter().all(|d| range.covers(&d.range));
         if inside {
@@ -188,6 +187,6 @@ impl State {
     }
 
     fn replicated_index(&self, fragment: FragmentId) -> Result<usize, ReplicateError> {
-        self.routes.of_id(fragment).ok_or(ReplicateError::UnknownFragment { fragment })
+        self.head_routes.of_id(fragment).ok_or(ReplicateError::UnknownFragment { fragment })
     }
 }

@@ -50,6 +50,11 @@ impl Covered {
         Self { generation: fragment.generation(), head: Some(fragment.head()) }
     }
 
+    /// Both, of fragments that became one: an entry that is newer than either head may have changed, and that is told of.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self { generation: self.generation.min(other.generation), head: self.head.zip(other.head).map(|(a, b)| a.min(b)) }
+    }
+
     /// What is left of it once a fork of generation `forked` has replaced the fragment: what the fork changed is dirty, whatever was
     /// checkpointed meanwhile.
     pub(crate) fn before_fork(self, forked: u64) -> Self {
@@ -61,6 +66,7 @@ impl Covered {
 struct Snapshot {
     point: Point,
     fragments: Vec<Fragment>,
+    next_fragment: u32,
     checkpointed: Vec<Covered>,
     node: NodeFacts,
     marks: Marks,
@@ -108,7 +114,7 @@ impl Inner {
     fn snapshot(&self) -> Result<Snapshot, StoreError> {
         // The flusher's lock: no group is half applied, so the roots stand where a group ends and the hash chain is known.
         let flusher = self.flusher();
-        let state = self.state();
+        let mut state = self.state();
         state.check()?;
         let point = flusher.journal.end();
         let stalled = || StoreError::Invalid { what: "a checkpoint now", why: "a commit waits until a damaged block is mended".into() };
@@ -118,8 +124,10 @@ impl Inner {
         }
         assert_eq!(point.position, state.horizon, "between flushes the trees hold what the journal has");
         let node = NodeFacts { stamp_ms: state.stamp_ms, stage_since: state.stage_since, role: state.role.clone() };
+        state.level_generations();
         let (fragments, checkpointed) = (state.fragments.clone(), state.checkpointed.clone());
-        Ok(Snapshot { point, fragments, checkpointed, node, marks: state.marks.clone(), leases: self.leases().clone() })
+        let (next_fragment, marks, leases) = (state.next_fragment, state.marks.clone(), self.leases().clone());
+        Ok(Snapshot { point, fragments, next_fragment, checkpointed, node, marks, leases })
     }
 
     /// `is_thrifty`: with as little room as can be, whatever it costs later.
@@ -131,7 +139,7 @@ impl Inner {
         for (fragment, &since) in snapshot.fragments.iter().zip(&snapshot.checkpointed) {
             write_fragment(&mut writer, fragment, since, &mut report)?;
         }
-        put_facts(&mut writer, &snapshot.fragments, &snapshot.node, &snapshot.marks, &snapshot.leases)?;
+        put_facts(&mut writer, &snapshot.fragments, snapshot.next_fragment, &snapshot.node, &snapshot.marks, &snapshot.leases)?;
         let written = writer.commit(snapshot.point)?;
         report.bytes = written.whole_bytes + written.patch_bytes + written.moved_bytes;
         report.moved_bytes = written.moved_bytes;
@@ -142,15 +150,25 @@ impl Inner {
     fn covered(&self, snapshot: &Snapshot, loader: &Arc<dyn BlockLoader>) {
         let mut state = self.state();
         let swapped = state.installed > snapshot.point.position;
-        for (index, fragment) in snapshot.fragments.iter().enumerate() {
+        let forked = state.fork_generations.iter().copied().min().unwrap_or(0);
+        // By range: fragments that were split or merged meanwhile are covered as those that they came from were.
+        let covered = |fragment: &Fragment| {
+            let from = snapshot.fragments.iter().filter(|from| from.range().intersect(fragment.range()).is_some());
+            let covered = from.map(Covered::by).reduce(Covered::and).expect("every key had a place");
             // Roots that were swapped in meanwhile count generations from their fork: what they changed is not in this checkpoint.
-            let forked = state.fork_generations[index];
-            let covered = if swapped { Covered::by(fragment).before_fork(forked) } else { Covered::by(fragment) };
-            state.checkpointed[index] = covered;
-            state.fragments[index].forget_removed(covered.generation);
-            state.fragments[index].set_loader(loader.clone());
+            if swapped { covered.before_fork(forked) } else { covered }
+        };
+        let all: Vec<Covered> = if state.framed > snapshot.point.position || swapped {
+            state.fragments.iter().map(covered).collect()
+        } else {
+            snapshot.fragments.iter().map(Covered::by).collect()
+        };
+        for (fragment, covered) in state.fragments.iter_mut().zip(&all) {
+            fragment.forget_removed(covered.generation);
+            fragment.set_loader(loader.clone());
         }
-        let covered = state.checkpointed.iter().map(|covered| covered.generation).collect();
+        let covered = all.iter().map(|covered| covered.generation).min().unwrap_or(0);
+        state.checkpointed = all;
         state.covers.push(loader, covered);
         self.relief.covered();
     }
@@ -177,34 +195,34 @@ fn write_fragment(
 ) -> Result<(), StoreError> {
     // Removals first: a key that starts a block again is among the dirty ones.
     let removed = fragment.removed(since.generation);
-    for range in &removed.ranges {
-        writer.remove_range(fragment.id(), range)?;
+    for (shelf, range) in removed.ranges.iter().flat_map(|range| fragment.shelves(range)) {
+        writer.remove_range(shelf, &range)?;
     }
     for first_key in &removed.names {
-        writer.remove_block(fragment.id(), first_key)?;
+        writer.remove_block(fragment.shelf(first_key), first_key)?;
         report.removed += 1;
     }
     for block in fragment.dirty_since(since.generation) {
-        write_block(writer, fragment.id(), &block, since.head, report)?;
+        write_block(writer, fragment.shelf(&block.first_key), &block, since.head, report)?;
     }
     Ok(())
 }
 
 fn write_block(
     writer: &mut CheckpointWriter<'_>,
-    fragment: FragmentId,
+    shelf: FragmentId,
     block: &DirtyBlock,
     since: Option<Version>,
     report: &mut CheckpointReport,
 ) -> Result<(), StoreError> {
     let (first_key, summary) = (&block.first_key, block.summary.to_bytes());
     if let Some(head) = since.filter(|_| !block.is_remade())
-        && writer.choose(fragment, first_key, block.changed_bytes(head)?)? == Writing::Patch
+        && writer.choose(shelf, first_key, block.changed_bytes(head)?)? == Writing::Patch
         && let Some(patch) = block.patch(head)?
     {
         report.patches += 1;
-        return writer.put_patch(fragment, first_key, &summary, &patch);
+        return writer.put_patch(shelf, first_key, &summary, &patch);
     }
     report.blocks += 1;
-    writer.put_block(fragment, first_key, &summary, &block.whole()?)
+    writer.put_block(shelf, first_key, &summary, &block.whole()?)
 }

@@ -1,32 +1,36 @@
 //! What a checkpoint holds beside blocks: the facts of each fragment, the role, the open stage, marks. Encoded here.
 //!
 //! ```text
-//! "fragments"  count | { id | range | head | floor | epoch rows | range deletes | { range | version } }
+//! "fragments.2" next id | count | { id | range | head | floor | history | range deletes | { range | version } | shelves | { start | shelf } }
+//! "fragments"  as the first release wrote it: count | { id | range | head | floor | epoch rows | range deletes | { range | version } }
 //! "node"       stamp | stage since (0: none) | role
 //! "totals"     { state digest 16 | live | tombstones } of each fragment: a summary that is gone from redb's tables is noticed
 //! "marks"      see crate::tail::Marks
 //! "leases"     see crate::leases; missing in older folders: none
 //! ```
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use limosa_core::commit::{put_range, read_range, read_u32};
 use limosa_core::fragment::hashed_ranges;
-use limosa_core::limits::{COMMIT_ENTRIES_MAX, COMMIT_PARTS_MAX};
+use limosa_core::limits::{COMMIT_ENTRIES_MAX, COMMIT_PARTS_MAX, STORED_KEY_BYTES_MAX};
 use limosa_core::varint::{self, Reader};
 use limosa_core::{DecodeError, Digest, FragmentId, RangeDelete};
 use limosa_tree::{BlockLoader, Fragment, FragmentMeta, Ledger, Summary};
 
 use crate::checkpoint::{Checkpoint, CheckpointView, CheckpointWriter};
-use crate::codec::{put_epochs, put_version, read_epochs, read_version};
+use crate::codec::{put_history, put_version, read_epochs, read_history, read_version};
 use crate::error::StoreError;
 use crate::journal::{Point, Position};
 use crate::leases::Leases;
 use crate::options::Options;
 use crate::tail::Marks;
 
-const FRAGMENTS: &str = "fragments";
+/// What the first release wrote; from then on under a name of its own, which that release does not take for its own.
+const FRAGMENTS_1: &str = "fragments";
+const FRAGMENTS: &str = "fragments.2";
 const NODE: &str = "node";
 const MARKS: &str = "marks";
 const TOTALS: &str = "totals";
@@ -47,6 +51,8 @@ pub(crate) struct NodeFacts {
 pub(crate) struct Saved {
     pub(crate) point: Point,
     pub(crate) fragments: Vec<Fragment>,
+    /// Above every id that a fragment here ever had.
+    pub(crate) next_fragment: u32,
     pub(crate) node: NodeFacts,
     pub(crate) marks: Marks,
     pub(crate) leases: Leases,
@@ -71,16 +77,22 @@ impl Saved {
             };
             let fragments: Vec<Fragment> = ranges.into_iter().map(new).collect();
             let marks = Marks::new(Position::ZERO, fragments.iter().map(Fragment::head).collect(), options.tail_bytes);
-            return Ok(Self { point, fragments, node: NodeFacts::default(), marks, leases: Leases::default() });
+            let (next_fragment, node, leases) = (u32::from(options.fragments), NodeFacts::default(), Leases::default());
+            return Ok(Self { point, fragments, next_fragment, node, marks, leases });
         }
         let view = checkpoint.view()?;
-        let metas = decode_fragments(&needed(&view, FRAGMENTS)?)?;
+        let (next_fragment, metas) = match view.meta(FRAGMENTS)? {
+            Some(bytes) => decode_fragments(&bytes, Layout::Second)?,
+            None => decode_fragments(&needed(&view, FRAGMENTS_1)?, Layout::First)?,
+        };
         let open = |meta: FragmentMeta| {
-            let blocks = view.blocks(meta.id)?.map(|row| {
-                let row = row?;
-                Ok((Bytes::from(row.first_key), Summary::from_bytes(&row.summary)?))
-            });
-            let blocks = blocks.collect::<Result<Vec<_>, StoreError>>()?;
+            let mut blocks = Vec::new();
+            for (shelf, part) in meta.shelved() {
+                for row in view.blocks_in(shelf, &part)? {
+                    let row = row?;
+                    blocks.push((Bytes::from(row.first_key), Summary::from_bytes(&row.summary)?));
+                }
+            }
             Ok(Fragment::open(meta, keys.clone(), blocks, loader.clone(), ledger)?)
         };
         let fragments = metas.into_iter().map(open).collect::<Result<Vec<_>, StoreError>>()?;
@@ -90,7 +102,7 @@ impl Saved {
         let node = NodeFacts::decode(&needed(&view, NODE)?)?;
         let marks = Marks::decode(&needed(&view, MARKS)?, fragments.len(), options.tail_bytes)?;
         let leases = view.meta(LEASES)?.map(|bytes| Leases::decode(&bytes)).transpose()?.unwrap_or_default();
-        Ok(Self { point, fragments, node, marks, leases })
+        Ok(Self { point, fragments, next_fragment, node, marks, leases })
     }
 }
 
@@ -98,11 +110,13 @@ impl Saved {
 pub(crate) fn put_facts(
     writer: &mut CheckpointWriter<'_>,
     fragments: &[Fragment],
+    next_fragment: u32,
     node: &NodeFacts,
     marks: &Marks,
     leases: &Leases,
 ) -> Result<(), StoreError> {
-    writer.put_meta(FRAGMENTS, &encode_fragments(fragments))?;
+    writer.put_meta(FRAGMENTS, &encode_fragments(fragments, next_fragment))?;
+    writer.remove_meta(FRAGMENTS_1)?;
     writer.put_meta(TOTALS, &encode_totals(fragments))?;
     writer.put_meta(NODE, &node.encode())?;
     writer.put_meta(MARKS, &marks.encode())?;
@@ -156,44 +170,69 @@ impl NodeFacts {
     }
 }
 
-fn encode_fragments(fragments: &[Fragment]) -> Vec<u8> {
+fn encode_fragments(fragments: &[Fragment], next_fragment: u32) -> Vec<u8> {
     let mut out = Vec::new();
+    varint::put(&mut out, u64::from(next_fragment));
     varint::put(&mut out, fragments.len() as u64);
     for meta in fragments.iter().map(Fragment::meta) {
         varint::put(&mut out, u64::from(meta.id.0));
         put_range(&mut out, &meta.range);
         put_version(&mut out, meta.head);
         put_version(&mut out, meta.floor);
-        put_epochs(&mut out, &meta.epochs);
+        put_history(&mut out, &meta.epochs);
         varint::put(&mut out, meta.range_deletes.len() as u64);
         for delete in &meta.range_deletes {
             put_range(&mut out, &delete.range);
             put_version(&mut out, delete.version);
         }
+        varint::put(&mut out, meta.shelves.len() as u64);
+        for (start, shelf) in &meta.shelves {
+            varint::put_bytes(&mut out, start);
+            varint::put(&mut out, u64::from(shelf.0));
+        }
     }
     out
 }
 
-fn decode_fragments(bytes: &[u8]) -> Result<Vec<FragmentMeta>, DecodeError> {
-    let mut reader = Reader::new(bytes);
-    let count = reader.varint_max("fragments.count", COMMIT_PARTS_MAX)?;
-    let metas: Vec<FragmentMeta> = (0..count).map(|_| decode_fragment(&mut reader)).collect::<Result<_, _>>()?;
-    let touch = metas.windows(2).all(|pair| pair[0].range.end.as_ref() == Some(&pair[1].range.start) && pair[0].id < pair[1].id);
-    let whole = metas.first().is_some_and(|meta| meta.range.start.is_empty()) && metas.last().is_some_and(|meta| meta.range.end.is_none());
-    if !touch || !whole {
-        return Err(DecodeError::Invalid { field: "fragments", why: "they do not cover every key once" });
-    }
-    Ok(metas)
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    First,
+    Second,
 }
 
-fn decode_fragment(reader: &mut Reader<'_>) -> Result<FragmentMeta, DecodeError> {
+fn decode_fragments(bytes: &[u8], layout: Layout) -> Result<(u32, Vec<FragmentMeta>), DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let next = if layout == Layout::First { 0 } else { read_u32(&mut reader, "fragments.next")? };
+    let count = reader.varint_max("fragments.count", COMMIT_PARTS_MAX)?;
+    let metas: Vec<FragmentMeta> = (0..count).map(|_| decode_fragment(&mut reader, layout)).collect::<Result<_, _>>()?;
+    let touch = metas.windows(2).all(|pair| pair[0].range.end.as_ref() == Some(&pair[1].range.start));
+    let whole = metas.first().is_some_and(|meta| meta.range.start.is_empty()) && metas.last().is_some_and(|meta| meta.range.end.is_none());
+    let ids: BTreeSet<FragmentId> = metas.iter().map(|meta| meta.id).collect();
+    if !touch || !whole || ids.len() != metas.len() {
+        return Err(DecodeError::Invalid { field: "fragments", why: "they do not cover every key once" });
+    }
+    let newest = ids.last().map_or(0, |id| id.0);
+    Ok((next.max(newest.saturating_add(1)), metas))
+}
+
+fn decode_fragment(reader: &mut Reader<'_>, layout: Layout) -> Result<FragmentMeta, DecodeError> {
     let id = FragmentId(read_u32(reader, "fragment.id")?);
     let range = read_range(reader)?;
     let head = read_version(reader)?;
     let floor = read_version(reader)?;
-    let epochs = read_epochs(reader)?;
+    let epochs = if layout == Layout::First { read_epochs(reader)?.into() } else { read_history(reader)? };
     let count = reader.varint_max("fragment.range_deletes", COMMIT_ENTRIES_MAX)?;
     let delete = |reader: &mut Reader<'_>| Ok(RangeDelete { range: read_range(reader)?, version: read_version(reader)? });
     let range_deletes = (0..count).map(|_| delete(reader)).collect::<Result<_, DecodeError>>()?;
-    Ok(FragmentMeta { id, range, head, floor, epochs, range_deletes })
+    let shelves = if layout == Layout::First { Vec::new() } else { decode_shelves(reader)? };
+    Ok(FragmentMeta { id, range, head, floor, epochs, range_deletes, shelves })
+}
+
+fn decode_shelves(reader: &mut Reader<'_>) -> Result<Vec<(Bytes, FragmentId)>, DecodeError> {
+    let count = reader.varint_max("fragment.shelves", COMMIT_PARTS_MAX)?;
+    let shelf = |reader: &mut Reader<'_>| {
+        let start = Bytes::copy_from_slice(reader.bytes_max("shelf.start", STORED_KEY_BYTES_MAX)?);
+        Ok((start, FragmentId(read_u32(reader, "shelf.id")?)))
+    };
+    (0..count).map(|_| shelf(reader)).collect()
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use limosa_core::{Digest, EpochTable, FragmentFacts, FragmentId, LiveRef, Version};
+use limosa_core::{Digest, FragmentFacts, FragmentId, History, LiveRef, Version};
 use limosa_tree::{BlockLoader, Entry, Fragment, Grave, Peek, Unloaded};
 
 use crate::apply::Checks;
@@ -102,13 +102,19 @@ impl Found<'_> {
 /// # Invariants
 /// - `fragments` hold exactly the records up to `horizon`.
 /// - `heads` is at or above the published heads; the difference is in `groups`, `group` or in flight, and in `overlay`.
+/// - `head_routes`, `heads` and `epochs` speak of the same fragments; `routes` and `fragments` do, which are others while a split or merge
+///   is pending.
 pub(crate) struct State {
-    pub(crate) routes: Routes,
+    pub(crate) routes: Arc<Routes>,
     pub(crate) fragments: Vec<Fragment>,
     pub(crate) horizon: Position,
+    /// Which fragments there are, pending splits and merges included.
+    pub(crate) head_routes: Routes,
     pub(crate) heads: Vec<Head>,
     /// Each fragment's rows, pending ones included.
-    pub(crate) epochs: Vec<EpochTable>,
+    pub(crate) epochs: Vec<History>,
+    /// Above every id that a fragment here ever had.
+    pub(crate) next_fragment: u32,
     pub(crate) overlay: Overlay,
     /// Full groups that wait for the next flush, before `group`.
     pub(crate) groups: VecDeque<Group>,
@@ -129,6 +135,8 @@ pub(crate) struct State {
     pub(crate) changed: Position,
     /// Position of the last install: what lies before it is another history.
     pub(crate) installed: Position,
+    /// Position of the last split or merge.
+    pub(crate) framed: Position,
     /// Journal position of the open stage's first record; the journal is kept from there.
     pub(crate) stage_since: Option<Position>,
     /// The fork that the last published `StageOpen` made, for whoever opened the stage.
@@ -149,7 +157,7 @@ pub(crate) struct State {
     /// Cut out of the trees under this lock, to be freed outside it.
     pub(crate) grave: Grave,
     /// Fragments, by index, with tombstones below their floor, and from which key on they may still lie.
-    pub(crate) to_sweep: BTreeMap<usize, Bytes>,
+    pub(crate) to_sweep: BTreeMap<FragmentId, Bytes>,
     /// Of the checkpoint and the journal's tail; the running store keeps its own under a lock of their own.
     pub(crate) recovered_leases: Leases,
 }
@@ -173,6 +181,11 @@ impl State {
         if !matches!(self.fault, Some(Fault::Poisoned { .. })) {
             self.fault = Some(Fault::Poisoned { why });
         }
+    }
+
+    /// Whether a split or merge waits for the journal.
+    pub(crate) fn is_reframing(&self) -> bool {
+        self.head_routes != *self.routes
     }
 
     /// Position that the next record gets.
@@ -205,6 +218,14 @@ impl State {
             return Some((self.next_position(), None));
         }
         found.map(|found| (found.position, found.live.map(crate::overlay::PendingLive::as_ref)))
+    }
+
+    /// Brings the fragments' generations onto one scale, so that one number says what a checkpoint or fork has of all of them, also when
+    /// they are split and merged meanwhile. Answers that number; what is written from now on is above it.
+    pub(crate) fn level_generations(&mut self) -> u64 {
+        let level = self.fragments.iter().map(Fragment::generation).max().unwrap_or(0);
+        self.fragments.iter_mut().for_each(|fragment| fragment.raise_generation(level));
+        level
     }
 
     /// Facts of every published fragment.

@@ -21,7 +21,7 @@ mod tree;
 
 pub use error::{FrameError, LoadError, MendError, PartError, TreeError};
 pub use fragment::{
-    Applied, BlockId, BlockLoader, Changes, ColdBlock, DirtyBlock, Dropped, Entry, Extract, Fragment, FragmentMeta, Mended,
+    Applied, BlockId, BlockLoader, Changes, ColdBlock, DirtyBlock, Dropped, Entry, Extract, Fragment, FragmentMeta, Mended, MergeEpoch,
 };
 pub use fragment::{Peek, Removed, SpillBlock, SpilledBlock, StoredBlock, Unloaded, ValuePlace};
 pub use memory::Ledger;

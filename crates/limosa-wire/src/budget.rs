@@ -5,14 +5,17 @@ use limosa_core::varint::Reader;
 
 use crate::limits::{ITEMS_MAX, STARTS_MAX};
 
-/// Numbers of protobuf fields on the way to the interval starts, and to a fetched frame: the long lists that lie deeper than a message's
-/// own fields.
+/// Numbers of protobuf fields on the way to the long lists that lie deeper than a message's own fields: interval starts, parts, strands,
+/// a fetched frame.
 const FIRST_BODY: u64 = 16;
-const HAVE: u64 = 18;
-const HAVE_FRAGMENTS: u64 = 1;
-const FRAGMENT_MAP: u64 = 6;
-const FETCHED: u64 = 49;
-const FETCHED_FRAME: u64 = 2;
+const OFFER_FRAGMENTS: (u64, u64) = (17, 4);
+const HAVE_FRAGMENTS: (u64, u64) = (18, 1);
+const SEAL_FRAGMENTS: (u64, u64) = (24, 2);
+const FETCHED_FRAME: (u64, u64) = (49, 2);
+const HAVE_MAP: u64 = 6;
+const HAVE_PARTS: u64 = 8;
+const OFFER_STRANDS: u64 = 12;
+const SEAL_STRANDS: u64 = 7;
 
 /// Checks an encoded envelope against [`ITEMS_MAX`] and [`STARTS_MAX`].
 pub(crate) fn check(envelope: &[u8]) -> Result<(), DecodeError> {
@@ -23,16 +26,20 @@ pub(crate) fn check(envelope: &[u8]) -> Result<(), DecodeError> {
         }
         each_field(body, |field, item| {
             spend(&mut items, "envelope.items", ITEMS_MAX)?;
-            if (number, field) == (FETCHED, FETCHED_FRAME) {
+            if (number, field) == FETCHED_FRAME {
                 return each_field(item, |_, _| spend(&mut items, "envelope.items", ITEMS_MAX));
             }
-            if (number, field) != (HAVE, HAVE_FRAGMENTS) {
-                return Ok(());
-            }
-            each_field(item, |field, map| match field {
-                FRAGMENT_MAP => each_field(map, |_, _| spend(&mut starts, "have.starts", STARTS_MAX)),
+            let mut spend = || spend(&mut starts, "envelope.starts", STARTS_MAX);
+            match (number, field) {
+                HAVE_FRAGMENTS => each_field(item, |field, map| match field {
+                    HAVE_MAP => each_field(map, |_, _| spend()),
+                    HAVE_PARTS => spend(),
+                    _ => Ok(()),
+                }),
+                OFFER_FRAGMENTS => each_field(item, |field, _| if field == OFFER_STRANDS { spend() } else { Ok(()) }),
+                SEAL_FRAGMENTS => each_field(item, |field, _| if field == SEAL_STRANDS { spend() } else { Ok(()) }),
                 _ => Ok(()),
-            })
+            }
         })
     })
 }
@@ -89,12 +96,26 @@ mod tests {
     }
 
     #[test]
+    fn strands_and_parts_are_counted_over_all_fragments() {
+        let strands = vec![pb::Strand::default(); 40_000];
+        let fragment = || pb::OfferedFragment { strands: strands.clone(), ..Default::default() };
+        let offer = |count| pb::Offer { fragments: (0..count).map(|_| fragment()).collect(), ..Default::default() };
+        assert_eq!(check(&envelope(pb::envelope::Body::Offer(offer(3)))), Ok(()));
+        assert!(check(&envelope(pb::envelope::Body::Offer(offer(4)))).is_err());
+        let fragment = || pb::SealedFragment { strands: strands.clone(), ..Default::default() };
+        let seal = pb::Seal { fragments: (0..4).map(|_| fragment()).collect(), ..Default::default() };
+        assert!(check(&envelope(pb::envelope::Body::Seal(seal))).is_err());
+        let have = pb::HaveFragment { parts: vec![pb::HavePart::default(); 140_000], ..Default::default() };
+        assert!(check(&envelope(pb::envelope::Body::Have(pb::Have { fragments: vec![have], last: true }))).is_err());
+    }
+
+    #[test]
     fn interval_starts_are_counted_over_all_fragments() {
         let map = || pb::IntervalMap { starts: vec![bytes::Bytes::new(); 40_000], ..Default::default() };
         let fragment = || pb::HaveFragment { map: Some(map()), ..Default::default() };
         let have =
             |count: usize| envelope(pb::envelope::Body::Have(pb::Have { fragments: (0..count).map(|_| fragment()).collect(), last: true }));
         assert_eq!(check(&have(3)), Ok(()));
-        assert!(matches!(check(&have(4)), Err(DecodeError::TooLarge { field: "have.starts", .. })));
+        assert!(matches!(check(&have(4)), Err(DecodeError::TooLarge { field: "envelope.starts", .. })));
     }
 }

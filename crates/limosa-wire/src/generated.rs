@@ -94,6 +94,18 @@ pub struct EpochTable {
     #[prost(fixed64, repeated, tag = "3")]
     pub openers: ::prost::alloc::vec::Vec<u64>,
 }
+/// A part of a fragment's range that had a past of its own before it was merged.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Strand {
+    /// Its first key.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub start: ::prost::bytes::Bytes,
+    #[prost(message, optional, tag = "2")]
+    pub epochs: ::core::option::Option<EpochTable>,
+    /// A target that stands below this here must reconcile.
+    #[prost(message, optional, tag = "3")]
+    pub floor: ::core::option::Option<Version>,
+}
 /// A version for every key of `range`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct IntervalMap {
@@ -163,7 +175,7 @@ pub struct Offer {
     #[prost(uint64, tag = "5")]
     pub features: u64,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OfferedFragment {
     #[prost(uint32, tag = "1")]
     pub id: u32,
@@ -183,8 +195,15 @@ pub struct OfferedFragment {
     /// A target below this must reconcile to find what it has too much.
     #[prost(message, optional, tag = "7")]
     pub floor: ::core::option::Option<Version>,
+    /// Of the whole range, or of its first strand.
     #[prost(message, optional, tag = "8")]
     pub epochs: ::core::option::Option<EpochTable>,
+    /// Parts of the range that had other pasts, behind the first strand. Feature REFRAME.
+    #[prost(message, repeated, tag = "12")]
+    pub strands: ::prost::alloc::vec::Vec<Strand>,
+    /// Floor of the first strand, beside the fragment's.
+    #[prost(message, optional, tag = "13")]
+    pub first_floor: ::core::option::Option<Version>,
 }
 /// Target: what it has of each offered fragment.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -195,7 +214,7 @@ pub struct Have {
     #[prost(bool, tag = "2")]
     pub last: bool,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct HaveFragment {
     #[prost(uint32, tag = "1")]
     pub id: u32,
@@ -214,6 +233,20 @@ pub struct HaveFragment {
     /// Keys changed behind `common`, as the key list of docs/contract.md.
     #[prost(bytes = "bytes", tag = "7")]
     pub own_keys: ::prost::bytes::Bytes,
+    /// Where the target's own fragments or histories part the range. Empty: `head` and `common` hold for all of it. Feature REFRAME.
+    #[prost(message, repeated, tag = "8")]
+    pub parts: ::prost::alloc::vec::Vec<HavePart>,
+}
+/// A part of an offered fragment that the target holds with a head of its own.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HavePart {
+    /// Its first key; empty for the first part, which starts with the range.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub start: ::prost::bytes::Bytes,
+    #[prost(message, optional, tag = "2")]
+    pub head: ::core::option::Option<Version>,
+    #[prost(message, optional, tag = "3")]
+    pub common: ::core::option::Option<Version>,
 }
 /// Source: what it will do.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -235,6 +268,9 @@ pub struct PlanItem {
     /// For people.
     #[prost(string, tag = "5")]
     pub reason: ::prost::alloc::string::String,
+    /// Which part of the fragment; absent: all that needs something. Feature REFRAME.
+    #[prost(message, optional, tag = "6")]
+    pub range: ::core::option::Option<KeyRange>,
 }
 /// A run of bytes behind the envelope.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -355,7 +391,7 @@ pub struct Seal {
     #[prost(message, repeated, tag = "2")]
     pub fragments: ::prost::alloc::vec::Vec<SealedFragment>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SealedFragment {
     #[prost(uint32, tag = "1")]
     pub id: u32,
@@ -368,6 +404,11 @@ pub struct SealedFragment {
     pub floor: ::core::option::Option<Version>,
     #[prost(message, optional, tag = "5")]
     pub epochs: ::core::option::Option<EpochTable>,
+    /// As in OfferedFragment.
+    #[prost(message, repeated, tag = "7")]
+    pub strands: ::prost::alloc::vec::Vec<Strand>,
+    #[prost(message, optional, tag = "8")]
+    pub first_floor: ::core::option::Option<Version>,
 }
 /// Target: verified and durable at the cut.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -392,6 +433,9 @@ pub struct Live {
     /// Floors that rose since the last message: deletions up to them are forgotten. A target may take them over, and need not.
     #[prost(message, repeated, tag = "6")]
     pub floors: ::prost::alloc::vec::Vec<LiveFloor>,
+    /// A split or merge of fragments, as the journal holds it; then nothing else is in the message. Feature REFRAME.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub reframe: ::prost::bytes::Bytes,
 }
 /// Up to which version a fragment's deletions are forgotten.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

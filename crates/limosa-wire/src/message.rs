@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use limosa_core::{Digest, EpochTable, FragmentId, Frame, IntervalMap, KeyRange, Version};
+use limosa_core::{Digest, EpochTable, FragmentId, Frame, History, IntervalMap, KeyRange, Version};
 
 /// Everything that can cross a peer connection.
 #[derive(Clone, PartialEq, Debug)]
@@ -99,7 +99,7 @@ pub struct OfferedFragment {
     /// A target below this must reconcile to find what it has too much.
     pub floor: Version,
     /// The history.
-    pub epochs: EpochTable,
+    pub epochs: History,
 }
 
 /// What the target has. A long list of keys comes in several messages; `last` ends them.
@@ -128,6 +128,34 @@ pub struct HaveFragment {
     pub map: IntervalMap,
     /// Keys that it changed after `common`: the source replaces them.
     pub own_keys: Vec<Bytes>,
+    /// Where the target's own fragments, or their histories, part the range, in key order. Empty: `head` and `common` hold for all of it.
+    /// Else `head` is the highest one, `common` and `state` are zero.
+    pub parts: Vec<HavePart>,
+}
+
+/// A part of an offered fragment that the target holds with a head of its own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HavePart {
+    /// Its first key; empty for the first part, which starts with the range.
+    pub start: Bytes,
+    /// Version that it shows to readers here.
+    pub head: Version,
+    /// The newest version that both histories have here.
+    pub common: Version,
+}
+
+impl HaveFragment {
+    /// Each part of the range with its head and common point, in key order.
+    pub fn each_part(&self) -> impl Iterator<Item = (KeyRange, Version, Version)> {
+        let (range, all) = (self.map.range(), self.parts.iter());
+        let ends = self.parts.iter().skip(1).map(|part| Some(part.start.clone())).chain([range.end.clone()]);
+        let part = |(part, end): (&HavePart, _)| {
+            let start = if part.start.is_empty() { range.start.clone() } else { part.start.clone() };
+            (KeyRange { start, end }, part.head, part.common)
+        };
+        let whole = self.parts.is_empty().then(|| (range.clone(), self.head, self.common));
+        whole.into_iter().chain(all.zip(ends).map(part))
+    }
 }
 
 /// What the source will do.
@@ -178,6 +206,8 @@ pub struct PlanItem {
     pub bytes: u64,
     /// Why this method, in one sentence.
     pub reason: String,
+    /// Which part of the fragment; `None`: all that needs something.
+    pub range: Option<KeyRange>,
 }
 
 /// A frame and what belongs to the session.
@@ -273,7 +303,7 @@ pub struct SealedFragment {
     /// The floor that the target must keep for ranges that it got by delta.
     pub floor: Version,
     /// The history, the target's from here on.
-    pub epochs: EpochTable,
+    pub epochs: History,
 }
 
 /// The target is at the cut.
@@ -297,6 +327,8 @@ pub struct Live {
     pub checks: Vec<(FragmentId, Version, Digest)>,
     /// Floors that rose since the last message, as far as the records reach: deletions up to them are forgotten.
     pub floors: Vec<(FragmentId, Version)>,
+    /// A split or merge, as the source's journal holds it; then nothing else is in the message. Empty: none.
+    pub reframe: Bytes,
 }
 
 /// Why a target refuses a frame, a seal or a live message.

@@ -19,12 +19,14 @@ pub mod features {
     pub const LIVE: u64 = 1 << 2;
     /// Frames that drop entries by short id. Room: this program does not speak it.
     pub const DROPS: u64 = 1 << 3;
+    /// Ends that part the same keys into other fragments: strands, parts of a Have, splits and merges in the live stream.
+    pub const REFRAME: u64 = 1 << 5;
 
     /// [`crate::Message::Fetch`] and [`crate::Message::Fetched`]: damaged blocks are fetched from the other end.
     pub const REPAIR: u64 = 1 << 4;
 
     /// All that this program understands.
-    pub const ALL: u64 = ZSTD | RECONCILE | LIVE | REPAIR;
+    pub const ALL: u64 = ZSTD | RECONCILE | LIVE | REPAIR | REFRAME;
     /// What a peer must understand: without these a transfer can't be finished in every case.
     pub const REQUIRED: u64 = RECONCILE | LIVE;
 }

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use limosa_core::columns::ColumnsBuilder;
 use limosa_core::{
-    Columns, Digest, EntryRef, EpochRow, EpochTable, Expiry, FragmentId, Frame, IntervalMap, KeyRange, Kind, LiveRef, Mode, RangeDelete,
-    Version,
+    Columns, Digest, EntryRef, EpochRow, EpochTable, Expiry, FragmentId, Frame, History, IntervalMap, KeyRange, Kind, LiveRef, Mode,
+    RangeDelete, Strand, Version,
 };
 use limosa_wire::{
-    Ack, Close, Compression, Context, Decoder, Differ, Fetch, Fetched, FrameMessage, Have, HaveFragment, Hello, Level, Live, Message,
-    Method, Offer, OfferedFragment, Plan, PlanItem, Ready, Refusal, Refuse, Seal, SealedFragment, Symbols, decode, encode, encode_with,
+    Ack, Close, Compression, Context, Decoder, Differ, Fetch, Fetched, FrameMessage, Have, HaveFragment, HavePart, Hello, Level, Live,
+    Message, Method, Offer, OfferedFragment, Plan, PlanItem, Ready, Refusal, Refuse, Seal, SealedFragment, Symbols, decode, encode,
+    encode_with,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -54,6 +55,26 @@ fn epochs() -> impl Strategy<Value = EpochTable> {
             EpochRow { epoch, first_seq, opener }
         });
         EpochTable::from_rows(rows.collect()).expect("ascending")
+    })
+}
+
+/// Up to three strands that end alike.
+fn history() -> impl Strategy<Value = History> {
+    (vec((epochs(), version()), 1..4), any::<u64>()).prop_map(|(parts, opener)| {
+        let last = EpochRow { epoch: 100, first_seq: 100_000, opener };
+        let strand = |(start, (table, floor)): (u8, (EpochTable, Version))| {
+            let rows = table.rows().iter().copied().chain([last]).collect();
+            let start = if start == 0 { Bytes::new() } else { vec![start].into() };
+            Strand { start, epochs: EpochTable::from_rows(rows).expect("ascending"), floor }
+        };
+        History::from_strands((0u8..).zip(parts).map(strand).collect()).expect("in order")
+    })
+}
+
+fn parts() -> impl Strategy<Value = Vec<HavePart>> {
+    vec((version(), version()), 0..4).prop_map(|parts| {
+        let start = |i: u8| if i == 0 { Bytes::new() } else { vec![i].into() };
+        (0u8..).zip(parts).map(|(i, (head, common))| HavePart { start: start(i), head, common }).collect()
     })
 }
 
@@ -108,7 +129,7 @@ fn frame() -> impl Strategy<Value = FrameMessage> {
 
 fn opening() -> impl Strategy<Value = Message> {
     let hello = ((any::<(u32, u32)>(), any::<u64>(), any::<[u8; 16]>()), text(), any::<(u64, u64, u64, u32)>(), digest());
-    let offered = (fragment(), range(), version(), digest(), any::<(u64, u64)>(), version(), epochs());
+    let offered = (fragment(), range(), version(), digest(), any::<(u64, u64)>(), version(), history());
     let offered = offered.prop_map(|(id, range, head, state, (live, live_bytes), floor, epochs)| OfferedFragment {
         id,
         range,
@@ -119,12 +140,21 @@ fn opening() -> impl Strategy<Value = Message> {
         floor,
         epochs,
     });
-    let held = (fragment(), version(), digest(), any::<u64>(), version(), map(), vec(bytes(12), 0..6));
-    let held =
-        held.prop_map(|(id, head, state, live, common, map, own_keys)| HaveFragment { id, head, state, live, common, map, own_keys });
+    let held = (fragment(), version(), digest(), any::<u64>(), version(), (map(), parts()), vec(bytes(12), 0..6));
+    let held = held.prop_map(|(id, head, state, live, common, (map, parts), own_keys)| HaveFragment {
+        id,
+        head,
+        state,
+        live,
+        common,
+        map,
+        own_keys,
+        parts,
+    });
     let methods = select(vec![Method::Nothing, Method::Tail, Method::Delta, Method::Reconcile, Method::Copy]);
-    let item = (fragment(), methods, any::<(u64, u64)>(), text());
-    let item = item.prop_map(|(fragment, method, (entries, bytes), reason)| PlanItem { fragment, method, entries, bytes, reason });
+    let item = (fragment(), methods, any::<(u64, u64)>(), text(), proptest::option::of(range()));
+    let item =
+        item.prop_map(|(fragment, method, (entries, bytes), reason, range)| PlanItem { fragment, method, entries, bytes, reason, range });
     prop_oneof![
         hello.prop_map(|((wire_versions, features, cluster), node, (incarnation, space_keys, credit_window, epoch_max), shared)| {
             Message::Hello(Hello { wire_versions, features, cluster, node, incarnation, space_keys, credit_window, epoch_max, shared })
@@ -153,15 +183,16 @@ fn comparing() -> impl Strategy<Value = Message> {
 }
 
 fn ending() -> impl Strategy<Value = Message> {
-    let sealed = (fragment(), version(), digest(), version(), epochs());
+    let sealed = (fragment(), version(), digest(), version(), history());
     let sealed = sealed.prop_map(|(id, head, state, floor, epochs)| SealedFragment { id, head, state, floor, epochs });
     let live = (any::<u64>(), prop_oneof![bytes(60), Just(Bytes::from(vec![3; 5000]))], vec((fragment(), epochs()), 0..3));
     let refusal = select(vec![Refusal::Stale, Refusal::Gap, Refusal::Mismatch, Refusal::NoRoom]);
     prop_oneof![
         (any::<u64>(), vec(sealed, 0..4)).prop_map(|(position, fragments)| Message::Seal(Seal { position, fragments })),
         any::<u64>().prop_map(|position| Message::Ready(Ready { position })),
-        (live, vec((fragment(), version(), digest()), 0..3), vec((fragment(), version()), 0..3))
-            .prop_map(|((upto, records, epochs), checks, floors)| Message::Live(Live { upto, records, epochs, checks, floors })),
+        (live, vec((fragment(), version(), digest()), 0..3), vec((fragment(), version()), 0..3), bytes(9)).prop_map(
+            |((upto, records, epochs), checks, floors, reframe)| Message::Live(Live { upto, records, epochs, checks, floors, reframe })
+        ),
         any::<(u64, u64, u64, u64)>().prop_map(|(frames, frame_bytes, live, live_bytes)| Message::Ack(Ack {
             frames,
             frame_bytes,
@@ -250,7 +281,7 @@ fn values_that_do_not_shrink_are_never_copied() {
 fn long_records(bytes: usize) -> Message {
     let records: Vec<u8> = (0..bytes).map(|i| (i % 251) as u8).collect();
     let checks = vec![(FragmentId(3), Version::new(1, 2), Digest(4))];
-    Message::Live(Live { upto: 9, records: records.into(), epochs: vec![], checks, floors: vec![] })
+    Message::Live(Live { upto: 9, records: records.into(), epochs: vec![], checks, floors: vec![], reframe: Bytes::new() })
 }
 
 #[test]
@@ -290,7 +321,10 @@ fn records_that_do_not_go_on_are_a_typed_error() {
 #[test]
 fn what_a_peer_would_refuse_is_not_sent() {
     let plan = Plan {
-        items: vec![PlanItem { fragment: FragmentId(0), method: Method::Copy, entries: 0, bytes: 0, reason: String::new() }; 70_000],
+        items: vec![
+            PlanItem { fragment: FragmentId(0), method: Method::Copy, entries: 0, bytes: 0, reason: String::new(), range: None };
+            70_000
+        ],
     };
     let error = encode(&Message::Plan(plan), &Context::default()).expect_err("too large");
     assert_eq!(error.code(), "wire.too_large");

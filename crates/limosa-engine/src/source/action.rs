@@ -1,7 +1,7 @@
 //! What a source asks of its driver, and what it is told.
 
 use bytes::Bytes;
-use limosa_core::{Digest, EpochTable, FragmentFacts, FragmentId, Frame, KeyRange, Version};
+use limosa_core::{Digest, FragmentFacts, FragmentId, Frame, History, KeyRange, Version};
 use limosa_wire::{Live, Message};
 
 use crate::error::SessionError;
@@ -184,6 +184,6 @@ pub(crate) fn name(message: &Message) -> &'static str {
 
 /// One fragment at the cut, as the seal names it.
 pub(crate) fn sealed(facts: &FragmentFacts) -> limosa_wire::SealedFragment {
-    let (state, epochs): (Digest, EpochTable) = (facts.state, facts.epochs.clone());
+    let (state, epochs): (Digest, History) = (facts.state, facts.epochs.clone());
     limosa_wire::SealedFragment { id: facts.id, head: facts.head, state, floor: facts.floor, epochs }
 }

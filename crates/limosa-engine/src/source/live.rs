@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use limosa_core::limits::LIVE_BATCH_BYTES;
 use limosa_core::{FragmentId, Version};
-use limosa_wire::{Ack, Message};
+use limosa_wire::{Ack, Message, features};
 
 use super::{Action, Job, Phase, Source, TailRead};
 use crate::credit::{Credit, live_cost};
@@ -136,7 +136,7 @@ impl Source {
         }
     }
 
-    pub(super) fn on_tail(&mut self, read: TailRead) {
+    pub(super) fn on_tail(&mut self, read: TailRead) -> Result<(), SessionError> {
         assert_eq!(self.phase, Phase::Live, "the tail is read in the live phase only");
         match read {
             TailRead::CaughtUp(position) => {
@@ -146,6 +146,10 @@ impl Source {
             }
             // The target is where the last message left it: it offers no more than what changed since, and streams again behind that.
             TailRead::Lost => self.live.place = Place::Lost,
+            TailRead::Batch { live, .. } if !live.reframe.is_empty() && self.features & features::REFRAME == 0 => {
+                let why = "it can't follow fragments that are split or merged: upgrade it";
+                return Err(SessionError::Identity { peer: self.config.peer.clone(), why });
+            }
             TailRead::Batch { live, heads } => {
                 self.live.credit.spend(live_cost(&live));
                 self.live.upto = live.upto;
@@ -153,5 +157,6 @@ impl Source {
                 self.send(Message::Live(live));
             }
         }
+        Ok(())
     }
 }

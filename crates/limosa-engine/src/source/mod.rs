@@ -131,6 +131,14 @@ struct TargetState {
     own_keys: Vec<Bytes>,
 }
 
+impl TargetState {
+    /// Whether the piece starts at the common point of a part whose history goes another way behind it.
+    fn is_own_tail(&self, piece: &Piece) -> bool {
+        let parts = self.have.each_part().filter(|(part, ..)| part.intersect(&piece.range).is_some());
+        parts.into_iter().any(|(_, head, common)| head != common && piece.since == common)
+    }
+}
+
 /// The source's machine. See the module's text.
 #[derive(Debug)]
 pub struct Source {
@@ -270,10 +278,7 @@ impl Source {
                 Ok(())
             }
             Event::TailOpened(bytes) => self.on_tail_opened(bytes),
-            Event::Tail(read) => {
-                self.on_tail(read);
-                Ok(())
-            }
+            Event::Tail(read) => self.on_tail(read),
             Event::Message(_) | Event::Published => unreachable!("sorted out by the caller"),
         }
     }

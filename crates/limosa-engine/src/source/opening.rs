@@ -51,12 +51,23 @@ impl Source {
         self.cut = Some(Cut { position, facts: by_id, taken_at: now, bytes_sent: 0 });
         match self.phase {
             Phase::Comparing => self.offer_or_open_epoch(),
+            // Fragments were split or merged meanwhile: they are offered anew, and the target takes its stage over to them.
+            Phase::Sending if self.is_reframed() => {
+                self.phase = Phase::Comparing;
+                self.offer_or_open_epoch()
+            }
             Phase::Sending => {
                 self.next_round();
                 Ok(())
             }
             phase => unreachable!("no cut is asked for while {}", phase.word()),
         }
+    }
+
+    /// Whether the new cut has other fragments than were offered.
+    fn is_reframed(&self) -> bool {
+        let cut = self.cut.as_ref().expect("the cut was just taken");
+        !cut.facts.keys().eq(self.targets.keys())
     }
 
     fn offer_or_open_epoch(&mut self) -> Result<(), SessionError> {

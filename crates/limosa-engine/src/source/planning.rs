@@ -47,7 +47,8 @@ impl Source {
             self.pieces.extend(pieces.into_iter().map(|piece| (facts.id, piece)));
         }
         // What both histories have: durable there, for a target recovers only what its journal has.
-        let common = self.targets.values().map(|target| (target.have.id, target.have.common)).collect();
+        let lowest = |have: &HaveFragment| have.each_part().map(|(_, _, common)| common).min().unwrap_or_default();
+        let common = self.targets.values().map(|target| (target.have.id, lowest(&target.have))).collect();
         self.tell_held(common);
         let theirs = self.hello.as_ref().map_or(0, |hello| hello.epoch_max);
         if epoch_above && self.own_epoch() <= theirs {
@@ -117,7 +118,7 @@ impl Source {
         let reason = "the recent commits are at hand and no more than the delta".to_owned();
         let fragment = self.targets.keys().next().copied().unwrap_or_default();
         let others = plan::alternatives(Method::Tail, estimates.iter().copied().sum(), Ok(bytes));
-        self.announce(vec![PlanItem { fragment, method: Method::Tail, entries: 0, bytes, reason }], vec![others]);
+        self.announce(vec![PlanItem { fragment, method: Method::Tail, entries: 0, bytes, reason, range: None }], vec![others]);
         self.progress.bytes_total = bytes;
         self.release_cut();
         self.phase = Phase::Live;

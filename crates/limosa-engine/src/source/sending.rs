@@ -76,7 +76,7 @@ impl Source {
                 let keys = self.reconciling.as_ref().map_or_else(Vec::new, |found| found.keys_within(fragment, &piece.range));
                 work(Version::ZERO, self.facts(fragment).head, Some(keys))
             }
-            _ if plan::is_diverged(&target.have) && piece.since == target.have.common && !piece.since.is_zero() => {
+            _ if !piece.since.is_zero() && target.is_own_tail(piece) => {
                 let keys = target.own_keys.iter().filter(|key| piece.range.contains(key)).cloned().collect();
                 work(piece.since, piece.since, Some(keys))
             }

@@ -27,30 +27,37 @@ pub enum Job {
     State,
     /// Name the keys changed behind these versions. Answer: [`Event::TailsSetAside`].
     SetAsideTails {
-        /// Behind which version of which fragment.
-        tails: Vec<(FragmentId, Version)>,
+        /// Behind which version, in which part of which of this node's fragments.
+        tails: Vec<(FragmentId, KeyRange, Version)>,
         /// Write the entries to a readable file first, durably. False when an open stage proves that this was done before it was opened.
         write: bool,
     },
     /// Write these entries to a readable file, durably, before they are replaced. Answer: [`Event::KeysSetAside`].
     SetAsideKeys(Vec<(FragmentId, Bytes)>),
-    /// Open a stage in place of any other: each fragment with its range stands at a version. Answer: [`Event::StageOpened`].
+    /// Open a stage in place of any other: each fragment with its range stands at these versions. Answer: [`Event::StageOpened`].
     OpenStage {
         /// Names the stage.
         session: u64,
         /// Every fragment of the offer.
-        starts: Vec<(FragmentId, KeyRange, Version)>,
+        starts: Vec<(FragmentId, KeyRange, IntervalMap)>,
+    },
+    /// Go on with the open stage in these fragments. Answer: [`Event::StageOpened`] or [`Event::Refused`].
+    ReframeStage {
+        /// Names the session that goes on.
+        session: u64,
+        /// Every fragment of the offer.
+        fragments: Vec<(FragmentId, KeyRange)>,
     },
     /// Give the stage up. No answer.
     AbortStage,
-    /// The comparison blocks of these ranges. Answer: [`Event::Blocks`].
+    /// The comparison blocks of these ranges of the stage. Answer: [`Event::Blocks`].
     Blocks {
         /// Where.
         ranges: Vec<(FragmentId, KeyRange)>,
         /// Mixed into every id.
         salt: u64,
     },
-    /// The live entries of these ranges. Answer: [`Event::Entries`].
+    /// The live entries of these ranges of the stage. Answer: [`Event::Entries`].
     Entries {
         /// Where.
         ranges: Vec<(FragmentId, KeyRange)>,
@@ -61,7 +68,7 @@ pub enum Job {
     Apply(Frame),
     /// Verify every fragment against the seal, make the stage what readers see, durably. Answer: [`Event::Installed`] or [`Event::Refused`].
     Install(Vec<SealedFragment>),
-    /// Append commits of the live stream. Answer: [`Event::Replicated`] or [`Event::Refused`].
+    /// Append commits of the live stream, or follow a split or merge. Answer: [`Event::Replicated`] or [`Event::Refused`].
     Replicate {
         /// As in [`limosa_wire::Live`].
         records: Bytes,
@@ -71,14 +78,16 @@ pub enum Job {
         checks: Vec<(FragmentId, Version, Digest)>,
         /// Floors of the source: deletions up to them may be forgotten here too.
         floors: Vec<(FragmentId, Version)>,
+        /// As in [`limosa_wire::Live`]; when it is not empty nothing else is there.
+        reframe: Bytes,
     },
 }
 
 /// An open stage.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StageState {
-    /// Each fragment: the version at which it was opened, and what its ranges stand at now.
-    pub fragments: Vec<(FragmentId, Version, IntervalMap)>,
+    /// Each fragment: the versions at which it was opened, and what its ranges stand at now.
+    pub fragments: Vec<(FragmentId, IntervalMap, IntervalMap)>,
 }
 
 /// What happened. Positions are of this node's own journal; [`Event::Durable`] says which of them are durable.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use limosa_core::{Digest, FragmentFacts, FragmentId, IntervalMap, KeyRange, Version};
-use limosa_wire::{Have, HaveFragment, Message, Method, Offer, OfferedFragment, Plan};
+use limosa_core::{Digest, FragmentId, IntervalMap, KeyRange, Version};
+use limosa_wire::{Have, HaveFragment, HavePart, Message, Method, Offer, OfferedFragment, Plan, features};
 
 use super::{Action, Job, Phase, StageState, Target};
 use crate::error::SessionError;
@@ -35,14 +35,17 @@ impl Target {
         self.actions.push_back(Action::Consistent);
     }
 
-    /// Finds the common point of each fragment; sets aside what this node wrote behind it.
+    /// Finds the common point of each fragment, part by part; sets aside what this node wrote behind it.
     pub(super) fn prepare(&mut self) -> Result<(), SessionError> {
         let offer = self.offer.take().expect("held while Preparing");
-        self.haves = offer.fragments.iter().map(|offered| self.have(offered)).collect::<Result<_, _>>()?;
+        let parts: Vec<Vec<Part>> = offer.fragments.iter().map(|offered| self.parts(offered)).collect::<Result<_, _>>()?;
+        let reframes = offer.features & features::REFRAME != 0;
+        let haves = offer.fragments.iter().zip(&parts).map(|(offered, parts)| self.have(offered, parts, reframes));
+        self.haves = haves.collect::<Result<_, _>>()?;
         self.offer = Some(offer);
         self.keep_or_drop_stage();
-        let is_own_tail = |have: &&HaveFragment| have.head != have.common && !have.common.is_zero();
-        let tails: Vec<_> = self.haves.iter().filter(is_own_tail).map(|have| (have.id, have.common)).collect();
+        let is_own_tail = |part: &&Part| part.head != part.common && !part.common.is_zero();
+        let tails: Vec<_> = parts.iter().flatten().filter(is_own_tail).map(|part| (part.own, part.range.clone(), part.common)).collect();
         if tails.is_empty() {
             self.send_have(Vec::new());
         } else {
@@ -53,67 +56,96 @@ impl Target {
         Ok(())
     }
 
-    fn have(&self, offered: &OfferedFragment) -> Result<HaveFragment, SessionError> {
-        let map = |version| IntervalMap::new(offered.range.clone(), version);
-        let Some(ours) = self.facts.get(&offered.id).filter(|ours| ours.range == offered.range) else {
-            if self.facts.values().any(|facts| !facts.head.is_zero()) {
-                return Err(SessionError::Malformed { message: "Offer", why: "fragments with other ranges than this node's" });
+    /// What this node has of an offered fragment: parts of one or several of its own fragments, in key order.
+    fn parts(&self, offered: &OfferedFragment) -> Result<Vec<Part>, SessionError> {
+        let mut parts = Vec::new();
+        for own in self.facts.values() {
+            let Some(both) = own.range.intersect(&offered.range) else { continue };
+            for (range, common) in own.epochs.common_points(own.head, &offered.epochs, offered.head, &both) {
+                let common = if self.suspects.contains(&own.id) || self.suspects.contains(&offered.id) { Version::ZERO } else { common };
+                parts.push(Part { own: own.id, range, head: own.head, common });
             }
-            let zero = Version::ZERO;
-            return Ok(HaveFragment {
-                id: offered.id,
-                head: zero,
-                state: Digest::ZERO,
-                live: 0,
-                common: zero,
-                map: map(zero),
-                own_keys: Vec::new(),
-            });
-        };
-        let common = self.common_point(ours, offered);
-        let (head, state, live) = (ours.head, ours.state, ours.live);
-        Ok(HaveFragment { id: offered.id, head, state, live, common, map: map(common), own_keys: Vec::new() })
-    }
-
-    fn common_point(&self, ours: &FragmentFacts, offered: &OfferedFragment) -> Version {
-        if self.suspects.contains(&ours.id) {
-            return Version::ZERO;
         }
-        ours.epochs.common_point(ours.head, &offered.epochs, offered.head)
+        parts.sort_by(|a, b| a.range.start.cmp(&b.range.start));
+        let starts = parts.first().is_some_and(|first| first.range.start == offered.range.start);
+        let ends = parts.last().is_some_and(|last| last.range.end == offered.range.end);
+        if !starts || !ends || parts.windows(2).any(|pair| pair[0].range.end.as_ref() != Some(&pair[1].range.start)) {
+            return Err(SessionError::Malformed { message: "Offer", why: "a fragment with keys that this node has no place for" });
+        }
+        Ok(parts)
     }
 
-    /// A stage of an earlier session goes on if it was opened at the same common points; its map is the resume token.
+    fn have(&self, offered: &OfferedFragment, parts: &[Part], reframes: bool) -> Result<HaveFragment, SessionError> {
+        let map = IntervalMap::of(offered.range.clone(), parts.iter().map(|part| (part.range.clone(), part.common)));
+        let same = self.facts.get(&offered.id).filter(|own| own.range == offered.range);
+        let (id, common) = (offered.id, map.uniform());
+        if let (Some(own), Some(common)) = (same, common) {
+            let (head, state, live) = (own.head, own.state, own.live);
+            return Ok(HaveFragment { id, head, state, live, common, map, own_keys: Vec::new(), parts: Vec::new() });
+        }
+        let head = parts.iter().map(|part| part.head).max().unwrap_or_default();
+        if head.is_zero() {
+            // Nothing was ever written here: whatever the source's fragments are, this is an empty range of them.
+            return Ok(empty(id, map));
+        }
+        if !reframes {
+            return Err(SessionError::Malformed { message: "Offer", why: "fragments with other ranges than this node's" });
+        }
+        let first = |index: usize, part: &Part| if index == 0 { Bytes::new() } else { part.range.start.clone() };
+        let told =
+            parts.iter().enumerate().map(|(index, part)| HavePart { start: first(index, part), head: part.head, common: part.common });
+        Ok(HaveFragment { head, parts: told.collect(), ..empty(id, map) })
+    }
+
+    /// A stage of an earlier session goes on if it was opened at the same common points; its map is the resume token. Where the source has
+    /// split or merged fragments since, it goes on in those.
     fn keep_or_drop_stage(&mut self) {
-        let Some(stage) = &self.stage else { return };
-        let fits = stage.fragments.len() == self.haves.len()
-            && stage.fragments.iter().zip(&self.haves).all(|((id, start, map), have)| {
-                let started_so = *start == have.common || start.is_zero(); // zero: it was being compared by content
-                *id == have.id && started_so && map.range() == have.map.range()
-            });
+        let Some(stage) = self.stage.take() else { return };
+        let wanted: Vec<(FragmentId, KeyRange)> = self.haves.iter().map(|have| (have.id, have.map.range().clone())).collect();
+        let is_same = |(id, _, map): &(FragmentId, IntervalMap, IntervalMap)| wanted.contains(&(*id, map.range().clone()));
+        let same = stage.fragments.len() == wanted.len() && stage.fragments.iter().all(is_same);
+        let framed = reframed(&stage, &wanted);
+        let fits = framed.fragments.iter().zip(&self.haves).all(|((_, start, _), have)| {
+            let commons = commons(have);
+            // zero: it was being compared by content
+            start.iter().all(|(range, version)| version.is_zero() || commons.bounds(&range) == (version, version))
+        });
         if !fits {
-            self.stage = None;
             self.actions.push_back(Action::Job(Job::AbortStage));
             return;
         }
-        let compared: BTreeSet<FragmentId> =
-            stage.fragments.iter().filter(|(id, start, _)| start.is_zero() && !self.head_of(*id).is_zero()).map(|(id, ..)| *id).collect();
-        for ((_, _, map), have) in stage.fragments.iter().zip(&mut self.haves) {
+        if !same {
+            let session = self.offer.as_ref().map_or(0, |offer| offer.session);
+            self.job(Job::ReframeStage { session, fragments: wanted });
+        }
+        let was_compared = |(id, start, _): &(FragmentId, IntervalMap, IntervalMap)| {
+            let zero = start.iter().filter(|(_, version)| version.is_zero());
+            zero.into_iter().any(|(range, _)| self.holds_some(&range)).then_some(*id)
+        };
+        let compared: BTreeSet<FragmentId> = framed.fragments.iter().filter_map(was_compared).collect();
+        for ((_, _, map), have) in framed.fragments.iter().zip(&mut self.haves) {
             have.map = map.clone();
         }
         self.compared = compared;
+        self.stage = Some(framed);
     }
 
-    fn head_of(&self, fragment: FragmentId) -> Version {
-        self.facts.get(&fragment).map_or(Version::ZERO, |facts| facts.head)
+    /// Whether anything was ever written here in `range`.
+    fn holds_some(&self, range: &KeyRange) -> bool {
+        self.facts.values().any(|facts| !facts.head.is_zero() && facts.range.intersect(range).is_some())
     }
 
     pub(super) fn send_have(&mut self, own_keys: Vec<(FragmentId, Vec<Bytes>)>) {
         self.phase = Phase::AwaitPlan;
         let mut messages = vec![Have { fragments: self.haves.clone(), last: false }];
         let mut bytes = 0;
-        for (id, keys) in own_keys {
-            let Some(have) = self.haves.iter().find(|have| have.id == id) else { continue };
+        let mut places: Vec<&HaveFragment> = self.haves.iter().collect();
+        places.sort_by(|a, b| a.map.range().start.cmp(&b.map.range().start));
+        for (_, keys) in own_keys {
             for key in keys {
+                // By its place: what this node calls its fragment need not be what the source does.
+                let place = places.partition_point(|have| have.map.range().start <= key);
+                let Some(have) = place.checked_sub(1).map(|place| places[place]) else { continue };
                 if bytes > OWN_KEYS_BYTES {
                     messages.push(Have { fragments: Vec::new(), last: false });
                     bytes = 0;
@@ -143,7 +175,7 @@ impl Target {
         }
         self.phase = Phase::Receiving;
         let compared: BTreeSet<_> = plan.items.iter().filter(|item| item.method == Method::Reconcile).map(|item| item.fragment).collect();
-        let ranges = self.ranges_to_compare(&compared);
+        let ranges = self.ranges_to_compare(plan)?;
         self.open_stage();
         self.compared.extend(&compared);
         if !ranges.is_empty() {
@@ -152,30 +184,74 @@ impl Target {
         Ok(())
     }
 
-    /// The ranges that the map knows nothing of; a fragment without one is compared whole and its map forgotten, as the source does.
-    fn ranges_to_compare(&mut self, compared: &BTreeSet<FragmentId>) -> Vec<(FragmentId, KeyRange)> {
+    /// The ranges that the plan compares: both ends forget what the map said of them.
+    fn ranges_to_compare(&mut self, plan: &Plan) -> Result<Vec<(FragmentId, KeyRange)>, SessionError> {
+        let malformed = |why| SessionError::Malformed { message: "Plan", why };
         let mut ranges = Vec::new();
-        for have in self.haves.iter_mut().filter(|have| compared.contains(&have.id)) {
-            if have.map.bounds(&have.map.range().clone()).0 > Version::ZERO {
-                have.map = IntervalMap::new(have.map.range().clone(), Version::ZERO);
-                self.stage = None; // opened again with this fragment at zero
+        let mut seen = BTreeSet::new();
+        for item in plan.items.iter().filter(|item| item.method == Method::Reconcile) {
+            let have = self.haves.iter_mut().find(|have| have.id == item.fragment);
+            let have = have.ok_or_else(|| malformed("a fragment that was not offered"))?;
+            let whole = have.map.range().clone();
+            match &item.range {
+                Some(range) if !whole.covers(range) => return Err(malformed("a range outside its fragment")),
+                Some(range) => {
+                    if have.map.bounds(range).1 > Version::ZERO {
+                        have.map.set(range, Version::ZERO);
+                        self.stage = None; // opened again with this range at zero
+                    }
+                    ranges.push((have.id, range.clone()));
+                }
+                None if seen.insert(have.id) => {
+                    if have.map.bounds(&whole).0 > Version::ZERO {
+                        have.map = IntervalMap::new(whole, Version::ZERO);
+                        self.stage = None;
+                    }
+                    ranges.extend(have.map.iter().filter(|(_, version)| version.is_zero()).map(|(range, _)| (have.id, range)));
+                }
+                None => {}
             }
-            ranges.extend(have.map.iter().filter(|(_, version)| version.is_zero()).map(|(range, _)| (have.id, range)));
         }
-        ranges
+        Ok(ranges)
     }
 
     fn open_stage(&mut self) {
         if self.stage.is_some() {
             return;
         }
-        let start = |have: &HaveFragment| (have.id, have.map.range().clone(), have.map.bounds(have.map.range()).0);
-        let starts: Vec<_> = self.haves.iter().map(start).collect();
+        let starts: Vec<_> = self.haves.iter().map(|have| (have.id, have.map.range().clone(), have.map.clone())).collect();
         let session = self.offer.as_ref().map_or(0, |offer| offer.session);
-        let fragments = starts.iter().map(|(id, range, version)| (*id, *version, IntervalMap::new(range.clone(), *version))).collect();
+        let fragments = starts.iter().map(|(id, _, map)| (*id, map.clone(), map.clone())).collect();
         self.stage = Some(StageState { fragments });
         self.job(Job::OpenStage { session, starts });
     }
+}
+
+/// A part of an offered fragment that lies in one fragment, and one history, of this node.
+struct Part {
+    own: FragmentId,
+    range: KeyRange,
+    head: Version,
+    common: Version,
+}
+
+fn empty(id: FragmentId, map: IntervalMap) -> HaveFragment {
+    let zero = Version::ZERO;
+    HaveFragment { id, head: zero, state: Digest::ZERO, live: 0, common: zero, map, own_keys: Vec::new(), parts: Vec::new() }
+}
+
+/// What both histories have of each part.
+fn commons(have: &HaveFragment) -> IntervalMap {
+    IntervalMap::of(have.map.range().clone(), have.each_part().map(|(range, _, common)| (range, common)))
+}
+
+/// The stage as it is in the fragments of `wanted`, in their order.
+fn reframed(stage: &StageState, wanted: &[(FragmentId, KeyRange)]) -> StageState {
+    let starts = || stage.fragments.iter().flat_map(|(_, start, _)| start.iter());
+    let maps = || stage.fragments.iter().flat_map(|(_, _, map)| map.iter());
+    let one =
+        |(id, range): &(FragmentId, KeyRange)| (*id, IntervalMap::of(range.clone(), starts()), IntervalMap::of(range.clone(), maps()));
+    StageState { fragments: wanted.iter().map(one).collect() }
 }
 
 fn push_own_key(message: &mut Have, have: &HaveFragment, key: Bytes) {

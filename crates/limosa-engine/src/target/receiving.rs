@@ -115,6 +115,7 @@ impl Target {
             return Err(SessionError::Malformed { message: "Seal", why: "other fragments than were offered" });
         }
         for sealed in &mut seal.fragments {
+            // Floors of fragments that become parts of this one are kept by the stage, strand by strand.
             let own = self.facts.get(&sealed.id).map_or(Version::ZERO, |facts| facts.floor);
             // By comparing, no deletion behind the seal was learnt; by delta and copy, all that the source still knew.
             sealed.floor = if self.compared.contains(&sealed.id) { sealed.head } else { sealed.floor.max(own) };
@@ -138,7 +139,8 @@ impl Target {
     pub(super) fn on_live(&mut self, live: Live) {
         self.receiving.live_bytes += live_cost(&live);
         self.receiving.asked.push_back(Taken::Live { upto: live.upto, bytes: self.receiving.live_bytes });
-        self.job(Job::Replicate { records: live.records, epochs: live.epochs, checks: live.checks, floors: live.floors });
+        let Live { records, epochs, checks, floors, reframe, .. } = live;
+        self.job(Job::Replicate { records, epochs, checks, floors, reframe });
     }
 
     pub(super) fn on_durable(&mut self, position: u64) {

@@ -15,7 +15,7 @@ use limosa_core::{
 use limosa_engine::plan::Estimate;
 use limosa_engine::source::{self, BlockRef, EntryId, TailRead, TailStart};
 use limosa_engine::target::{self, StageState};
-use limosa_tree::{Extract, Fragment};
+use limosa_tree::{Extract, Fragment, MergeEpoch};
 use limosa_wire::{Live, Refusal, SealedFragment};
 
 type Fragments = BTreeMap<FragmentId, Fragment>;
@@ -23,13 +23,51 @@ type Fragments = BTreeMap<FragmentId, Fragment>;
 #[derive(Clone)]
 struct Logged {
     position: u64,
-    record: Vec<u8>,
-    parts: Vec<(FragmentId, Version, Digest)>,
+    what: What,
+}
+
+#[derive(Clone)]
+enum What {
+    Commit { record: Vec<u8>, parts: Vec<(FragmentId, Version, Digest)> },
+    Epochs(Vec<(FragmentId, EpochTable)>),
+    Reframe(Reframe, Vec<(FragmentId, Version)>),
+}
+
+/// A split or merge, as this world writes it.
+#[derive(Clone)]
+enum Reframe {
+    Split { fragment: FragmentId, at: Bytes, made: (FragmentId, FragmentId) },
+    Merge { left: FragmentId, right: FragmentId, made: FragmentId, epoch: MergeEpoch },
+}
+
+impl Reframe {
+    fn encode(&self) -> Bytes {
+        let numbers = match self {
+            Self::Split { fragment, at, made } => vec![1, fragment.0, u32::from(key::slot(at).expect("a slot")), made.0.0, made.1.0],
+            Self::Merge { left, right, made, epoch } => vec![2, left.0, right.0, made.0, epoch.epoch, epoch.opener as u32],
+        };
+        numbers.into_iter().flat_map(u32::to_le_bytes).collect::<Vec<u8>>().into()
+    }
+
+    fn decode(bytes: &[u8]) -> Self {
+        let numbers: Vec<u32> = bytes.as_chunks::<4>().0.iter().map(|number| u32::from_le_bytes(*number)).collect();
+        let id = |i: usize| FragmentId(numbers[i]);
+        match numbers[0] {
+            1 => {
+                let at = Bytes::copy_from_slice(&key::slot_start(u16::try_from(numbers[2]).expect("a slot")));
+                Self::Split { fragment: id(1), at, made: (id(3), id(4)) }
+            }
+            _ => {
+                let epoch = MergeEpoch { epoch: numbers[4], opener: u64::from(numbers[5]) };
+                Self::Merge { left: id(1), right: id(2), made: id(3), epoch }
+            }
+        }
+    }
 }
 
 #[derive(Clone)]
 struct Stage {
-    starts: BTreeMap<FragmentId, Version>,
+    starts: BTreeMap<FragmentId, IntervalMap>,
     maps: BTreeMap<FragmentId, IntervalMap>,
     fork: Fragments,
 }
@@ -40,6 +78,8 @@ struct State {
     fragments: Fragments,
     stage: Option<Stage>,
     log: VecDeque<Logged>,
+    /// The log lacks what is up to here.
+    trimmed: u64,
     position: u64,
 }
 
@@ -51,8 +91,10 @@ pub struct Node {
     flushed: State,
     ring_commits: usize,
     cut: Option<(u64, Fragments)>,
-    tail: Option<BTreeMap<FragmentId, Version>>,
-    sent_epochs: BTreeMap<FragmentId, usize>,
+    tail: Option<u64>,
+    /// Rows that the tail's reader lacks: told with the first batch.
+    lead: Vec<(FragmentId, EpochTable)>,
+    next_id: u32,
     seed: u64,
     /// Keys written to the quarantine file, in order.
     pub set_aside: Vec<Vec<u8>>,
@@ -73,14 +115,15 @@ fn live(value: &[u8]) -> LiveRef<'_> {
 impl Node {
     pub fn new(fragments: u16, seed: u64) -> Self {
         let all = hashed_ranges(fragments).into_iter().map(|(id, range)| (id, Fragment::new(id, range, keys()))).collect();
-        let state = State { fragments: all, stage: None, log: VecDeque::new(), position: 0 };
+        let state = State { fragments: all, stage: None, log: VecDeque::new(), trimmed: 0, position: 0 };
         Self {
             flushed: state.clone(),
             now: state,
             ring_commits: usize::MAX,
             cut: None,
             tail: None,
-            sent_epochs: BTreeMap::new(),
+            lead: Vec::new(),
+            next_id: 1_000 * (1 + seed as u32 % 1_000_000), // each node makes ids of its own
             seed,
             set_aside: Vec::new(),
             sent: BTreeMap::new(),
@@ -91,7 +134,8 @@ impl Node {
     /// Forgets deletions up to these versions, as far as this node has come.
     pub fn adopt_floors(&mut self, floors: &[(FragmentId, Version)]) {
         for (id, floor) in floors {
-            let fragment = self.now.fragments.get_mut(id).expect("a known fragment");
+            // Floors are those of now: a split or merge before may still be on its way.
+            let Some(fragment) = self.now.fragments.get_mut(id) else { continue };
             fragment.collect_tombstones((*floor).min(fragment.head())).expect("resident");
         }
     }
@@ -109,7 +153,13 @@ impl Node {
         let newest = self.now.fragments.values().map(|f| f.epochs().epoch().max(f.head().epoch)).max().unwrap_or(0);
         let epoch = newest.max(above) + 1;
         self.seed += 1;
-        self.now.fragments.values_mut().for_each(|fragment| fragment.open_epoch(epoch, self.seed));
+        let mut rows = Vec::new();
+        for (id, fragment) in &mut self.now.fragments {
+            fragment.open_epoch(epoch, self.seed);
+            let row = *fragment.epochs().rows().last().expect("opened above");
+            rows.push((*id, EpochTable::from_rows(vec![row]).expect("one row")));
+        }
+        self.log(What::Epochs(rows));
         self.flush();
     }
 
@@ -206,15 +256,73 @@ impl Node {
             fragment.apply_part(part).expect("a contiguous part");
             parts.push((part.fragment, part.version, fragment.facts().state));
         }
+        self.log(What::Commit { record, parts });
+    }
+
+    fn log(&mut self, what: What) {
         self.now.position += 1;
-        self.now.log.push_back(Logged { position: self.now.position, record, parts });
+        self.now.log.push_back(Logged { position: self.now.position, what });
         self.trim();
     }
 
     fn trim(&mut self) {
         while self.now.log.len() > self.ring_commits {
-            self.now.log.pop_front();
+            self.now.trimmed = self.now.log.pop_front().expect("it is not empty").position;
         }
+    }
+
+    fn forget_log(&mut self) {
+        self.now.log.clear();
+        self.now.trimmed = self.now.position;
+    }
+
+    /// Splits the fragment that holds the start of `slot`, unless one starts there.
+    pub fn split(&mut self, slot: u16) {
+        let at = Bytes::copy_from_slice(&key::slot_start(slot));
+        let fragment = self.fragment_of(&at);
+        if fragment.range().start == at {
+            return;
+        }
+        let (fragment, made) = (fragment.id(), (self.new_id(), self.new_id()));
+        self.reframe(&Reframe::Split { fragment, at, made });
+    }
+
+    /// Merges the fragment that holds the start of `slot` with the next one, if there is one.
+    pub fn merge(&mut self, slot: u16) {
+        let at = Bytes::copy_from_slice(&key::slot_start(slot));
+        let (left, end) = (self.fragment_of(&at).id(), self.fragment_of(&at).range().end.clone());
+        let Some(end) = end else { return };
+        let right = self.fragment_of(&end).id();
+        let newest = self.now.fragments.values().map(|f| f.epochs().epoch().max(f.head().epoch)).max().unwrap_or(0);
+        self.seed += 1;
+        let (made, epoch) = (self.new_id(), MergeEpoch { epoch: newest + 1, opener: self.seed });
+        self.reframe(&Reframe::Merge { left, right, made, epoch });
+    }
+
+    fn new_id(&mut self) -> FragmentId {
+        self.next_id += 1;
+        FragmentId(self.next_id)
+    }
+
+    fn reframe(&mut self, reframe: &Reframe) {
+        let fragments = &mut self.now.fragments;
+        let made = match reframe {
+            Reframe::Split { fragment, at, made } => {
+                let whole = fragments.remove(fragment).expect("a known fragment");
+                let (left, right) = whole.split(at, made.0, made.1).expect("resident");
+                let heads = vec![(made.0, left.head()), (made.1, right.head())];
+                fragments.extend([(made.0, left), (made.1, right)]);
+                heads
+            }
+            Reframe::Merge { left, right, made, epoch } => {
+                let parts = [left, right].map(|id| fragments.remove(id).expect("a known fragment"));
+                let merged = Fragment::merge(&parts[0], &parts[1], *made, *epoch).expect("resident");
+                let heads = vec![(*made, merged.head())];
+                fragments.insert(*made, merged);
+                heads
+            }
+        };
+        self.log(What::Reframe(reframe.clone(), made));
     }
 
     pub fn flush(&mut self) {
@@ -249,7 +357,7 @@ impl Node {
     /// Back to what was flushed; a ring does not survive.
     pub fn crash(&mut self) {
         self.now = self.flushed.clone();
-        self.now.log.clear();
+        self.forget_log();
         self.cut = None;
         self.tail = None;
     }

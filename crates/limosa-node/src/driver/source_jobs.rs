@@ -54,8 +54,8 @@ impl SourceJobs {
                     })
                     .collect(),
             ),
-            Job::Blocks { ranges, salt } => Event::Blocks(blocks(self.cut(), ranges, *salt)?),
-            Job::Entries { ranges, salt } => Event::Entries(entries(self.cut(), ranges, *salt)?),
+            Job::Blocks { ranges, salt } => Event::Blocks(blocks(self.cut().fragments(), ranges, *salt)?),
+            Job::Entries { ranges, salt } => Event::Entries(entries(self.cut().fragments(), ranges, *salt)?),
             Job::Extract(extract) => self.extract(extract)?,
             Job::OpenTail(start) => {
                 self.tail = match start {
@@ -102,8 +102,8 @@ impl SourceJobs {
             }
         }
         let checks = batch.checks.iter().map(|check| (check.fragment, check.version, check.state)).collect();
-        let floors = self.new_floors();
-        let live = Live { upto: batch.upto.0, records: batch.records, epochs: batch.epochs, checks, floors };
+        let floors = if batch.reframe.is_empty() { self.new_floors() } else { Vec::new() };
+        let live = Live { upto: batch.upto.0, records: batch.records, epochs: batch.epochs, checks, floors, reframe: batch.reframe };
         Ok(TailRead::Batch { live, heads: batch.heads })
     }
 
@@ -116,10 +116,10 @@ impl SourceJobs {
 }
 
 /// The comparison blocks of `ranges`, in order.
-pub(super) fn blocks(cut: &Cut, ranges: &[(FragmentId, KeyRange)], salt: u64) -> Result<Vec<BlockRef>, StoreError> {
+pub(super) fn blocks(views: &[FragmentView], ranges: &[(FragmentId, KeyRange)], salt: u64) -> Result<Vec<BlockRef>, StoreError> {
     let mut out = Vec::new();
     for (fragment, range) in ranges {
-        let Some(view) = cut.fragment(*fragment) else { continue };
+        let Some(view) = views.iter().find(|view| view.id() == *fragment) else { continue };
         let ids = view.block_ids(range, salt)?;
         out.extend(ids.into_iter().map(|block| BlockRef { id: block.id, fragment: *fragment, range: block.range }));
     }
@@ -127,10 +127,10 @@ pub(super) fn blocks(cut: &Cut, ranges: &[(FragmentId, KeyRange)], salt: u64) ->
 }
 
 /// The live entries of `ranges`, in order.
-pub(super) fn entries(cut: &Cut, ranges: &[(FragmentId, KeyRange)], salt: u64) -> Result<Vec<EntryId>, StoreError> {
+pub(super) fn entries(views: &[FragmentView], ranges: &[(FragmentId, KeyRange)], salt: u64) -> Result<Vec<EntryId>, StoreError> {
     let mut out = Vec::new();
     for run in ranges.chunk_by(|a, b| a.0 == b.0) {
-        let Some(view) = cut.fragment(run[0].0) else { continue };
+        let Some(view) = views.iter().find(|view| view.id() == run[0].0) else { continue };
         let own: Vec<KeyRange> = run.iter().map(|(_, range)| range.clone()).collect();
         let ids = view.entry_ids(&own, salt)?;
         out.extend(ids.into_iter().map(|(id, key)| EntryId { id, fragment: run[0].0, key }));

@@ -4,7 +4,7 @@ use std::sync::{Arc, mpsc as sync};
 use std::thread;
 
 use bytes::Bytes;
-use limosa_core::{Digest, FragmentId, Frame, KeyRange, Version};
+use limosa_core::{Digest, FragmentId, Frame, IntervalMap, KeyRange, Version};
 use limosa_engine::target::{Event, Job, StageState};
 use limosa_store::{Check, Cut, Extract, FragmentView, Position, ReplicateError, SealedFacts, StageError, StageStart, Store, StoreError};
 use limosa_wire::{Refusal, SealedFragment};
@@ -77,16 +77,18 @@ impl TargetJobs {
                 self.set_aside_keys(keys)?;
                 Event::KeysSetAside
             }
-            Job::OpenStage { session, starts } => return self.open_stage(*session, starts).map(Some),
+            Job::OpenStage { session, starts } => return self.open_stage(*session, starts.clone()).map(Some),
+            Job::ReframeStage { session, fragments } => return self.reframe_stage(*session, fragments).map(Some),
             Job::AbortStage => {
                 self.store.stage_abort()?;
                 return Ok(None);
             }
-            Job::Blocks { ranges, salt } => Event::Blocks(blocks(&self.store.cut(), ranges, *salt)?),
-            Job::Entries { ranges, salt } => Event::Entries(entries(&self.store.cut(), ranges, *salt)?),
+            Job::Blocks { ranges, salt } => Event::Blocks(blocks(&self.forks, ranges, *salt)?),
+            Job::Entries { ranges, salt } => Event::Entries(entries(&self.forks, ranges, *salt)?),
             Job::Apply(frame) => return self.apply(frame, answers).map(Some),
             Job::Install(sealed) => return self.install(sealed.clone()).map(Some),
-            Job::Replicate { records, epochs, checks, floors } => {
+            Job::Replicate { reframe, .. } if !reframe.is_empty() => return self.follow(reframe, answers).map(Some),
+            Job::Replicate { records, epochs, checks, floors, .. } => {
                 let check = |&(fragment, version, state): &(FragmentId, Version, Digest)| Check { fragment, version, state };
                 let checks: Vec<Check> = checks.iter().map(check).collect();
                 return match self.store.replicate(records, epochs, &checks) {
@@ -103,13 +105,13 @@ impl TargetJobs {
     }
 
     /// Everything that this node wrote behind the given versions goes into a readable file before anybody may replace it.
-    fn set_aside_tails(&self, tails: &[(FragmentId, Version)], write: bool) -> Result<Vec<(FragmentId, Vec<Bytes>)>, StoreError> {
+    fn set_aside_tails(&self, tails: &[(FragmentId, KeyRange, Version)], write: bool) -> Result<Vec<(FragmentId, Vec<Bytes>)>, StoreError> {
         let cut = self.store.cut();
         let mut out = Vec::new();
         let mut all = Vec::new();
-        for (fragment, since) in tails {
+        for (fragment, range, since) in tails {
             let Some(view) = cut.fragment(*fragment) else { continue };
-            let keys = changed_keys(view, *since)?;
+            let keys = changed_keys(view, range, *since)?;
             all.extend(keys.iter().map(|key| (*fragment, key.clone())));
             out.push((*fragment, keys));
         }
@@ -124,20 +126,17 @@ impl TargetJobs {
     }
 
     fn quarantine(&self, cut: &Cut, promised: &str, keys: &[(FragmentId, Bytes)]) -> Result<(), StoreError> {
-        let entry = |(fragment, key): &(FragmentId, Bytes)| cut.fragment(*fragment)?.get(key).transpose();
-        let entries = keys.iter().filter_map(entry);
+        // By its place: the owner may call the fragment another name.
+        let entries = keys.iter().filter_map(|(_, key)| cut.holding(key).get(key).transpose());
         let path = self.store.quarantine(promised, entries)?;
         tracing::warn!(path = %path.display(), entries = keys.len(), "entries that the owner does not have were set aside");
         Ok(())
     }
 
-    fn open_stage(&mut self, session: u64, starts: &[(FragmentId, KeyRange, Version)]) -> Result<Event, StoreError> {
+    fn open_stage(&mut self, session: u64, starts: Vec<(FragmentId, KeyRange, IntervalMap)>) -> Result<Event, StoreError> {
         self.refused = None;
         self.store.stage_abort()?;
-        let starts: Vec<StageStart> = starts
-            .iter()
-            .map(|(fragment, range, common)| StageStart { fragment: *fragment, range: range.clone(), common: *common })
-            .collect();
+        let starts: Vec<StageStart> = starts.into_iter().map(|(fragment, range, common)| StageStart { fragment, range, common }).collect();
         match self.store.stage_open(session, &starts) {
             Ok(()) => {
                 self.forks = self.store.stage_fragments();
@@ -145,6 +144,28 @@ impl TargetJobs {
             }
             Err(StageError::Store(error)) => Err(error),
             Err(error) => Ok(refused(starts[0].fragment, starts[0].range.clone(), &error)),
+        }
+    }
+
+    fn reframe_stage(&mut self, session: u64, fragments: &[(FragmentId, KeyRange)]) -> Result<Event, StoreError> {
+        match self.store.stage_reframe(session, fragments) {
+            Ok(_) => {
+                self.forks = self.store.stage_fragments();
+                Ok(Event::StageOpened)
+            }
+            Err(StageError::Store(error)) => Err(error),
+            Err(error) => Ok(refused(fragments[0].0, fragments[0].1.clone(), &error)),
+        }
+    }
+
+    fn follow(&mut self, reframe: &[u8], answers: &Answers) -> Result<Event, StoreError> {
+        match self.store.replicate_reframe(reframe) {
+            Ok(position) => {
+                self.flush_behind(answers);
+                Ok(Event::Replicated(position.0))
+            }
+            Err(ReplicateError::Store(error)) => Err(error),
+            Err(error) => Ok(refused_commits(&error)),
         }
     }
 
@@ -225,9 +246,9 @@ fn spawn_flusher(store: Store, published: watch::Sender<u64>, counters: Arc<Coun
 const SCAN_BYTES: usize = 1 << 20;
 
 /// The keys changed behind `since`, ascending, deletions included.
-fn changed_keys(view: &FragmentView, since: Version) -> Result<Vec<Bytes>, StoreError> {
+fn changed_keys(view: &FragmentView, range: &KeyRange, since: Version) -> Result<Vec<Bytes>, StoreError> {
     let mut keys = Vec::new();
-    let mut rest = Some(view.facts().range);
+    let mut rest = Some(range.clone());
     while let Some(range) = rest {
         let (frame, next) = view.delta(&range, since, Extract::Changes, SCAN_BYTES)?;
         keys.extend(frame.entries.iter().map(|entry| Bytes::copy_from_slice(entry.key)));

@@ -70,7 +70,8 @@ fn ready(position: u64) -> Message {
 
 fn live(bytes: usize) -> Message {
     let records = Bytes::from((0..bytes).map(|index| ((index * 131) >> 3) as u8).collect::<Vec<u8>>());
-    Message::Live(Live { upto: 1, records, epochs: Vec::new(), checks: Vec::new(), floors: Vec::new() })
+    let (epochs, checks, floors) = (Vec::new(), Vec::new(), Vec::new());
+    Message::Live(Live { upto: 1, records, epochs, checks, floors, reframe: Bytes::new() })
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use limosa_core::{Digest, EpochRow, EpochTable, FragmentFacts, FragmentId, SpaceKeys};
+use limosa_core::{Digest, EpochRow, EpochTable, FragmentFacts, FragmentId, History, SpaceKeys, Strand};
 use limosa_node::pki::Pki;
 use limosa_store::{FragmentView, Identity, Options, SealedFacts, StageStart, Store};
 
@@ -101,7 +101,7 @@ impl Offline {
         let (sealed, rows) = strangers(&facts, u64::from_le_bytes(salt));
         // A stage that holds what is served already, sealed with another history: the way in which a node takes over a history.
         self.store.stage_abort()?;
-        let start = |facts: &FragmentFacts| StageStart { fragment: facts.id, range: facts.range.clone(), common: facts.head };
+        let start = |facts: &FragmentFacts| StageStart::at(facts.id, facts.range.clone(), facts.head);
         self.store.stage_open(0, &facts.iter().map(start).collect::<Vec<_>>())?;
         self.store.stage_install(&sealed)?;
         self.store.sync()?;
@@ -119,8 +119,12 @@ fn strangers(facts: &[FragmentFacts], salt: u64) -> (Vec<SealedFacts>, u64) {
     let sealed = facts
         .iter()
         .map(|facts| {
-            let rows = facts.epochs.rows().iter().map(&mut stranger).collect();
-            let mut epochs = EpochTable::from_rows(rows).expect("epochs and first seqs are as they were");
+            let mut strand = |strand: &Strand| {
+                let rows = strand.epochs.rows().iter().map(&mut stranger).collect();
+                Strand { epochs: EpochTable::from_rows(rows).expect("epochs and first seqs are as they were"), ..strand.clone() }
+            };
+            let strands = facts.epochs.strands().iter().map(&mut strand).collect();
+            let mut epochs = History::from_strands(strands).expect("the strands are as they were");
             // A history is replaced only by one with a higher epoch.
             epochs.open(epochs.epoch().max(facts.head.epoch) + 1, facts.head, salt);
             SealedFacts { id: facts.id, head: facts.head, state: facts.state, floor: facts.floor, epochs }
@@ -132,7 +136,6 @@ fn strangers(facts: &[FragmentFacts], salt: u64) -> (Vec<SealedFacts>, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use limosa_core::Version;
 
     fn made(dir: &Path) -> Store {
         let pki = Pki::create(dir, &"a".parse().expect("a name")).expect("certificates");
@@ -160,7 +163,8 @@ mod tests {
         assert_eq!((checked.entries, checked.rotten.len(), checked.fragments), (100, 0, 64));
         for (old, new) in before.iter().zip(again.store.facts()) {
             assert_eq!((old.head, old.state, old.live), (new.head, new.state, new.live));
-            assert_eq!(new.epochs.common_point(new.head, &old.epochs, old.head), Version::ZERO);
+            let points = new.epochs.common_points(new.head, &old.epochs, old.head, &old.range);
+            assert!(points.iter().all(|(_, common)| common.is_zero()));
         }
         assert!(again.store.open_epoch(0).is_ok(), "it can go on as an owner");
     }

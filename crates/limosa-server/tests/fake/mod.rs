@@ -144,7 +144,7 @@ impl Control for FakeNode {
             live_bytes: 4_096,
             tombstones: 1,
             floor: limosa_core::Version::ZERO,
-            epochs: limosa_core::EpochTable::default(),
+            epochs: limosa_core::History::default(),
         };
         let acknowledged = || vec![Acknowledged { peer: "b".to_owned(), version: Some(Version { epoch: 1, seq: 40 }) }];
         Ok(hashed_ranges(2).into_iter().map(|one| Fragment::new(&facts(one), limosa_core::Version::new(1, 42), acknowledged())).collect())

@@ -59,12 +59,8 @@ fn frames(entries: u64, folder: &Path) -> (Vec<Frame>, Vec<SealedFacts>) {
 }
 
 fn install(target: &Store, frames: &[Frame], sealed: &[SealedFacts]) {
-    let starts: Vec<StageStart> = target
-        .cut()
-        .fragments()
-        .iter()
-        .map(|view| StageStart { fragment: view.id(), range: view.facts().range, common: Version::ZERO })
-        .collect();
+    let starts: Vec<StageStart> =
+        target.cut().fragments().iter().map(|view| StageStart::at(view.id(), view.facts().range, Version::ZERO)).collect();
     target.stage_open(1, &starts).expect("nothing is open");
     let mut unflushed = 0;
     for frame in frames {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use limosa_core::FragmentId;
+use limosa_core::{FragmentId, KeyRange};
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableError};
 
 use super::choice::ExtentFacts;
@@ -167,7 +167,21 @@ impl CheckpointView {
     /// # Errors
     /// A failing disk; each row can be damaged by itself.
     pub fn blocks(&self, fragment: FragmentId) -> Result<impl Iterator<Item = Result<BlockRow, StoreError>> + use<'_>, StoreError> {
-        let (low, high) = value::fragment_bounds(fragment);
+        self.blocks_in(fragment, &KeyRange::ALL)
+    }
+
+    /// [`CheckpointView::blocks`] that are filed under a key of `range`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn blocks_in(
+        &self,
+        fragment: FragmentId,
+        range: &KeyRange,
+    ) -> Result<impl Iterator<Item = Result<BlockRow, StoreError>> + use<'_>, StoreError> {
+        let (prefix, behind) = value::fragment_bounds(fragment);
+        let low = [&prefix[..], &range.start].concat();
+        let high = range.end.as_ref().map(|end| [&prefix[..], end].concat()).or(behind.map(Vec::from));
         let table = &self.tables().summaries;
         let mut rows = self.guard.call("read", || match &high {
             Some(high) => Ok(table.range::<&[u8]>(&low[..]..&high[..])?),
@@ -182,7 +196,7 @@ impl CheckpointView {
                 let row = rows.next().transpose()?;
                 Ok(row.map(|(key, stored)| {
                     let row = value::open(key.value(), stored.value()).and_then(Row::decode);
-                    row.map(|row| BlockRow { first_key: key.value()[low.len()..].to_vec(), summary: row.summary, places: row.places })
+                    row.map(|row| BlockRow { first_key: key.value()[prefix.len()..].to_vec(), summary: row.summary, places: row.places })
                 }))
             });
             is_done = !matches!(&row, Ok(Some(_))); // behind an error redb's iterator promises nothing

@@ -27,11 +27,13 @@ pub enum RecordKind {
     Leases = 9,
     /// Deletions up to these versions are forgotten.
     Floors = 10,
+    /// A fragment was split, or two were merged.
+    Reframe = 11,
 }
 
 impl RecordKind {
     /// The newest code that this program knows.
-    pub const NEWEST: u8 = Self::Floors as u8;
+    pub const NEWEST: u8 = Self::Reframe as u8;
 
     /// The byte in the journal.
     pub const fn code(self) -> u8 {
@@ -51,6 +53,7 @@ impl RecordKind {
             8 => Self::Witness,
             9 => Self::Leases,
             10 => Self::Floors,
+            11 => Self::Reframe,
             _ => return None,
         })
     }

@@ -139,7 +139,7 @@ impl Relief {
     /// Moves `hand` on by one step.
     fn step(&self, hand: &mut Hand, state: &mut State, bytes: usize) -> Step {
         hand.fragment = hand.fragment.min(state.fragments.len() - 1);
-        let clean_to = state.covers.clean_to()[hand.fragment];
+        let clean_to = state.covers.clean_to();
         let dropped = state.fragments[hand.fragment].drop_blocks(&hand.from, clean_to, bytes.min(STEP_BYTES), STEP_LEAVES);
         self.dropped_blocks.fetch_add(dropped.blocks() as u64, Ordering::Relaxed);
         let mut is_round = false;
@@ -216,10 +216,8 @@ impl Relief {
 
 /// `fragments`, each with the generation up to which everyone can read its blocks again.
 fn with_covers(state: &mut State, fragments: Vec<Fragment>) -> Vec<(Fragment, u64)> {
-    let State { covers, routes, .. } = state;
-    let clean_to = covers.clean_to();
-    let of = |fragment: &Fragment| routes.of_id(fragment.id()).map_or(u64::MAX, |index| clean_to[index]);
-    fragments.into_iter().map(|fragment| (of(&fragment), fragment)).map(|(to, fragment)| (fragment, to)).collect()
+    let clean_to = state.covers.clean_to();
+    fragments.into_iter().map(|fragment| (fragment, clean_to)).collect()
 }
 
 impl Inner {

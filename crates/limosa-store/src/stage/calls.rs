@@ -2,7 +2,7 @@
 
 use std::sync::MutexGuard;
 
-use limosa_core::Frame;
+use limosa_core::{FragmentId, Frame, KeyRange};
 
 use super::record::{FrameRecord, encode_install};
 use super::{OpenRecord, SealedFacts, Stage, StageApplied, StageStart, StageState};
@@ -33,8 +33,12 @@ impl Store {
         if let Some(stage) = &*slot {
             return Err(StageError::AlreadyOpen { session: stage.session() });
         }
-        // A stage of fragments that do not exist must not get into the journal: recovery could not follow.
-        drop(Stage::new(session, starts, &self.inner.state().fragments)?);
+        if self.inner.state().is_reframing() {
+            self.flush()?; // the stage is made of the fragments that there are behind it
+        }
+        // A stage of fragments that can't be made must not get into the journal: recovery could not follow.
+        let published = self.inner.state().fragments.clone();
+        drop(Stage::new(session, starts, &published)?);
         let record = OpenRecord::Open { session, starts: starts.to_vec() }.encode();
         let position = self.append(RecordKind::StageOpen, &record)?;
         self.settle(position)?;
@@ -54,6 +58,20 @@ impl Store {
             self.append(RecordKind::StageOpen, &OpenRecord::Resume { session }.encode())?;
             stage.resume(session);
         }
+        Ok(stage.state())
+    }
+
+    /// A new session goes on with the open stage, and offers other fragments than it was opened for: its forks and maps are parted and put
+    /// together accordingly. What was taken so far stays.
+    ///
+    /// # Errors
+    /// No stage is open, `fragments` do not hold every key once, or the store fails. The stage is as it was.
+    pub fn stage_reframe(&self, session: u64, fragments: &[(FragmentId, KeyRange)]) -> Result<StageState, StageError> {
+        let mut slot = self.inner.stage();
+        let stage = slot.as_mut().ok_or(StageError::NotOpen)?;
+        self.inner.state().check()?;
+        stage.reframe(session, fragments)?;
+        self.append(RecordKind::StageOpen, &OpenRecord::Reframe { session, fragments: fragments.to_vec() }.encode())?;
         Ok(stage.state())
     }
 
@@ -90,7 +108,8 @@ impl Store {
                 Position(state.next_position().0 - 1) // an earlier call's record waits for room on the disk: at or before this
             } else {
                 let since = state.stage_since.expect("an open stage has its record published");
-                if state.changed > since || state.heads.iter().zip(&state.fragments).any(|(head, f)| head.version != f.head()) {
+                let is_pending = state.heads.iter().zip(&state.fragments).any(|(head, f)| head.version != f.head());
+                if state.changed > since || state.is_reframing() || is_pending {
                     return Err(StageError::Moved);
                 }
                 let roots = stage.prepare(sealed, &state.fragments)?;

@@ -3,19 +3,20 @@
 //! # Invariants
 //! - What a fork holds in a range is what the source had there at the range's version in the map.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
-use limosa_core::{EpochTable, FragmentId, Frame, IntervalMap, KeyRange, Mode, Version};
+use limosa_core::{FragmentId, Frame, History, IntervalMap, KeyRange, Mode, Version};
 use limosa_tree::{Applied, Fragment, FrameError};
 
 use super::{SealedFacts, StageStart, StageState, StagedFragment};
+use crate::error::StoreError;
 use crate::refusal::StageError;
 
 /// One fragment's fork.
 pub(crate) struct Fork {
     pub(crate) fragment: Fragment,
-    common: Version,
+    common: IntervalMap,
     map: IntervalMap,
     /// The fork as the session found it: what the short ids of its comparison speak of.
     compared: Fragment,
@@ -30,18 +31,44 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Forks of those published fragments that `starts` names.
+    /// Forks of the fragments that `starts` names, made of what is published. Where a start is no published fragment, the source parts its
+    /// keys in other ways: then the starts must hold every key, and become the fragments that are served.
     pub(crate) fn new(session: u64, starts: &[StageStart], published: &[Fragment]) -> Result<Self, StageError> {
-        let fork = |start: &StageStart| {
-            let fragment = published.iter().find(|fragment| fragment.id() == start.fragment);
-            let fragment = fragment.ok_or(StageError::UnknownFragment { fragment: start.fragment })?.clone();
-            if *fragment.range() != start.range {
+        let wanted: Vec<(FragmentId, KeyRange)> = starts.iter().map(|start| (start.fragment, start.range.clone())).collect();
+        let fragments = frame(&wanted, published)?;
+        let fork = |(fragment, start): (Fragment, &StageStart)| {
+            if *start.common.range() != start.range {
                 return Err(StageError::Misplaced { fragment: start.fragment, range: start.range.clone() });
             }
-            let map = IntervalMap::new(start.range.clone(), start.common);
-            Ok(Fork { compared: fragment.clone(), fragment, common: start.common, map, ids: None })
+            let (map, common) = (start.common.clone(), start.common.clone());
+            Ok(Fork { compared: fragment.clone(), fragment, common, map, ids: None })
         };
-        Ok(Self { session, forks: starts.iter().map(fork).collect::<Result<_, _>>()? })
+        Ok(Self { session, forks: fragments.into_iter().zip(starts).map(fork).collect::<Result<_, _>>()? })
+    }
+
+    /// The same stage in other fragments: the source split or merged some since it was opened. What was taken so far stays.
+    pub(crate) fn reframe(&mut self, session: u64, wanted: &[(FragmentId, KeyRange)]) -> Result<(), StageError> {
+        let held: Vec<Fragment> = self.in_key_order().iter().map(|fork| fork.fragment.clone()).collect();
+        let fragments = frame(wanted, &held)?;
+        if !cover_all(wanted) {
+            return Err(misplaced(&wanted[0])); // a stage of a part of the fragments has nothing to be parted
+        }
+        let intervals = |of: fn(&Fork) -> &IntervalMap| -> Vec<_> { self.forks.iter().flat_map(|fork| of(fork).iter()).collect() };
+        let (maps, commons) = (intervals(|fork| &fork.map), intervals(|fork| &fork.common));
+        let fork = |fragment: Fragment| {
+            let range = fragment.range().clone();
+            let (map, common) = (IntervalMap::of(range.clone(), maps.clone()), IntervalMap::of(range, commons.clone()));
+            Fork { compared: fragment.clone(), fragment, common, map, ids: None }
+        };
+        self.forks = fragments.into_iter().map(fork).collect();
+        self.session = session;
+        Ok(())
+    }
+
+    fn in_key_order(&self) -> Vec<&Fork> {
+        let mut forks: Vec<&Fork> = self.forks.iter().collect();
+        forks.sort_by(|a, b| a.fragment.range().start.cmp(&b.fragment.range().start));
+        forks
     }
 
     pub(crate) fn session(&self) -> u64 {
@@ -58,7 +85,7 @@ impl Stage {
     }
 
     pub(crate) fn state(&self) -> StageState {
-        let staged = |fork: &Fork| StagedFragment { id: fork.fragment.id(), common: fork.common, map: fork.map.clone() };
+        let staged = |fork: &Fork| StagedFragment { id: fork.fragment.id(), common: fork.common.clone(), map: fork.map.clone() };
         StageState { session: self.session, fragments: self.forks.iter().map(staged).collect() }
     }
 
@@ -81,19 +108,25 @@ impl Stage {
         Ok(applied)
     }
 
-    /// The roots to serve from now on, if every fork is what the source sealed. Fragments that the stage does not have stay as published.
+    /// The roots to serve from now on, in key order, if every fork is what the source sealed. Fragments that the stage does not have stay as
+    /// published.
     pub(crate) fn prepare(&self, sealed: &[SealedFacts], published: &[Fragment]) -> Result<Vec<Fragment>, StageError> {
-        let mut roots = published.to_vec();
-        for facts in sealed {
-            let fork = self.forks.iter().find(|fork| fork.fragment.id() == facts.id);
-            let fork = fork.ok_or(StageError::UnknownFragment { fragment: facts.id })?;
-            let root = roots.iter_mut().find(|root| root.id() == facts.id).expect("the stage was forked from the published fragments");
-            check_history(root, &facts.epochs)?;
-            *root = fork.sealed(facts)?;
+        let mut roots = Vec::new();
+        for fork in self.in_key_order() {
+            let facts = sealed.iter().find(|facts| facts.id == fork.fragment.id());
+            let facts = facts.ok_or_else(|| fork.incomplete(Version::new(u32::MAX, u64::MAX)))?;
+            for served in published {
+                check_history(served, facts.id, fork.fragment.range(), &facts.epochs)?;
+            }
+            roots.push(fork.sealed(facts)?);
         }
-        if let Some(fork) = self.forks.iter().find(|fork| !sealed.iter().any(|facts| facts.id == fork.fragment.id())) {
-            return Err(fork.incomplete(Version::new(u32::MAX, u64::MAX)));
+        if let Some(facts) = sealed.iter().find(|facts| !self.forks.iter().any(|fork| fork.fragment.id() == facts.id)) {
+            return Err(StageError::UnknownFragment { fragment: facts.id });
         }
+        let apart = |served: &&Fragment| roots.iter().all(|root: &Fragment| root.range().intersect(served.range()).is_none());
+        let others: Vec<Fragment> = published.iter().filter(apart).cloned().collect();
+        roots.extend(others);
+        roots.sort_by(|a, b| a.range().start.cmp(&b.range().start));
         Ok(roots)
     }
 
@@ -132,7 +165,7 @@ impl Fork {
         }
         if self.ids.is_none() {
             let all = std::slice::from_ref(self.compared.range());
-            let ids = self.compared.entry_ids(all, salt).map_err(crate::error::StoreError::from)?;
+            let ids = self.compared.entry_ids(all, salt).map_err(StoreError::from)?;
             self.ids = Some(ids.into_iter().collect());
         }
         let ids = self.ids.as_ref().expect("made above");
@@ -162,13 +195,48 @@ impl Fork {
     }
 }
 
-/// A served history is replaced by one with a higher epoch, or by one that goes on from the same newest row.
+/// A served history is replaced by one with a higher epoch, or by one that goes on from the same newest row, strand by strand.
 /// Anything else could take back what was acknowledged, or give a version a second value.
-fn check_history(served: &Fragment, sealed: &EpochTable) -> Result<(), StageError> {
-    let Some(held) = served.epochs().rows().last() else { return Ok(()) };
-    let same_row = || sealed.rows().iter().any(|row| row == held);
-    if sealed.epoch() > held.epoch || same_row() {
-        return Ok(());
+fn check_history(served: &Fragment, id: FragmentId, range: &KeyRange, sealed: &History) -> Result<(), StageError> {
+    let Some(both) = served.range().intersect(range) else { return Ok(()) };
+    for (part, ours) in served.epochs().within(&both) {
+        let Some(held) = ours.epochs.rows().last() else { continue };
+        let goes_on = |theirs: &limosa_core::Strand| theirs.epochs.epoch() > held.epoch || theirs.epochs.rows().contains(held);
+        if let Some((_, theirs)) = sealed.within(&part).find(|(_, theirs)| !goes_on(theirs)) {
+            return Err(StageError::Epoch { fragment: id, held: held.epoch, sealed: theirs.epochs.epoch() });
+        }
     }
-    Err(StageError::Epoch { fragment: served.id(), held: held.epoch, sealed: sealed.epoch() })
+    Ok(())
+}
+
+/// The fragments of `wanted`, out of those in `held`, which are in key order: as they are where one has that name and range, else put
+/// together from parts.
+fn frame(wanted: &[(FragmentId, KeyRange)], held: &[Fragment]) -> Result<Vec<Fragment>, StageError> {
+    let same = |(id, range): &(FragmentId, KeyRange)| held.iter().find(|held| held.id() == *id && held.range() == range);
+    if let Some(other) = wanted.iter().find(|wanted| same(wanted).is_none())
+        && !cover_all(wanted)
+    {
+        let is_known = held.iter().any(|held| held.id() == other.0);
+        return Err(if is_known { misplaced(other) } else { StageError::UnknownFragment { fragment: other.0 } });
+    }
+    let one = |wanted: &(FragmentId, KeyRange)| match same(wanted) {
+        Some(held) => Ok(held.clone()),
+        None => Fragment::assemble(held, wanted.0, &wanted.1).map_err(StoreError::from)?.ok_or_else(|| misplaced(wanted)),
+    };
+    wanted.iter().map(one).collect()
+}
+
+/// Whether each key has exactly one place in `wanted`, under distinct names.
+fn cover_all(wanted: &[(FragmentId, KeyRange)]) -> bool {
+    let mut ranges: Vec<&KeyRange> = wanted.iter().map(|(_, range)| range).collect();
+    ranges.sort_by(|a, b| a.start.cmp(&b.start));
+    let ids: BTreeSet<FragmentId> = wanted.iter().map(|(id, _)| *id).collect();
+    ids.len() == wanted.len()
+        && ranges.first().is_some_and(|first| first.start.is_empty())
+        && ranges.last().is_some_and(|last| last.end.is_none())
+        && ranges.windows(2).all(|pair| pair[0].end.as_ref() == Some(&pair[1].start))
+}
+
+fn misplaced((fragment, range): &(FragmentId, KeyRange)) -> StageError {
+    StageError::Misplaced { fragment: *fragment, range: range.clone() }
 }

@@ -15,7 +15,7 @@ mod calls;
 mod fork;
 mod record;
 
-use limosa_core::{Digest, EpochTable, FragmentId, IntervalMap, KeyRange, Version};
+use limosa_core::{Digest, FragmentId, History, IntervalMap, KeyRange, Version};
 use limosa_tree::Applied;
 
 pub(crate) use fork::Stage;
@@ -30,8 +30,15 @@ pub struct StageStart {
     pub fragment: FragmentId,
     /// All of its keys.
     pub range: KeyRange,
-    /// The newest version that both histories have; [`Version::ZERO`] when none is known.
-    pub common: Version,
+    /// The newest version that both histories have of each part of it; [`Version::ZERO`] where none is known.
+    pub common: IntervalMap,
+}
+
+impl StageStart {
+    /// All of `range` starts at one version.
+    pub fn at(fragment: FragmentId, range: KeyRange, common: Version) -> Self {
+        Self { fragment, common: IntervalMap::new(range.clone(), common), range }
+    }
 }
 
 /// What the source sealed, for one fragment.
@@ -46,7 +53,7 @@ pub struct SealedFacts {
     /// The floor that the target must keep, at least.
     pub floor: Version,
     /// The history, the target's from here on.
-    pub epochs: EpochTable,
+    pub epochs: History,
 }
 
 /// An open stage, as a target tells it to a source.
@@ -64,7 +71,7 @@ pub struct StagedFragment {
     /// Which fragment.
     pub id: FragmentId,
     /// What both histories had in common when the stage was opened.
-    pub common: Version,
+    pub common: IntervalMap,
     /// What each range stands at.
     pub map: IntervalMap,
 }

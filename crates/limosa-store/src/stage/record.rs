@@ -1,10 +1,13 @@
 //! The bytes of stage records in the journal: open, frame, install.
 //!
 //! ```text
-//! open:    1 | session (8) | fragments | { fragment | range | common }        resume: 2 | session (8)
+//! open:    3 | session (8) | fragments | { fragment | range | commons | { from (bytes) | common } }        resume: 2 | session (8)
+//!          1 | session (8) | fragments | { fragment | range | common }        as the first release wrote it
+//! reframe: 4 | session (8) | fragments | { fragment | range }
 //! frame:   fragment | mode (1) | range | from | to | digest (16) | range deletes | { range | version }
 //!          | rows | { flags (1) | key bytes | value bytes | epoch | seq | kind (1) | expiry } | keys | values | drops | id (8)..
 //! install: fragments | { fragment | head | state (16) | floor | epoch rows | { epoch | first seq | opener (8) } }
+//!          | histories | { which of the fragments | history }        of those with several strands; left out when there are none
 //! ```
 //! Numbers are varints, a version is epoch then seq. Row flags: live 1, expires 2; kind and expiry only where flagged.
 
@@ -13,16 +16,18 @@ use bytes::Bytes;
 use limosa_core::columns::RowParts;
 use limosa_core::commit::{put_range, read_range, read_u32};
 use limosa_core::limits::{
-    COMMIT_ENTRIES_MAX, COMMIT_PARTS_MAX, ENTRY_VALUE_BYTES_MAX, FRAME_BYTES_MAX, FRAME_ENTRIES_MAX, STORED_KEY_BYTES_MAX,
+    COMMIT_ENTRIES_MAX, COMMIT_PARTS_MAX, ENTRY_VALUE_BYTES_MAX, FRAME_BYTES_MAX, FRAME_ENTRIES_MAX, INTERVALS_MAX, STORED_KEY_BYTES_MAX,
 };
 use limosa_core::varint::{self, Reader};
-use limosa_core::{Columns, DecodeError, Digest, Expiry, FragmentId, Frame, KeyRange, Kind, Mode, RangeDelete};
+use limosa_core::{Columns, DecodeError, Digest, Expiry, FragmentId, Frame, History, IntervalMap, KeyRange, Kind, Mode, RangeDelete};
 
 use super::{SealedFacts, StageStart};
-use crate::codec::{put_epochs, put_version, read_epochs, read_version};
+use crate::codec::{put_epochs, put_history, put_version, read_epochs, read_history, read_version};
 
-const OPEN: u8 = 1;
+const OPEN_UNIFORM: u8 = 1;
 const RESUME: u8 = 2;
+const OPEN: u8 = 3;
+const REFRAME: u8 = 4;
 const LIVE: u8 = 1;
 const EXPIRES: u8 = 2;
 
@@ -33,6 +38,8 @@ pub(crate) enum OpenRecord {
     Open { session: u64, starts: Vec<StageStart> },
     /// A new session goes on with the stage: short ids are salted with it from here on.
     Resume { session: u64 },
+    /// A new session goes on with the stage in other fragments.
+    Reframe { session: u64, fragments: Vec<(FragmentId, KeyRange)> },
 }
 
 impl OpenRecord {
@@ -50,7 +57,20 @@ impl OpenRecord {
                 for start in starts {
                     varint::put(&mut out, u64::from(start.fragment.0));
                     put_range(&mut out, &start.range);
-                    put_version(&mut out, start.common);
+                    varint::put(&mut out, start.common.len() as u64);
+                    for (interval, common) in start.common.iter() {
+                        varint::put_bytes(&mut out, &interval.start);
+                        put_version(&mut out, common);
+                    }
+                }
+            }
+            Self::Reframe { session, fragments } => {
+                out.push(REFRAME);
+                out.extend_from_slice(&session.to_le_bytes());
+                varint::put(&mut out, fragments.len() as u64);
+                for (fragment, range) in fragments {
+                    varint::put(&mut out, u64::from(fragment.0));
+                    put_range(&mut out, range);
                 }
             }
         }
@@ -63,22 +83,40 @@ impl OpenRecord {
         let session = u64::from_le_bytes(reader.array("stage_open.session")?);
         match tag {
             RESUME => Ok(Self::Resume { session }),
-            OPEN => {
+            OPEN | OPEN_UNIFORM => {
                 let count = reader.varint_max("stage_open.fragments", COMMIT_PARTS_MAX)?;
-                let starts = (0..count).map(|_| read_start(&mut reader)).collect::<Result<_, _>>()?;
+                let read = if tag == OPEN { read_start } else { read_uniform_start };
+                let starts = (0..count).map(|_| read(&mut reader)).collect::<Result<_, _>>()?;
                 Ok(Self::Open { session, starts })
             }
-            _ => Err(DecodeError::Invalid { field: "stage_open.tag", why: "neither open nor resume" }),
+            REFRAME => {
+                let count = reader.varint_max("stage_open.fragments", COMMIT_PARTS_MAX)?;
+                let fragment = |reader: &mut Reader<'_>| Ok((FragmentId(read_u32(reader, "stage_open.fragment")?), read_range(reader)?));
+                let fragments = (0..count).map(|_| fragment(&mut reader)).collect::<Result<_, DecodeError>>()?;
+                Ok(Self::Reframe { session, fragments })
+            }
+            _ => Err(DecodeError::Invalid { field: "stage_open.tag", why: "none of open, resume and reframe" }),
         }
     }
 }
 
+fn read_uniform_start(reader: &mut Reader<'_>) -> Result<StageStart, DecodeError> {
+    Ok(StageStart::at(FragmentId(read_u32(reader, "stage_open.fragment")?), read_range(reader)?, read_version(reader)?))
+}
+
 fn read_start(reader: &mut Reader<'_>) -> Result<StageStart, DecodeError> {
-    Ok(StageStart {
-        fragment: FragmentId(read_u32(reader, "stage_open.fragment")?),
-        range: read_range(reader)?,
-        common: read_version(reader)?,
-    })
+    let fragment = FragmentId(read_u32(reader, "stage_open.fragment")?);
+    let range = read_range(reader)?;
+    let count = reader.varint_max("stage_open.commons", INTERVALS_MAX)?;
+    let common = |reader: &mut Reader<'_>| {
+        let start = Bytes::copy_from_slice(reader.bytes_max("stage_open.from", STORED_KEY_BYTES_MAX)?);
+        Ok((KeyRange { start, end: range.end.clone() }, read_version(reader)?))
+    };
+    let commons = (0..count).map(|_| common(reader)).collect::<Result<Vec<_>, DecodeError>>()?;
+    if commons.iter().any(|(interval, _)| interval.is_empty()) {
+        return Err(DecodeError::Invalid { field: "stage_open.from", why: "it lies behind its fragment" });
+    }
+    Ok(StageStart { fragment, common: IntervalMap::of(range.clone(), commons), range })
 }
 
 /// The body of an install record.
@@ -90,7 +128,16 @@ pub(crate) fn encode_install(sealed: &[SealedFacts]) -> Vec<u8> {
         put_version(&mut out, facts.head);
         out.extend_from_slice(&facts.state.to_bytes());
         put_version(&mut out, facts.floor);
-        put_epochs(&mut out, &facts.epochs);
+        put_epochs(&mut out, &facts.epochs.strands()[0].epochs);
+    }
+    let is_plain = |facts: &SealedFacts| History::from(facts.epochs.strands()[0].epochs.clone()) == facts.epochs;
+    let stranded: Vec<_> = sealed.iter().enumerate().filter(|(_, facts)| !is_plain(facts)).collect();
+    if !stranded.is_empty() {
+        varint::put(&mut out, stranded.len() as u64);
+        for (place, facts) in stranded {
+            varint::put(&mut out, place as u64);
+            put_history(&mut out, &facts.epochs);
+        }
     }
     out
 }
@@ -105,10 +152,19 @@ pub(crate) fn decode_install(body: &[u8]) -> Result<Vec<SealedFacts>, DecodeErro
             head: read_version(reader)?,
             state: Digest::from_bytes(reader.array("install.state")?),
             floor: read_version(reader)?,
-            epochs: read_epochs(reader)?,
+            epochs: read_epochs(reader)?.into(),
         })
     };
-    (0..count).map(|_| facts(&mut reader)).collect()
+    let mut sealed = (0..count).map(|_| facts(&mut reader)).collect::<Result<Vec<_>, DecodeError>>()?;
+    if !reader.is_empty() {
+        for _ in 0..reader.varint_max("install.histories", count)? {
+            let place = reader.varint_max("install.which", count.saturating_sub(1))?;
+            let place = usize::try_from(place).expect("bounded by a list in memory");
+            let facts = sealed.get_mut(place).ok_or(DecodeError::Invalid { field: "install.which", why: "there are no fragments" })?;
+            facts.epochs = read_history(&mut reader)?;
+        }
+    }
+    Ok(sealed)
 }
 
 /// The body of a frame record, in pieces: the values are the frame's own.
@@ -240,7 +296,7 @@ fn mode_of(code: u8) -> Result<Mode, DecodeError> {
 mod tests {
     use super::*;
     use limosa_core::columns::ColumnsBuilder;
-    use limosa_core::{EntryRef, LiveRef, Version};
+    use limosa_core::{EntryRef, EpochTable, LiveRef, Version};
     use proptest::prelude::*;
 
     fn frame() -> Frame {
@@ -273,12 +329,19 @@ mod tests {
 
     #[test]
     fn opens_and_installs_round_trip() {
-        let start = StageStart { fragment: FragmentId(1), range: KeyRange::ALL, common: Version::new(1, 4) };
-        for open in [OpenRecord::Open { session: 9, starts: vec![start] }, OpenRecord::Resume { session: 10 }] {
+        let mut start = StageStart::at(FragmentId(1), KeyRange::ALL, Version::new(1, 4));
+        start.common.set(&KeyRange { start: Bytes::from_static(b"m"), end: None }, Version::ZERO);
+        let fragments = vec![(FragmentId(7), KeyRange::ALL)];
+        let reframe = OpenRecord::Reframe { session: 11, fragments };
+        for open in [OpenRecord::Open { session: 9, starts: vec![start] }, OpenRecord::Resume { session: 10 }, reframe] {
             assert_eq!(OpenRecord::decode(&open.encode()), Ok(open));
         }
         let (head, floor) = (Version::new(2, 2), Version::new(1, 1));
-        let sealed = vec![SealedFacts { id: FragmentId(1), head, state: Digest(3), floor, epochs: limosa_core::EpochTable::default() }];
+        let plain = SealedFacts { id: FragmentId(1), head, state: Digest(3), floor, epochs: History::default() };
+        assert_eq!(decode_install(&encode_install(std::slice::from_ref(&plain))), Ok(vec![plain.clone()]));
+        let strand = |start: &'static [u8]| limosa_core::Strand { start: Bytes::from_static(start), epochs: EpochTable::default(), floor };
+        let epochs = History::from_strands(vec![strand(b""), strand(b"m")]).expect("in order");
+        let sealed = vec![plain.clone(), SealedFacts { id: FragmentId(2), epochs, ..plain }];
         assert_eq!(decode_install(&encode_install(&sealed)), Ok(sealed));
     }
 

@@ -8,6 +8,7 @@ use limosa_core::{EpochTable, FragmentId, Version};
 
 use super::TailRead;
 use crate::journal::Position;
+use crate::reframe::Reframe;
 use crate::state::Check;
 
 /// Commits in order, as a live message carries them.
@@ -23,6 +24,8 @@ pub struct Batch {
     pub heads: Vec<(FragmentId, Version)>,
     /// State digests at versions that the batch reaches, where they are known.
     pub checks: Vec<Check>,
+    /// A split or merge, for [`crate::Store::replicate_reframe`]; then nothing else is in the batch. Empty: none.
+    pub reframe: Bytes,
 }
 
 impl Batch {
@@ -48,16 +51,36 @@ pub(super) struct Builder {
     single: Option<Bytes>,
     pub(super) upto: Position,
     pub(super) checks: Vec<Check>,
+    reframe: Bytes,
     heads: BTreeMap<FragmentId, Version>,
 }
 
 impl Builder {
     pub(super) fn new(upto: Position) -> Self {
-        Self { epochs: Vec::new(), commits: BytesMut::new(), single: None, upto, checks: Vec::new(), heads: BTreeMap::new() }
+        Self {
+            epochs: Vec::new(),
+            commits: BytesMut::new(),
+            single: None,
+            upto,
+            checks: Vec::new(),
+            reframe: Bytes::new(),
+            heads: BTreeMap::new(),
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {
         self.commits.len() + self.single.as_ref().map_or(0, Bytes::len)
+    }
+
+    /// A split or merge: alone, for what follows names other fragments.
+    pub(super) fn put_reframe(&mut self, body: Bytes, position: Position) {
+        self.heads.extend(Reframe::decode(&body).map(|reframe| reframe.heads()).unwrap_or_default());
+        (self.reframe, self.upto) = (body, position);
+    }
+
+    /// Whether nothing was put in.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.has_commits() && self.epochs.is_empty() && self.reframe.is_empty()
     }
 
     pub(super) fn has_commits(&self) -> bool {
@@ -98,6 +121,6 @@ impl Builder {
     pub(super) fn finish(self) -> TailRead {
         let records = self.single.unwrap_or_else(|| self.commits.freeze());
         let heads = self.heads.into_iter().collect();
-        TailRead::Batch(Batch { epochs: self.epochs, records, upto: self.upto, heads, checks: self.checks })
+        TailRead::Batch(Batch { epochs: self.epochs, records, upto: self.upto, heads, checks: self.checks, reframe: self.reframe })
     }
 }

@@ -31,6 +31,7 @@ pub enum TailRead {
 enum Carried {
     Commit(Position, Bytes, Vec<(FragmentId, Version)>),
     Epochs(Position, Vec<(FragmentId, EpochTable)>),
+    Reframe(Position, Bytes),
     Lost,
 }
 
@@ -105,7 +106,9 @@ impl Tail {
     pub fn next(&mut self, max_bytes: usize) -> Result<TailRead, StoreError> {
         let mut read = self.read(max_bytes)?;
         if let TailRead::Batch(batch) = &mut read {
-            batch.lead_with(std::mem::take(&mut self.rows));
+            if batch.reframe.is_empty() {
+                batch.lead_with(std::mem::take(&mut self.rows));
+            }
         }
         Ok(read)
     }
@@ -198,6 +201,7 @@ impl Tail {
                 self.carried.push_back(Carried::Commit(position, Bytes::copy_from_slice(record.body), heads));
             }
             RecordKind::Commit | RecordKind::StageInstall => self.carried.push_back(Carried::Lost),
+            RecordKind::Reframe => self.carried.push_back(Carried::Reframe(position, Bytes::copy_from_slice(record.body))),
             RecordKind::OpenEpoch => {
                 let rows = decode_rows(record.body)?;
                 let rows = skip.map_or_else(|| rows.clone(), |skip| skip.new_rows(rows.clone()));
@@ -220,6 +224,10 @@ impl Tail {
                         batch.reaches(fragment, version);
                     }
                     batch.upto = position;
+                }
+                Carried::Reframe(position, body) if batch.is_empty() => {
+                    batch.put_reframe(body, position);
+                    break;
                 }
                 Carried::Epochs(position, rows) if !batch.has_commits() => {
                     batch.epochs.extend(rows);

@@ -155,7 +155,7 @@ impl State {
             ops = rest;
             let ranges = batch.ranges.iter().filter(|(f, _)| *f == index);
             let range_deletes = ranges.map(|(_, range)| RangeDelete { range: range.clone(), version }).collect();
-            Part { fragment: self.routes.id(index), version, range_deletes, entries: own.iter().map(|op| op.entry(version)).collect() }
+            Part { fragment: self.head_routes.id(index), version, range_deletes, entries: own.iter().map(|op| op.entry(version)).collect() }
         };
         touched.into_iter().map(part).collect()
     }

@@ -157,9 +157,9 @@ impl Txn<'_> {
     /// As [`Txn::write`].
     pub fn remove_range(&mut self, range: &KeyRange) -> Result<bool, StoreError> {
         let mut removed = false;
-        for index in self.state.routes.touched(range) {
-            let Some(own) = self.state.fragments[index].range().intersect(range) else { continue };
-            if self.any_live(index, &own)? {
+        for index in self.state.head_routes.touched(range) {
+            let Some(own) = self.state.head_routes.range(index).intersect(range) else { continue };
+            if self.any_live(&own)? {
                 self.writable(&own.start)?;
                 self.state.put_range_delete(index, own)?;
                 removed = true;
@@ -168,11 +168,10 @@ impl Txn<'_> {
         Ok(removed)
     }
 
-    /// Whether there is something live in `own`, a range of the fragment at `index`. Entries of a whole fragment are not looked at: its
-    /// sums say it, and what is pending. They may be wrong by a range delete that was not needed.
-    fn any_live(&mut self, index: usize, own: &KeyRange) -> Result<bool, StoreError> {
+    /// Whether there is something live in `own`. Entries of a whole published fragment are not looked at: its sums say it, and what is pending. They may be wrong by a range delete that was not needed.
+    fn any_live(&mut self, own: &KeyRange) -> Result<bool, StoreError> {
         let state = &*self.state;
-        let fragment = &state.fragments[index];
+        let fragment = &state.fragments[state.routes.of_key(&own.start)];
         if fragment.range() == own {
             self.seen = self.seen.max(state.overlay.newest_delete(own).unwrap_or_default());
             let is_live = |key: &[u8]| state.pending(key).is_some_and(|(_, live)| live.is_some());
@@ -217,7 +216,7 @@ impl Txn<'_> {
     /// The fragment of `key`, when it may be written.
     fn writable(&self, key: &[u8]) -> Result<usize, StoreError> {
         self.state.check()?;
-        let index = self.state.routes.of_key(key);
+        let index = self.state.head_routes.of_key(key);
         if self.state.heads[index].epoch == 0 {
             return Err(StoreError::Invalid { what: "a write", why: "no epoch is open: this node owns nothing".into() });
         }

@@ -112,10 +112,9 @@ pub(crate) fn facts_equal(a: &Store, b: &Store) -> bool {
 /// The starts of a stage at `target` for everything that `source` has.
 pub(crate) fn starts(source: &Store, target: &Store) -> Vec<StageStart> {
     let pairs = source.facts().into_iter().zip(target.facts());
-    let start = |(theirs, ours): (FragmentFacts, FragmentFacts)| StageStart {
-        fragment: ours.id,
-        range: ours.range.clone(),
-        common: ours.epochs.common_point(ours.head, &theirs.epochs, theirs.head),
+    let start = |(theirs, ours): (FragmentFacts, FragmentFacts)| {
+        let common = ours.epochs.common_points(ours.head, &theirs.epochs, theirs.head, &ours.range)[0].1;
+        StageStart::at(ours.id, ours.range, common)
     };
     pairs.map(start).collect()
 }
@@ -149,12 +148,13 @@ pub(crate) fn transfer(source: &Store, target: &Store) {
     let cut = source.cut();
     for (index, start) in starts.iter().enumerate() {
         let view = &cut.fragments()[index];
-        let own = own_keys(target, index, start.common);
+        let common = start.common.uniform().expect("one version");
+        let own = own_keys(target, index, common);
         let what = if own.is_empty() { Extract::Changes } else { Extract::ReplaceKeys(&own) };
-        if view.head() == start.common && own.is_empty() {
+        if view.head() == common && own.is_empty() {
             continue;
         }
-        let (frame, next) = view.delta(&start.range, start.common, what, usize::MAX).expect("readable");
+        let (frame, next) = view.delta(&start.range, common, what, usize::MAX).expect("readable");
         assert_eq!(next, None, "one frame takes all");
         target.stage_apply(&frame, &[]).expect("the frame fits");
     }

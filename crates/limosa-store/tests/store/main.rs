@@ -10,6 +10,7 @@ mod large;
 mod memory;
 mod model;
 mod pieces;
+mod reframe;
 mod slow;
 mod stage;
 mod stream;

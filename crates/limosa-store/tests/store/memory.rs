@@ -126,7 +126,9 @@ fn a_first_copy_larger_than_memory_is_staged_installed_and_checkpointed_within_b
     for (index, start) in starts.iter().enumerate() {
         let mut range = Some(start.range.clone());
         while let Some(rest) = range {
-            let (frame, next) = cut.fragments()[index].delta(&rest, start.common, Extract::Changes, 50_000).expect("readable");
+            let (frame, next) = cut.fragments()[index]
+                .delta(&rest, start.common.uniform().expect("one version"), Extract::Changes, 50_000)
+                .expect("readable");
             target.stage_apply(&frame, &[]).expect("the frame fits");
             target.flush().expect("works");
             assert_bounded(&target);

@@ -206,10 +206,11 @@ fn try_transfer(source: &Store, target: &Store) -> Result<(), StageError> {
     target.stage_open(1, &starts)?;
     let cut = source.cut();
     for (index, start) in starts.iter().enumerate() {
-        let own = own_keys(target, index, start.common);
+        let common = start.common.uniform().expect("one version");
+        let own = own_keys(target, index, common);
         let what = Extract::ReplaceKeys(&own);
-        let (frame, _) = cut.fragments()[index].delta(&start.range, start.common, what, usize::MAX)?;
-        if cut.fragments()[index].head() != start.common || !own.is_empty() {
+        let (frame, _) = cut.fragments()[index].delta(&start.range, common, what, usize::MAX)?;
+        if cut.fragments()[index].head() != common || !own.is_empty() {
             target.stage_apply(&frame, &[])?;
         }
     }

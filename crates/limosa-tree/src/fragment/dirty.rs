@@ -70,7 +70,7 @@ impl DirtyBlock {
     }
 
     fn name(&self) -> BlockName<'_> {
-        BlockName { fragment: self.source.fragment, first_key: &self.first_key }
+        BlockName { fragment: self.source.shelves.of(&self.first_key), first_key: &self.first_key }
     }
 }
 

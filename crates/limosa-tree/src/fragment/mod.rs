@@ -9,6 +9,7 @@
 //! | [`Fragment::expired`], [`Fragment::collect_tombstones`], [`Fragment::kth_live`] | `upkeep` |
 //! | [`Fragment::cold_block`], [`Fragment::mend`] | `mend` |
 //! | [`Fragment::value_place`] | `values` |
+//! | [`Fragment::split`], [`Fragment::merge`], [`Fragment::join`] | `split` |
 //! | [`Fragment::dirty_since`], [`Fragment::removed`], [`Fragment::make_cold`] | `dirty` |
 //! | [`Fragment::peek`], [`Fragment::drop_blocks`], [`Fragment::spillable`] | `resident` |
 
@@ -21,6 +22,7 @@ mod mend;
 mod part;
 mod resident;
 mod rewrite;
+mod split;
 mod types;
 mod upkeep;
 mod values;
@@ -28,6 +30,7 @@ mod values;
 pub use dirty::{DirtyBlock, Removed};
 pub use mend::{ColdBlock, Mended};
 pub use resident::{Dropped, Entry, Peek, SpillBlock, SpilledBlock, Unloaded};
+pub use split::MergeEpoch;
 pub use types::{Applied, BlockId, BlockLoader, Changes, Extract, FragmentMeta, StoredBlock};
 pub use values::ValuePlace;
 
@@ -36,12 +39,12 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use limosa_core::{EntryRef, EpochTable, FragmentFacts, FragmentId, KeyRange, SpaceKeys, Version};
+use limosa_core::{EntryRef, FragmentFacts, FragmentId, History, KeyRange, SpaceKeys, Version};
 
 use crate::error::TreeError;
 use crate::memory::Ledger;
 use crate::summary::Summary;
-use crate::tree::{Grave, Key, Leaf, Next, Source, Step, Tree, Visit};
+use crate::tree::{Grave, Key, Leaf, Next, Shelves, Source, Step, Tree, Visit};
 use deletes::RangeDeletes;
 
 /// One fragment's state. Cloning is O(1): the clone is a snapshot or a fork.
@@ -51,7 +54,7 @@ pub struct Fragment {
     range: KeyRange,
     head: Version,
     floor: Version,
-    epochs: Arc<EpochTable>,
+    epochs: Arc<History>,
     deletes: RangeDeletes,
     tree: Tree,
     generation: u64,
@@ -67,7 +70,7 @@ impl Fragment {
     /// An empty fragment that no owner has written yet.
     pub fn new(id: FragmentId, range: KeyRange, keys: Arc<SpaceKeys>) -> Self {
         Self {
-            source: Arc::new(Source { fragment: id, keys, loader: None, ledger: Arc::default() }),
+            source: Arc::new(Source { fragment: id, shelves: Arc::new(Shelves::one(id)), keys, loader: None, ledger: Arc::default() }),
             range,
             head: Version::ZERO,
             floor: Version::ZERO,
@@ -100,7 +103,10 @@ impl Fragment {
             clean.modified = 0;
             leaves.push(Leaf::cold(Key::from(&first_key[..]), clean, ledger));
         }
-        let source = Source { fragment: meta.id, keys: keys.clone(), loader: Some(loader), ledger: ledger.clone() };
+        let shelves =
+            Shelves::from_rows(&meta.shelves, meta.id).ok_or(TreeError::Disorder { fragment: meta.id, first_key: Bytes::new() })?;
+        let shelves = Arc::new(shelves);
+        let source = Source { fragment: meta.id, shelves, keys: keys.clone(), loader: Some(loader), ledger: ledger.clone() };
         Ok(Self {
             source: Arc::new(source),
             head: meta.head,
@@ -121,6 +127,7 @@ impl Fragment {
             floor: self.floor,
             epochs: (*self.epochs).clone(),
             range_deletes: self.deletes.iter().collect(),
+            shelves: self.source.shelves.rows().to_vec(),
         }
     }
 
@@ -146,6 +153,16 @@ impl Fragment {
         self.source.fragment
     }
 
+    /// What the block whose summary is filed under `first_key` is filed under in a checkpoint, beside that key.
+    pub fn shelf(&self, first_key: &[u8]) -> FragmentId {
+        self.source.shelves.of(first_key)
+    }
+
+    /// Every shelf that blocks of `range` lie on, each with its part of it.
+    pub fn shelves(&self, range: &KeyRange) -> Vec<(FragmentId, KeyRange)> {
+        self.source.shelves.within(range)
+    }
+
     /// Its keys.
     pub fn range(&self) -> &KeyRange {
         &self.range
@@ -167,7 +184,7 @@ impl Fragment {
     }
 
     /// Who opened which epoch where.
-    pub fn epochs(&self) -> &EpochTable {
+    pub fn epochs(&self) -> &History {
         &self.epochs
     }
 
@@ -180,12 +197,14 @@ impl Fragment {
     }
 
     /// Takes over the owner's epoch rows, ahead of commits under them.
-    pub fn set_epochs(&mut self, epochs: EpochTable) {
-        self.epochs = Arc::new(epochs);
+    pub fn set_epochs(&mut self, epochs: impl Into<History>) {
+        self.epochs = Arc::new(epochs.into());
     }
 
     /// Takes over the source's head and epoch rows, once a stage is complete and verified.
-    pub fn adopt(&mut self, head: Version, epochs: EpochTable) {
+    pub fn adopt(&mut self, head: Version, epochs: impl Into<History>) {
+        let mut epochs = epochs.into();
+        epochs.keep_floors_of(&self.epochs);
         self.head = head;
         self.epochs = Arc::new(epochs);
     }

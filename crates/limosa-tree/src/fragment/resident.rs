@@ -100,7 +100,7 @@ pub struct SpillBlock {
 impl SpillBlock {
     /// The block's bytes; `None` when another spilled and dropped it meanwhile.
     pub fn encode(&self) -> Option<Vec<u8>> {
-        let name = BlockName { fragment: self.source.fragment, first_key: &self.leaf.first_key };
+        let name = BlockName { fragment: self.source.shelves.of(&self.leaf.first_key), first_key: &self.leaf.first_key };
         self.leaf.if_resident().map(|block| block.encode(&self.source.keys, name))
     }
 

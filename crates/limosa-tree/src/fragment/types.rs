@@ -1,10 +1,11 @@
 //! The values that go into and come out of a fragment.
 
 use bytes::Bytes;
-use limosa_core::{EpochTable, FragmentId, KeyRange, RangeDelete, Version};
+use limosa_core::{FragmentId, History, KeyRange, RangeDelete, Version};
 
 use crate::error::{LoadError, TreeError};
 use crate::summary::Summary;
+use crate::tree::Shelves;
 
 /// A block as a checkpoint has it: the whole block at some time, and what changed in it since.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,8 +21,8 @@ pub struct StoredBlock {
 /// Reads blocks of one checkpoint, and goes on reading that state when later checkpoints replace it (redb: one read transaction).
 /// [`Fragment::set_loader`](crate::Fragment::set_loader) moves a fragment on to the next checkpoint; snapshots keep theirs.
 pub trait BlockLoader: Send + Sync {
-    /// The block of `fragment` whose summary is filed under `first_key`.
-    fn load(&self, fragment: FragmentId, first_key: &[u8]) -> Result<StoredBlock, LoadError>;
+    /// The block on `shelf` ([`Fragment::shelf`](crate::Fragment::shelf)) whose summary is filed under `first_key`.
+    fn load(&self, shelf: FragmentId, first_key: &[u8]) -> Result<StoredBlock, LoadError>;
 
     /// Told of each block that was not what its summary says, or not there: for whoever has it fetched again.
     fn damaged(&self, _fragment: FragmentId, _first_key: &[u8], _error: &TreeError) {}
@@ -39,9 +40,18 @@ pub struct FragmentMeta {
     /// A peer below this version cannot be told all deletions.
     pub floor: Version,
     /// Who opened which epoch where.
-    pub epochs: EpochTable,
+    pub epochs: History,
     /// Range deletes still held; disjoint, in key order.
     pub range_deletes: Vec<RangeDelete>,
+    /// From which key on blocks are filed under which name; ascending, from the first key. Empty: all under `id`.
+    pub shelves: Vec<(Bytes, FragmentId)>,
+}
+
+impl FragmentMeta {
+    /// Every shelf that the fragment's blocks lie on, each with its part of the range, in key order.
+    pub fn shelved(&self) -> Vec<(FragmentId, KeyRange)> {
+        Shelves::from_rows(&self.shelves, self.id).map_or_else(Vec::new, |shelves| shelves.within(&self.range))
+    }
 }
 
 /// What a delta is to contain.

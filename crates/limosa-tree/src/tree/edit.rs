@@ -21,6 +21,11 @@ impl Tree {
             return;
         }
         edit_node(Arc::make_mut(&mut self.root.node), &mut edits);
+        self.settle();
+    }
+
+    /// Brings the root, which may have any number of items, into shape.
+    pub(super) fn settle(&mut self) {
         while self.root.node.len() > FAN_OUT {
             let node = std::mem::replace(&mut self.root.node, Arc::new(Node::Inner(Run::new(Vec::new()))));
             self.root.node = Arc::new(Node::Inner(Run::new(split(Arc::unwrap_or_clone(node)))));

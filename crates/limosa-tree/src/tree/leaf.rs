@@ -11,8 +11,8 @@ use crate::fragment::{BlockLoader, StoredBlock};
 use crate::memory::Ledger;
 use crate::summary::Summary;
 
-use super::Labelled;
 use super::cell::{BlockMut, BlockRef, Cell};
+use super::{Labelled, Shelves};
 
 /// What a block is filed under: its first key, or the start of the fragment's range.
 pub(crate) type Key = Arc<[u8]>;
@@ -21,6 +21,7 @@ pub(crate) type Key = Arc<[u8]>;
 #[derive(Clone)]
 pub(crate) struct Source {
     pub(crate) fragment: FragmentId,
+    pub(crate) shelves: Arc<Shelves>,
     pub(crate) keys: Arc<SpaceKeys>,
     pub(crate) loader: Option<Arc<dyn BlockLoader>>,
     pub(crate) ledger: Arc<Ledger>,
@@ -126,14 +127,14 @@ impl Leaf {
     }
 
     fn read(&self, source: &Source) -> Result<Block, TreeError> {
-        let fragment = source.fragment;
+        let (fragment, shelf) = (source.fragment, source.shelves.of(&self.first_key));
         let first_key = || Bytes::copy_from_slice(&self.first_key);
         let stored = match (self.cell.spilled(), &source.loader) {
             (Some(spilled), _) => {
                 let whole = spilled.read();
                 whole.map(|whole| StoredBlock { summary: self.summary, whole, patches: Vec::new() })
             }
-            (None, Some(loader)) => loader.load(fragment, &self.first_key),
+            (None, Some(loader)) => loader.load(shelf, &self.first_key),
             (None, None) => unreachable!("a fragment with cold blocks was opened with a loader"),
         };
         let stored = stored.map_err(|source| TreeError::Load { fragment, first_key: first_key(), source })?;
@@ -141,7 +142,7 @@ impl Leaf {
         if !self.is_summarised_by(&stored.summary) {
             return Err(mismatch());
         }
-        let name = BlockName { fragment, first_key: &self.first_key };
+        let name = BlockName { fragment: shelf, first_key: &self.first_key };
         let (block, is_sealed) =
             Block::decode(&stored, &source.keys, name).map_err(|source| TreeError::Corrupt { fragment, first_key: first_key(), source })?;
         let mut sum = block.counts_of(0, block.len());

@@ -14,6 +14,8 @@ mod edit;
 mod grave;
 mod leaf;
 mod run;
+mod shelves;
+mod split;
 mod starts;
 mod update;
 mod visit;
@@ -26,6 +28,7 @@ pub(crate) use cut::Taken;
 pub(crate) use edit::Edit;
 pub use grave::Grave;
 pub(crate) use leaf::{Key, Leaf, PLACE_BYTES, Source};
+pub(crate) use shelves::Shelves;
 pub(crate) use visit::{Next, Step, Visit};
 
 use crate::summary::Summary;

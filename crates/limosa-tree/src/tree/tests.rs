@@ -125,6 +125,13 @@ proptest! {
                 prop_assert!(updated.is_some());
             }
             check(&tree, &model);
+            let (left, right) = tree.split(&key(from));
+            let right_model = model.split_off(&from);
+            check(&left, &model);
+            check(&right, &right_model);
+            model.extend(right_model);
+            check(&Tree::join(&left, &right), &model);
+            check(&tree, &model);
             check(&snapshot.0, &snapshot.1);
         }
     }

@@ -3,17 +3,17 @@
 use bytes::Bytes;
 
 use limosa_core::limits::FRAME_BYTES_MAX;
-use limosa_core::{FragmentId, Frame, Mode};
+use limosa_core::{FragmentId, Frame, KeyRange, Mode};
 
 use super::key_list;
-use super::shared::{digest_in, epochs_in, map_in, range_delete_in, range_in, text_in, version_in};
+use super::shared::{digest_in, epochs_in, history_in, map_in, range_delete_in, range_in, text_in, version_in};
 use crate::error::{WireError, limit};
 use crate::generated::{self as pb, envelope::Body};
 use crate::layout;
 use crate::limits::{LAYOUT_BYTES_MAX, LIVE_RECORDS_BYTES_MAX, NODE_NAME_BYTES_MAX};
 use crate::message::{
-    Ack, Close, Differ, Fetch, Fetched, FrameMessage, Have, HaveFragment, Hello, Level, Live, Message, Method, Offer, OfferedFragment,
-    Plan, PlanItem, Ready, Refusal, Refuse, Seal, SealedFragment, Symbols,
+    Ack, Close, Differ, Fetch, Fetched, FrameMessage, Have, HaveFragment, HavePart, Hello, Level, Live, Message, Method, Offer,
+    OfferedFragment, Plan, PlanItem, Ready, Refusal, Refuse, Seal, SealedFragment, Symbols,
 };
 use crate::negotiate::MAGIC;
 use crate::section;
@@ -96,20 +96,36 @@ fn offered_fragment(fragment: pb::OfferedFragment) -> Result<OfferedFragment, Wi
         live: fragment.live,
         live_bytes: fragment.live_bytes,
         floor: version_in(fragment.floor),
-        epochs: epochs_in(fragment.epochs)?,
+        epochs: history_in((fragment.epochs, fragment.strands, fragment.first_floor))?,
     })
 }
 
 fn have_fragment(fragment: pb::HaveFragment) -> Result<HaveFragment, WireError> {
+    let map = map_in(fragment.map)?;
+    let parts = have_parts(fragment.parts, map.range())?;
     Ok(HaveFragment {
         id: FragmentId(fragment.id),
         head: version_in(fragment.head),
         state: digest_in(&fragment.state)?,
         live: fragment.live,
         common: version_in(fragment.common),
-        map: map_in(fragment.map)?,
+        map,
         own_keys: key_list::decode(&fragment.own_keys)?,
+        parts,
     })
+}
+
+fn have_parts(parts: Vec<pb::HavePart>, range: &KeyRange) -> Result<Vec<HavePart>, WireError> {
+    let parts: Vec<HavePart> = parts
+        .into_iter()
+        .map(|part| HavePart { start: part.start, head: version_in(part.head), common: version_in(part.common) })
+        .collect();
+    let first_starts = parts.first().is_none_or(|first| first.start.is_empty());
+    let inside = parts.iter().skip(1).all(|part| part.start > range.start && range.contains(&part.start));
+    if !first_starts || !inside || parts.windows(2).any(|pair| pair[0].start >= pair[1].start) {
+        return Err(WireError::invalid("have.parts", "they do not part the range in key order"));
+    }
+    Ok(parts)
 }
 
 fn plan_item(item: pb::PlanItem) -> Result<PlanItem, WireError> {
@@ -121,8 +137,8 @@ fn plan_item(item: pb::PlanItem) -> Result<PlanItem, WireError> {
         pb::Method::Copy => Method::Copy,
         pb::Method::Unspecified => return Err(WireError::invalid("plan.method", "unknown")),
     };
-    let reason = text_in("a reason", item.reason)?;
-    Ok(PlanItem { fragment: FragmentId(item.fragment), method, entries: item.entries, bytes: item.bytes, reason })
+    let (reason, range) = (text_in("a reason", item.reason)?, item.range.map(|range| range_in(Some(range))).transpose()?);
+    Ok(PlanItem { fragment: FragmentId(item.fragment), method, entries: item.entries, bytes: item.bytes, reason, range })
 }
 
 fn frame_in(message: pb::FrameMessage, columns: &mut Bytes) -> Result<FrameMessage, WireError> {
@@ -189,7 +205,7 @@ fn sealed_fragment(fragment: pb::SealedFragment) -> Result<SealedFragment, WireE
         head: version_in(fragment.head),
         state: digest_in(&fragment.state)?,
         floor: version_in(fragment.floor),
-        epochs: epochs_in(fragment.epochs)?,
+        epochs: history_in((fragment.epochs, fragment.strands, fragment.first_floor))?,
     })
 }
 
@@ -201,6 +217,7 @@ fn live_in(live: pb::Live, columns: &mut Bytes) -> Result<Live, WireError> {
         epochs: each(live.epochs, |row| Ok((FragmentId(row.fragment), epochs_in(row.rows)?)))?,
         checks: each(live.checks, check)?,
         floors: each(live.floors, |floor| Ok((FragmentId(floor.fragment), version_in(floor.version))))?,
+        reframe: live.reframe,
     })
 }
 

@@ -6,14 +6,14 @@ use limosa_core::limits::{ENTRY_VALUE_BYTES_MAX, FRAME_BYTES_MAX, FRAME_ENTRIES_
 use limosa_core::{Frame, Mode};
 
 use super::key_list;
-use super::shared::{digest_out, epochs_out, map_out, range_delete_out, range_out, text_out, version_out};
+use super::shared::{digest_out, epochs_out, history_out, map_out, range_delete_out, range_out, text_out, version_out};
 use crate::error::{WireError, limit};
 use crate::generated::{self as pb, envelope::Body};
 use crate::layout;
 use crate::limits::{ITEMS_MAX, LIVE_JOINED_BYTES_MAX, LIVE_RECORDS_BYTES_MAX, NODE_NAME_BYTES_MAX};
 use crate::message::{
-    Differ, Fetched, FrameMessage, Have, HaveFragment, Hello, Level, Live, Message, Method, Offer, OfferedFragment, Plan, PlanItem,
-    Refusal, Seal,
+    Differ, Fetched, FrameMessage, Have, HaveFragment, HavePart, Hello, Level, Live, Message, Method, Offer, OfferedFragment, Plan,
+    PlanItem, Refusal, Seal,
 };
 use crate::negotiate::MAGIC;
 use crate::section::{self, Compression};
@@ -95,6 +95,7 @@ fn offer_out(offer: &Offer) -> Result<pb::Offer, WireError> {
 }
 
 fn offered_fragment(fragment: &OfferedFragment) -> Result<pb::OfferedFragment, WireError> {
+    let (epochs, strands, first_floor) = history_out(&fragment.epochs)?;
     Ok(pb::OfferedFragment {
         id: fragment.id.0,
         range: range_out(&fragment.range),
@@ -103,7 +104,9 @@ fn offered_fragment(fragment: &OfferedFragment) -> Result<pb::OfferedFragment, W
         live: fragment.live,
         live_bytes: fragment.live_bytes,
         floor: version_out(fragment.floor),
-        epochs: epochs_out(&fragment.epochs)?,
+        epochs,
+        strands,
+        first_floor,
     })
 }
 
@@ -121,7 +124,12 @@ fn have_fragment(fragment: &HaveFragment) -> Result<pb::HaveFragment, WireError>
         common: version_out(fragment.common),
         map: map_out(&fragment.map)?,
         own_keys: key_list::encode(&fragment.own_keys)?,
+        parts: fragment.parts.iter().map(have_part).collect(),
     })
+}
+
+fn have_part(part: &HavePart) -> pb::HavePart {
+    pb::HavePart { start: part.start.clone(), head: version_out(part.head), common: version_out(part.common) }
 }
 
 fn plan_out(plan: &Plan) -> Result<pb::Plan, WireError> {
@@ -143,6 +151,7 @@ fn plan_item(item: &PlanItem) -> pb::PlanItem {
         entries: item.entries,
         bytes: item.bytes,
         reason: text_out(&item.reason),
+        range: item.range.as_ref().and_then(range_out),
     }
 }
 
@@ -222,8 +231,8 @@ fn live_last(live: &Live, records: Bytes, compression: Compression) -> Result<Pa
     });
     let epochs = epochs.collect::<Result<_, WireError>>()?;
     let floors = live.floors.iter().map(|(id, version)| pb::LiveFloor { fragment: id.0, version: version_out(*version) });
-    let (checks, floors) = (checks.collect(), floors.collect());
-    let body = pb::Live { upto: live.upto, records: Some(records), epochs, checks, more: false, floors };
+    let (checks, floors, reframe) = (checks.collect(), floors.collect(), live.reframe.clone());
+    let body = pb::Live { upto: live.upto, records: Some(records), epochs, checks, more: false, floors, reframe };
     Ok((Body::Live(body), vec![bytes]))
 }
 
@@ -242,12 +251,15 @@ fn answer(differ: &Differ) -> pb::differ::Answer {
 fn seal_out(seal: &Seal) -> Result<pb::Seal, WireError> {
     items("a seal", seal.fragments.len())?;
     let fragments = seal.fragments.iter().map(|fragment| {
+        let (epochs, strands, first_floor) = history_out(&fragment.epochs)?;
         Ok(pb::SealedFragment {
             id: fragment.id.0,
             head: version_out(fragment.head),
             state: digest_out(fragment.state),
             floor: version_out(fragment.floor),
-            epochs: epochs_out(&fragment.epochs)?,
+            epochs,
+            strands,
+            first_floor,
         })
     });
     Ok(pb::Seal { position: seal.position, fragments: fragments.collect::<Result<_, WireError>>()? })

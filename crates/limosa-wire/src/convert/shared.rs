@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use limosa_core::limits::{EPOCH_ROWS_MAX, INTERVALS_MAX, STORED_KEY_BYTES_MAX};
-use limosa_core::{Digest, EpochRow, EpochTable, IntervalMap, KeyRange, RangeDelete, Version};
+use limosa_core::{Digest, EpochRow, EpochTable, History, IntervalMap, KeyRange, RangeDelete, Strand, Version};
 
 use crate::error::{WireError, limit};
 use crate::generated as pb;
@@ -72,6 +72,27 @@ pub(super) fn epochs_in(table: Option<pb::EpochTable>) -> Result<EpochTable, Wir
     let rows = table.epochs.into_iter().zip(table.first_seqs).zip(table.openers);
     let rows = rows.map(|((epoch, first_seq), opener)| EpochRow { epoch, first_seq, opener }).collect();
     EpochTable::from_rows(rows).ok_or(WireError::invalid("epochs", "rows out of order"))
+}
+
+/// A history: the first strand's table, the other strands, the first one's floor.
+pub(super) type HistoryOut = (Option<pb::EpochTable>, Vec<pb::Strand>, Option<pb::Version>);
+
+pub(super) fn history_out(history: &History) -> Result<HistoryOut, WireError> {
+    let (first, further) = history.strands().split_first().expect("a history has a strand");
+    let strand = |strand: &Strand| {
+        Ok(pb::Strand { start: strand.start.clone(), epochs: epochs_out(&strand.epochs)?, floor: version_out(strand.floor) })
+    };
+    let floor = if first.floor.is_zero() { None } else { version_out(first.floor) };
+    Ok((epochs_out(&first.epochs)?, further.iter().map(strand).collect::<Result<_, WireError>>()?, floor))
+}
+
+pub(super) fn history_in((first, further, floor): HistoryOut) -> Result<History, WireError> {
+    let mut strands = vec![Strand { start: Bytes::new(), epochs: epochs_in(first)?, floor: version_in(floor) }];
+    for strand in further {
+        limit("a strand's start", strand.start.len(), STORED_KEY_BYTES_MAX)?;
+        strands.push(Strand { start: strand.start, epochs: epochs_in(strand.epochs)?, floor: version_in(strand.floor) });
+    }
+    History::from_strands(strands).ok_or(WireError::invalid("strands", "out of order, or they end differently"))
 }
 
 pub(super) fn map_out(map: &IntervalMap) -> Result<Option<pb::IntervalMap>, WireError> {

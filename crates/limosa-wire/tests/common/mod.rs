@@ -109,7 +109,7 @@ fn offer() -> Offer {
         live: 100,
         live_bytes: 12_345,
         floor: Version::new(1, 10),
-        epochs: epochs(),
+        epochs: epochs().into(),
     };
     let empty = OfferedFragment {
         id: FragmentId(0),
@@ -119,7 +119,7 @@ fn offer() -> Offer {
         live: 0,
         live_bytes: 0,
         floor: Version::ZERO,
-        epochs: EpochTable::default(),
+        epochs: EpochTable::default().into(),
     };
     Offer { wire_version: 1, features: session::FIRST_FEATURES, session: 99, equal: false, fragments: vec![empty, fragment] }
 }
@@ -136,6 +136,7 @@ fn have() -> Have {
         common: Version::new(2, 1500),
         map,
         own_keys: [&b"alpha"[..], b"alphabet", b"beta"].map(Bytes::from_static).to_vec(),
+        parts: vec![],
     };
     Have { fragments: vec![fragment], last: true }
 }
@@ -147,6 +148,7 @@ fn plan() -> Plan {
         entries: 10,
         bytes: 1000,
         reason: format!("{} is cheapest", method.word()),
+        range: None,
     };
     let methods = [Method::Nothing, Method::Tail, Method::Delta, Method::Reconcile, Method::Copy];
     Plan { items: (0..).zip(methods).map(|(id, method)| item(id, method)).collect() }
@@ -199,14 +201,19 @@ fn symbols() -> Symbols {
 }
 
 fn seal() -> Seal {
-    let fragment =
-        SealedFragment { id: FragmentId(1), head: Version::new(5, 5000), state: Digest(8), floor: Version::new(5, 5000), epochs: epochs() };
+    let fragment = SealedFragment {
+        id: FragmentId(1),
+        head: Version::new(5, 5000),
+        state: Digest(8),
+        floor: Version::new(5, 5000),
+        epochs: epochs().into(),
+    };
     Seal { position: 4711, fragments: vec![fragment] }
 }
 
 fn live(records: Bytes) -> Live {
     let checks = vec![(FragmentId(1), Version::new(5, 5001), Digest(2))];
-    Live { upto: 4712, records, epochs: vec![(FragmentId(1), epochs())], checks, floors: Vec::new() }
+    Live { upto: 4712, records, epochs: vec![(FragmentId(1), epochs())], checks, floors: Vec::new(), reframe: Bytes::new() }
 }
 
 fn refuse() -> Refuse {

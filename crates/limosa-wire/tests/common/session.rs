@@ -102,20 +102,21 @@ fn offer() -> Offer {
         live: 2,
         live_bytes: 9,
         floor: Version::ZERO,
-        epochs: epochs(),
+        epochs: epochs().into(),
     };
     Offer { wire_version: WIRE_VERSION, features: FIRST_FEATURES, session: 0x5E55, equal: false, fragments: vec![fragment] }
 }
 
 fn have() -> Have {
     let map = IntervalMap::new(KeyRange::ALL, v(3));
-    let fragment = HaveFragment { id: ID, head: v(3), state: digest(&before()), live: 3, common: v(3), map, own_keys: vec![] };
+    let fragment =
+        HaveFragment { id: ID, head: v(3), state: digest(&before()), live: 3, common: v(3), map, own_keys: vec![], parts: vec![] };
     Have { fragments: vec![fragment], last: true }
 }
 
 fn plan() -> Plan {
     let reason = "the latest value of each key changed since a common version (since 1.3)".into();
-    Plan { items: vec![PlanItem { fragment: ID, method: Method::Delta, entries: 2, bytes: 6, reason }] }
+    Plan { items: vec![PlanItem { fragment: ID, method: Method::Delta, entries: 2, bytes: 6, reason, range: None }] }
 }
 
 /// Brings [`before`] to [`after`].
@@ -136,7 +137,7 @@ pub fn frame() -> Frame {
 }
 
 fn seal() -> Seal {
-    let fragment = SealedFragment { id: ID, head: v(5), state: digest(&after()), floor: Version::ZERO, epochs: epochs() };
+    let fragment = SealedFragment { id: ID, head: v(5), state: digest(&after()), floor: Version::ZERO, epochs: epochs().into() };
     Seal { position: 5, fragments: vec![fragment] }
 }
 
@@ -149,5 +150,6 @@ fn live() -> Live {
     varint::put_bytes(&mut records, &commit);
     let mut state = after();
     state.insert(b"d", (v(6), b"four"));
-    Live { upto: 6, records: Bytes::from(records), epochs: vec![], checks: vec![(ID, v(6), digest(&state))], floors: vec![] }
+    let checks = vec![(ID, v(6), digest(&state))];
+    Live { upto: 6, records: Bytes::from(records), epochs: vec![], checks, floors: vec![], reframe: Bytes::new() }
 }

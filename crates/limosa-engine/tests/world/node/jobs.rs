@@ -33,8 +33,8 @@ impl Node {
             }
             Job::OpenTail(TailStart::Behind(since)) => Event::TailOpened(self.open_tail(since)),
             Job::OpenTail(TailStart::At(position)) => {
-                let since = self.heads_at(position);
-                Event::TailOpened(self.open_tail(since).or(Some(0)))
+                (self.tail, self.lead) = (Some(position), Vec::new());
+                Event::TailOpened(Some(0))
             }
             Job::ReadTail { max_bytes } => Event::Tail(self.read_tail(max_bytes.min(400))),
         })
@@ -51,70 +51,81 @@ impl Node {
         if !self.reaches(&places) {
             return None;
         }
-        self.sent_epochs = self.now.fragments.keys().map(|id| (*id, 0)).collect();
-        let bytes = self.now.log.iter().filter(|logged| is_behind(logged, &places)).map(|logged| logged.record.len() as u64).sum();
-        self.tail = Some(places);
-        Some(bytes)
-    }
-
-    /// Where each fragment stood at a position that the log reaches back to, or the log's start.
-    fn heads_at(&self, position: u64) -> Vec<(FragmentId, Version)> {
-        let head = |id: &FragmentId, fragment: &Fragment| {
-            let later = self.now.log.iter().filter(|logged| logged.position > position).flat_map(|logged| &logged.parts);
-            let first_later = later.filter(|part| part.0 == *id).map(|part| part.1).min();
-            first_later.map_or(fragment.head(), |version| Version::new(version.epoch, version.seq - 1))
+        // What stands at versions of these fragments has all that was before the last split or merge.
+        let framed = self.now.log.iter().filter(|logged| matches!(logged.what, What::Reframe(..))).map(|logged| logged.position).max();
+        let from = framed.unwrap_or(self.now.trimmed);
+        let first_new = self.now.log.iter().find(|logged| logged.position > from && is_behind(logged, &places));
+        let bytes = self.now.log.iter().filter(|logged| is_behind(logged, &places)).map(|logged| match &logged.what {
+            What::Commit { record, .. } => record.len() as u64,
+            _ => 0,
+        });
+        let bytes = bytes.sum();
+        self.tail = Some(first_new.map_or(self.now.position, |first| first.position - 1).max(from));
+        let newer = |(id, fragment): (&FragmentId, &Fragment)| {
+            let rows = fragment.epochs().rows().iter().filter(|row| row.epoch > places[id].epoch).copied().collect();
+            (*id, EpochTable::from_rows(rows).expect("in order"))
         };
-        self.now.fragments.iter().map(|(id, fragment)| (*id, head(id, fragment))).collect()
+        self.lead = self.now.fragments.iter().map(newer).collect();
+        Some(bytes)
     }
 
     /// Whether the log has every commit behind these versions.
     fn reaches(&self, places: &BTreeMap<FragmentId, Version>) -> bool {
         self.now.fragments.iter().all(|(id, fragment)| {
-            let logged = self.now.log.iter().flat_map(|l| &l.parts).filter(|p| p.0 == *id && p.1 > places[id]).count() as u64;
+            let logged = self.now.log.iter().flat_map(parts).filter(|p| p.0 == *id && p.1 > places[id]).count() as u64;
             fragment.head().seq - places[id].seq == logged
         })
     }
 
     fn read_tail(&mut self, max_bytes: usize) -> TailRead {
-        let mut places = self.tail.clone().expect("an open tail");
-        if !self.reaches(&places) {
+        let from = self.tail.expect("an open tail");
+        if from < self.now.trimmed {
             return TailRead::Lost;
         }
-        let mut records = Vec::new();
-        let mut checks = BTreeMap::new();
-        let mut upto = 0;
-        for logged in self.now.log.iter().filter(|logged| is_behind(logged, &places)) {
-            if records.len() > max_bytes {
-                break;
+        let mut epochs = std::mem::take(&mut self.lead);
+        let (mut records, mut checks) = (Vec::new(), BTreeMap::new());
+        let (mut upto, mut reframe, mut made) = (from, Bytes::new(), Vec::new());
+        for logged in self.now.log.iter().filter(|logged| logged.position > from) {
+            match &logged.what {
+                _ if records.len() > max_bytes => break,
+                What::Commit { record, parts } => {
+                    varint::put_bytes(&mut records, record);
+                    checks.extend(parts.iter().map(|part| (part.0, *part)));
+                    let commit = Commit::decode(&mut Reader::new(record)).expect("our own record");
+                    for entry in commit.parts.iter().flat_map(|part| &part.entries) {
+                        *self.sent.entry((entry.key.to_vec(), entry.version)).or_default() += 1;
+                    }
+                }
+                What::Epochs(rows) if records.is_empty() => epochs.extend(rows.iter().cloned()),
+                What::Reframe(what, heads) if upto == from && epochs.is_empty() => {
+                    (upto, reframe, made) = (logged.position, what.encode(), heads.clone());
+                    break;
+                }
+                What::Epochs(_) | What::Reframe(..) => break,
             }
-            varint::put_bytes(&mut records, &logged.record);
             upto = logged.position;
-            checks.extend(logged.parts.iter().map(|part| (part.0, *part)));
-            let commit = Commit::decode(&mut Reader::new(&logged.record)).expect("our own record");
-            for entry in commit.parts.iter().flat_map(|part| &part.entries) {
-                *self.sent.entry((entry.key.to_vec(), entry.version)).or_default() += 1;
-            }
         }
-        if records.is_empty() {
+        if upto == from && (epochs.is_empty() || self.now.log.back().is_none_or(|last| last.position <= from)) {
+            self.lead = epochs; // told with what follows
             return TailRead::CaughtUp(self.now.position);
         }
-        places.extend(checks.values().map(|(id, version, _)| (*id, *version)));
-        self.tail = Some(places);
-        let mut epochs = Vec::new();
-        for (id, fragment) in &self.now.fragments {
-            let rows = fragment.epochs().rows().len();
-            if self.sent_epochs.insert(*id, rows) != Some(rows) {
-                epochs.push((*id, fragment.epochs().clone()));
-            }
-        }
-        let heads = checks.values().map(|(id, version, _)| (*id, *version)).collect();
-        let live = Live { upto, records: records.into(), epochs, checks: checks.into_values().collect(), floors: self.floors() };
+        self.tail = Some(upto);
+        let heads = checks.values().map(|(id, version, _)| (*id, *version)).chain(made).collect();
+        let (checks, floors) = (checks.into_values().collect(), self.floors());
+        let live = Live { upto, records: records.into(), epochs, checks, floors, reframe };
         TailRead::Batch { live, heads }
     }
 }
 
+fn parts(logged: &Logged) -> &[(FragmentId, Version, Digest)] {
+    match &logged.what {
+        What::Commit { parts, .. } => parts,
+        _ => &[],
+    }
+}
+
 fn is_behind(logged: &Logged, places: &BTreeMap<FragmentId, Version>) -> bool {
-    logged.parts.iter().any(|(id, version, _)| *version > places[id])
+    parts(logged).iter().any(|(id, version, _)| places.get(id).is_some_and(|place| version > place))
 }
 
 fn blocks(fragments: &Fragments, ranges: &[(FragmentId, KeyRange)], salt: u64) -> Vec<BlockRef> {
@@ -139,17 +150,28 @@ impl Node {
         use target::{Event, Job};
         Some(match job {
             Job::State => Event::State { facts: self.facts(), stage: self.now.stage.as_ref().map(stage_state) },
-            Job::SetAsideTails { tails, write } => {
-                Event::TailsSetAside(tails.into_iter().map(|(id, since)| (id, self.set_aside_tail(id, since, write))).collect())
-            }
+            Job::SetAsideTails { tails, write } => Event::TailsSetAside(
+                tails.into_iter().map(|(id, range, since)| (id, self.set_aside_tail(id, &range, since, write))).collect(),
+            ),
             Job::SetAsideKeys(keys) => {
                 self.set_aside.extend(keys.into_iter().map(|(_, key)| key.to_vec()));
                 Event::KeysSetAside
             }
             Job::OpenStage { starts, .. } => {
-                let maps = starts.iter().map(|(id, range, version)| (*id, IntervalMap::new(range.clone(), *version))).collect();
-                let starts = starts.into_iter().map(|(id, _, version)| (id, version)).collect();
-                self.now.stage = Some(Stage { starts, maps, fork: self.now.fragments.clone() });
+                let fork = framed(&self.now.fragments, starts.iter().map(|(id, range, _)| (*id, range.clone())));
+                let starts: BTreeMap<_, _> = starts.into_iter().map(|(id, _, map)| (id, map)).collect();
+                self.now.stage = Some(Stage { maps: starts.clone(), starts, fork });
+                self.now.position += 1;
+                Event::StageOpened
+            }
+            Job::ReframeStage { fragments, .. } => {
+                let stage = self.now.stage.as_mut().expect("an open stage");
+                stage.fork = framed(&stage.fork, fragments.iter().cloned());
+                let part = |maps: &BTreeMap<FragmentId, IntervalMap>| -> BTreeMap<_, _> {
+                    let all = || maps.values().flat_map(IntervalMap::iter);
+                    fragments.iter().map(|(id, range)| (*id, IntervalMap::of(range.clone(), all()))).collect()
+                };
+                (stage.starts, stage.maps) = (part(&stage.starts), part(&stage.maps));
                 self.now.position += 1;
                 Event::StageOpened
             }
@@ -158,11 +180,12 @@ impl Node {
                 self.now.position += 1;
                 return None;
             }
-            Job::Blocks { ranges, salt } => Event::Blocks(blocks(&self.now.fragments, &ranges, salt)),
-            Job::Entries { ranges, salt } => Event::Entries(entries(&self.now.fragments, &ranges, salt)),
+            Job::Blocks { ranges, salt } => Event::Blocks(blocks(&self.now.stage.as_ref().expect("an open stage").fork, &ranges, salt)),
+            Job::Entries { ranges, salt } => Event::Entries(entries(&self.now.stage.as_ref().expect("an open stage").fork, &ranges, salt)),
             Job::Apply(frame) => self.stage_frame(&frame),
             Job::Install(sealed) => self.install(&sealed),
-            Job::Replicate { records, epochs, checks, floors } => {
+            Job::Replicate { reframe, .. } if !reframe.is_empty() => self.follow(&Reframe::decode(&reframe)),
+            Job::Replicate { records, epochs, checks, floors, .. } => {
                 let answer = self.replicate(&records, &epochs, &checks);
                 self.adopt_floors(&floors);
                 answer
@@ -170,11 +193,16 @@ impl Node {
         })
     }
 
-    fn set_aside_tail(&mut self, id: FragmentId, since: Version, write: bool) -> Vec<Bytes> {
+    fn follow(&mut self, reframe: &Reframe) -> target::Event {
+        self.reframe(reframe);
+        target::Event::Replicated(self.now.position)
+    }
+
+    fn set_aside_tail(&mut self, id: FragmentId, range: &KeyRange, since: Version, write: bool) -> Vec<Bytes> {
         let fragment = &self.now.fragments[&id];
         let mut keys = Vec::new();
         let _ = fragment
-            .scan(fragment.range(), |entry| {
+            .scan(range, |entry| {
                 if entry.version > since {
                     keys.push(Bytes::copy_from_slice(entry.key));
                 }
@@ -222,8 +250,8 @@ impl Node {
         }
         self.now.fragments = stage.fork;
         self.now.stage = None;
-        self.now.log.clear();
         self.now.position += 1;
+        self.forget_log();
         self.flush();
         target::Event::Installed
     }
@@ -235,7 +263,11 @@ impl Node {
         checks: &[(FragmentId, Version, Digest)],
     ) -> target::Event {
         for (id, table) in epochs {
-            self.now.fragments.get_mut(id).expect("a known fragment").set_epochs(table.clone());
+            let fragment = self.now.fragments.get_mut(id).expect("a known fragment");
+            let mut history = fragment.epochs().clone();
+            let new = table.rows().iter().filter(|row| row.epoch > history.epoch()).copied().collect();
+            assert!(history.append(&EpochTable::from_rows(new).expect("in order")), "rows follow");
+            fragment.set_epochs(history);
         }
         let mut reader = Reader::new(records);
         while !reader.is_empty() {
@@ -261,6 +293,17 @@ impl Node {
 }
 
 fn stage_state(stage: &Stage) -> StageState {
-    let fragments = stage.maps.iter().map(|(id, map)| (*id, stage.starts[id], map.clone())).collect();
+    let fragments = stage.maps.iter().map(|(id, map)| (*id, stage.starts[id].clone(), map.clone())).collect();
     StageState { fragments }
+}
+
+/// The fragments of `wanted`, made of those in `held`.
+fn framed(held: &Fragments, wanted: impl Iterator<Item = (FragmentId, KeyRange)>) -> Fragments {
+    let mut parts: Vec<&Fragment> = held.values().collect();
+    parts.sort_by(|a, b| a.range().start.cmp(&b.range().start));
+    let one = |(id, range): (FragmentId, KeyRange)| match held.get(&id).filter(|held| *held.range() == range) {
+        Some(same) => (id, same.clone()),
+        None => (id, Fragment::assemble(parts.iter().copied(), id, &range).expect("resident").expect("covered")),
+    };
+    wanted.map(one).collect()
 }

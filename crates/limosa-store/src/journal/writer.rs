@@ -371,8 +371,10 @@ fn create_segment(disk: &dyn Disk, dir: &Path, header: SegmentHeader) -> Result<
     let path = segment::path(dir, header.first());
     let made = make_segment(disk, dir, &path, header);
     made.map(|file| (file, path.clone())).map_err(|(op, error)| {
-        // Left behind, a file with this name would end the segment before it at the wrong position.
-        let is_undone = is_full(&error) && disk.remove(&path).map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |()| true);
+        // Left behind, a file with this name would end the segment before it at the wrong position; and what is written to that segment from
+        // now on would pass for damage if a crash brought the name back.
+        let is_removed = || disk.remove(&path).map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |()| true);
+        let is_undone = is_full(&error) && is_removed() && disk.flush_dir(dir).is_ok();
         CreateFailure { error: StoreError::io(op, &path, error), is_undone }
     })
 }

@@ -274,13 +274,30 @@ fn late_frames_after_tombstones_were_collected_are_refused() {
 #[test]
 fn a_stage_of_a_state_that_moved_on_is_not_installed() {
     let source = filled(&MemoryDisk::new(), "a", 50);
-    let target = open(&MemoryDisk::new(), "b");
+    let target = owner(&MemoryDisk::new(), "b");
     target.stage_open(1, &starts(&source, &target)).expect("none is open");
     copy_frames(&source, usize::MAX).iter().for_each(|frame| _ = target.stage_apply(frame, &[]).expect("fits"));
-    target.open_epoch(0).expect("works");
     set(&target, "acknowledged here", "x");
     target.flush().expect("works");
     assert!(matches!(target.stage_install(&sealed(&source)), Err(StageError::Moved)));
+    assert_eq!(get(&target, "acknowledged here").as_deref(), Some(&b"x"[..]));
+}
+
+/// Found by simulation: a standby was promoted while a stage was open; the next start replayed its frames onto what was written since.
+#[test]
+fn an_owner_has_no_stage() {
+    let (source, disk) = (filled(&MemoryDisk::new(), "a", 50), MemoryDisk::new());
+    let target = open(&disk, "b");
+    target.stage_open(1, &starts(&source, &target)).expect("none is open");
+    let frames = copy_frames(&source, 500);
+    target.stage_apply(&frames[0], &[]).expect("fits");
+    target.open_epoch(0).expect("works");
+    assert!(matches!(target.stage_apply(&frames[1], &[]), Err(StageError::NotOpen)));
+    set(&target, "acknowledged here", "x");
+    target.flush().expect("works");
+    target.checkpoint().expect("works");
+    drop(target);
+    let target = open(&power_cut(&disk), "b");
     assert_eq!(get(&target, "acknowledged here").as_deref(), Some(&b"x"[..]));
 }
 

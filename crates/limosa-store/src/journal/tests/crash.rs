@@ -255,3 +255,21 @@ fn a_segment_with_only_a_mark_takes_a_group_of_any_size() {
     assert_eq!(recovered.end.position, Position(24));
     assert_eq!(check_records(&journal, Position(13)), Position(24));
 }
+
+/// Found by simulation: a full disk refused a new segment, whose file was removed again; the old segment was then written to and torn, and
+/// the power cut brought the removed file back behind it.
+#[test]
+fn a_new_segment_that_a_full_disk_refused_does_not_come_back() {
+    for seed in 0..200 {
+        let disk = disk();
+        let (mut journal, _) = open(&disk, SMALL).unwrap();
+        write(&mut journal, 1).unwrap();
+        journal.flush().unwrap();
+        disk.set_room(Some(disk.used() + 20));
+        assert!(matches!(write(&mut journal, 12), Err(StoreError::DiskFull { .. })), "it needs a new segment");
+        assert!(matches!(journal.mark(), Err(StoreError::DiskFull { .. })), "part of a mark is written and cut off again");
+        let (journal, recovered) = open(&disk.restart(Survivors::Some(seed)), SMALL).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert_eq!(recovered.end.position, Position(1), "seed {seed}");
+        assert_eq!(check_records(&journal, Position(1)), Position(1), "seed {seed}");
+    }
+}

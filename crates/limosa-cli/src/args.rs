@@ -111,7 +111,8 @@ impl Command {
             Self::Verify(verify) => verify.ask.json,
             Self::Follow(follow) => follow.ask.json,
             Self::Cert(CertCommand::Issue(issue)) => issue.json,
-            Self::Store(StoreCommand::Check(folder) | StoreCommand::ForgetHistory(folder)) => folder.json,
+            Self::Store(StoreCommand::Check(folder) | StoreCommand::Stats(folder) | StoreCommand::ForgetHistory(folder)) => folder.json,
+            Self::Store(StoreCommand::Dump(dump)) => dump.folder.json,
             Self::Quarantine(QuarantineCommand::List(ask)) => ask.json,
             Self::Quarantine(QuarantineCommand::Show(show)) => show.ask.json,
         }
@@ -221,6 +222,20 @@ Opens the folder as a start of the node would: a torn last write is cut off the 
 Example:
   limosa store check --data ./a")]
     Check(Folder),
+    /// Figures: entries, deletions, blocks, journal and checkpoint
+    #[command(after_help = "\
+Reads no block. Opens the folder as a start of the node would: a torn last write is cut off the journal.
+
+Example:
+  limosa store stats --data ./a")]
+    Stats(Folder),
+    /// Print the entries, one JSON object a line; bytes that are no UTF-8 as base64
+    #[command(after_help = "\
+In the order of fragments and slots, not of keys. Opens the folder as a start of the node would: a torn last write is cut off the journal.
+
+Example:
+  limosa store dump --data ./a --from-key user: --to-key 'user;' --limit 10 | jq .key")]
+    Dump(DumpArgs),
     /// Make this node's history unknown to every other, for drills: they can then only compare by content
     #[command(after_help = "\
 Entries and versions stay. The next session with an owner costs a comparison of all digests, and whatever is only here is set aside.
@@ -228,6 +243,28 @@ Entries and versions stay. The next session with an owner costs a comparison of 
 Example:
   limosa store forget-history --data ./b")]
     ForgetHistory(Folder),
+}
+
+/// `limosa store dump`.
+#[derive(Debug, Args)]
+pub(crate) struct DumpArgs {
+    #[command(flatten)]
+    pub(crate) folder: Folder,
+    /// Only this fragment
+    #[arg(long, value_name = "ID")]
+    pub(crate) fragment: Option<u32>,
+    /// Only keys from this one on
+    #[arg(long, value_name = "KEY")]
+    pub(crate) from_key: Option<String>,
+    /// Only keys below this one
+    #[arg(long, value_name = "KEY")]
+    pub(crate) to_key: Option<String>,
+    /// At most so many entries
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) limit: Option<u64>,
+    /// Deletions too
+    #[arg(long)]
+    pub(crate) tombstones: bool,
 }
 
 /// A data folder that no node uses.

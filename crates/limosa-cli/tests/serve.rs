@@ -85,20 +85,51 @@ fn a_node_serves_stops_in_order_and_has_everything_after_its_restart() {
 }
 
 #[test]
-fn a_folder_in_use_is_refused_with_exit_code_4() {
+fn two_processes_on_one_folder_are_refused_with_exit_code_4() {
     let dir = tempfile::tempdir().expect("a folder");
     let _node = Served::start(dir.path());
     let second = serve(dir.path()).output().expect("the program runs");
     assert_eq!(second.status.code(), Some(4));
     let text = String::from_utf8_lossy(&second.stderr);
     assert!(text.contains("store.folder_in_use"), "{text}");
-    let check = offline("check", dir.path());
-    assert_eq!(check.status.code(), Some(4), "nor is it checked under a running node");
+    for command in ["check", "stats", "dump"] {
+        let offline = offline(command, dir.path());
+        assert_eq!(offline.status.code(), Some(4), "nor is it looked at under a running node: {command}");
+    }
 }
 
 fn offline(command: &str, data: &Path) -> std::process::Output {
     let mut program = Command::new(env!("CARGO_BIN_EXE_limosa"));
     program.args(["store", command, "--json", "--data"]).arg(data).output().expect("the program runs")
+}
+
+#[test]
+fn a_folder_is_counted_and_dumped_offline_whatever_bytes_it_holds() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut node = Served::start(dir.path());
+    node.resp(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$2\r\n\xff\"\r\n", b"+OK\r\n");
+    node.resp(b"*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$1\r\n2\r\n", b"+OK\r\n");
+    node.resp(b"*2\r\n$3\r\nDEL\r\n$1\r\nb\r\n", b":1\r\n");
+    node.signal("TERM");
+    assert_eq!(node.wait(), Some(0));
+    let stats = offline("stats", dir.path());
+    let stats: Value = serde_json::from_slice(&stats.stdout).expect("JSON");
+    assert_eq!((&stats["keys"], &stats["tombstones"]), (&Value::from(1), &Value::from(1)));
+    assert!(stats["journal_bytes"].as_u64().is_some_and(|bytes| bytes > 0));
+    let lines = |more: &[&str]| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_limosa"));
+        let out = program.args(["store", "dump", "--data"]).arg(dir.path()).args(more).output().expect("the program runs");
+        assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
+        let text = String::from_utf8(out.stdout).expect("text");
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect::<Vec<Value>>()
+    };
+    let all = lines(&[]);
+    assert_eq!(all.len(), 1);
+    assert_eq!((&all[0]["key"], &all[0]["value_base64"], &all[0]["deleted"]), (&"a".into(), &"/yI=".into(), &false.into()));
+    assert_eq!(lines(&["--tombstones"]).len(), 2);
+    assert_eq!(lines(&["--tombstones", "--from-key", "b"])[0]["deleted"], true);
+    assert_eq!(lines(&["--tombstones", "--limit", "1"]).len(), 1);
+    assert!(lines(&["--to-key", "a"]).is_empty());
 }
 
 #[test]

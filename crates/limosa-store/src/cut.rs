@@ -119,6 +119,11 @@ impl FragmentView {
         &self.fragment
     }
 
+    /// Calls `f` with the summary of every block, in key order; none is read.
+    pub fn each_block(&self, f: impl FnMut(&Summary)) {
+        self.fragment.each_block(f);
+    }
+
     /// The entry at `key`, tombstones included.
     ///
     /// # Errors

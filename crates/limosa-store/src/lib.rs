@@ -75,6 +75,7 @@ pub use leases::{LeaseBounds, LeaseFacts};
 pub use memory::MemoryUse;
 pub use options::{Clock, Durability, Entropy, Options};
 pub use parts::Reading;
+pub use quarantine::put_line;
 pub use reframe::ReframeError;
 pub use refusal::{ReplicateError, StageError};
 pub use save::CheckpointReport;

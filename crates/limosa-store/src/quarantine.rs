@@ -52,7 +52,7 @@ fn write_lines<'a>(
 ) -> Result<(), StoreError> {
     let (mut offset, mut buffer) = (0, String::new());
     for entry in entries {
-        put_line(&mut buffer, &entry?.as_ref(), promised);
+        put_line(&mut buffer, &entry?.as_ref(), Some(promised));
         if buffer.len() >= BUFFER_BYTES {
             file.write_at(offset, buffer.as_bytes()).map_err(&failed)?;
             offset += buffer.len() as u64;
@@ -62,7 +62,9 @@ fn write_lines<'a>(
     file.write_at(offset, buffer.as_bytes()).map_err(failed)
 }
 
-fn put_line(out: &mut String, entry: &EntryRef<'_>, promised: &str) {
+/// Appends an entry, by stored key, as one JSON object and a line feed: see the head of this file. `promised` says what its writer was told,
+/// where that matters.
+pub fn put_line(out: &mut String, entry: &EntryRef<'_>, promised: Option<&str>) {
     let parsed = key::parse(entry.key);
     let user = parsed.as_ref().map_or(entry.key, |(user, _)| user);
     out.push('{');
@@ -76,8 +78,11 @@ fn put_line(out: &mut String, entry: &EntryRef<'_>, promised: &str) {
         put_bytes(out, "value", live.value);
         write!(out, ",\"kind\":\"{}\",\"expiry_ms\":{}", kind_word(live.kind), live.expiry.millis()).expect("a string takes everything");
     }
-    write!(out, ",\"version\":\"{}\",\"promised\":", entry.version).expect("a string takes everything");
-    put_string(out, promised);
+    write!(out, ",\"version\":\"{}\"", entry.version).expect("a string takes everything");
+    if let Some(promised) = promised {
+        out.push_str(",\"promised\":");
+        put_string(out, promised);
+    }
     writeln!(out, ",\"deleted\":{}}}", entry.live.is_none()).expect("a string takes everything");
 }
 
@@ -152,7 +157,7 @@ mod tests {
         let stored = key::stored("a\"b\n".as_bytes());
         let live = Some(LiveRef { kind: Kind::STRING, expiry: Expiry::at(7), value: &[0xFF, 0, 1, 2] });
         let mut line = String::new();
-        put_line(&mut line, &EntryRef { key: &stored, version: Version::new(2, 17), live }, "standby");
+        put_line(&mut line, &EntryRef { key: &stored, version: Version::new(2, 17), live }, Some("standby"));
         let expected = r#"{"key":"a\"b\n","value_base64":"/wABAg==","kind":"string","expiry_ms":7,"version":"2.17","promised":"standby","deleted":false}"#;
         assert_eq!(line, format!("{expected}\n"));
     }

@@ -31,6 +31,8 @@ pub(crate) fn run(command: Command) -> Result<Exit, CliError> {
         Command::Follow(args) => block_on(switch::follow(&args)),
         Command::Cert(CertCommand::Issue(args)) => cert::issue(&args),
         Command::Store(StoreCommand::Check(folder)) => store::check(&folder),
+        Command::Store(StoreCommand::Stats(folder)) => store::stats(&folder),
+        Command::Store(StoreCommand::Dump(dump)) => store::dump(&dump),
         Command::Store(StoreCommand::ForgetHistory(folder)) => store::forget_history(&folder),
         Command::Quarantine(QuarantineCommand::List(ask)) => block_on(quarantine::list(&ask)),
         Command::Quarantine(QuarantineCommand::Show(args)) => block_on(quarantine::show(&args)),

@@ -9,6 +9,7 @@
 mod control;
 mod doors;
 mod error;
+mod inspect;
 mod offline;
 mod prepare;
 mod quarantine;
@@ -20,6 +21,7 @@ mod views;
 
 pub use doors::HttpDoor;
 pub use error::ServerError;
+pub use inspect::{BLOCK_BYTES, Filter, FolderStats};
 pub use offline::{Checked, Offline, Rot};
 pub use prepare::{Bound, Listeners, Prepared};
 pub use running::{Server, Started};

@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use limosa_core::{Digest, EpochRow, EpochTable, FragmentFacts, FragmentId, History, SpaceKeys, Strand};
+use limosa_core::{Digest, EpochRow, EpochTable, FragmentFacts, FragmentId, History, KeyRange, SpaceKeys, Strand};
 use limosa_node::pki::Pki;
-use limosa_store::{FragmentView, Identity, Options, SealedFacts, StageStart, Store};
+use limosa_store::{DamagedBlock, FragmentView, Identity, Options, SealedFacts, StageStart, Store, StoreError};
 
 use super::error::ServerError;
 use super::running::SPACE;
@@ -40,6 +40,8 @@ pub struct Checked {
     pub bytes: u64,
     /// Fragments that can't be trusted; empty when all is well.
     pub rotten: Vec<Rot>,
+    /// Blocks that are not what was written; empty when all is well.
+    pub damaged: Vec<DamagedBlock>,
 }
 
 impl Offline {
@@ -58,10 +60,15 @@ impl Offline {
         Ok(Self { store: Store::open(Options::new(data, identity, keys.clone()))?, keys })
     }
 
-    /// Reads every entry and compares what they add up to with the digests.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Reads every entry and compares what they add up to with the digests. Damaged blocks are listed, all of them. The journal's chain
+    /// was checked when the folder was opened.
     ///
     /// # Errors
-    /// A block can't be read or is damaged.
+    /// A block can't be read for another reason than damage.
     pub fn check(&self) -> Result<Checked, ServerError> {
         let cut = self.store.cut();
         let mut checked = Checked { position: cut.position().0, ..Checked::default() };
@@ -73,13 +80,20 @@ impl Offline {
 
     fn check_fragment(&self, view: &FragmentView, checked: &mut Checked) -> Result<(), ServerError> {
         let facts = view.facts();
-        let mut found = Digest::ZERO;
-        let _ = view.scan(&facts.range, |entry| {
-            if let Some(live) = entry.live {
-                found += self.keys.state(self.keys.content(entry.key, live), entry.version);
-            }
-            ControlFlow::Continue(())
-        })?;
+        let (mut found, mut rest) = (Digest::ZERO, Some(facts.range.clone()));
+        while let Some(range) = rest.take() {
+            let scanned = view.scan(&range, |entry| {
+                if let Some(live) = entry.live {
+                    found += self.keys.state(self.keys.content(entry.key, live), entry.version);
+                }
+                ControlFlow::Continue(())
+            });
+            let Err(error) = scanned else { break };
+            let block = self.damaged(facts.id, &error).ok_or(error)?;
+            found += block.state; // counted as damage: the other blocks of the fragment are still compared
+            rest = block.range.end.clone().filter(|end| facts.range.contains(end)).map(|start| KeyRange { start, ..range });
+            checked.damaged.push(block);
+        }
         checked.fragments += 1;
         checked.entries += facts.live;
         checked.bytes += facts.live_bytes;
@@ -87,6 +101,12 @@ impl Offline {
             checked.rotten.push(Rot { fragment: facts.id, found, expected: facts.state });
         }
         Ok(())
+    }
+
+    /// The damaged block that an error is about.
+    fn damaged(&self, fragment: FragmentId, error: &StoreError) -> Option<DamagedBlock> {
+        let StoreError::CorruptBlock { first_key, .. } = error else { return None };
+        self.store.damage().into_iter().find(|block| block.fragment == fragment && block.range.start[..] == first_key[..])
     }
 
     /// Gives every epoch row another opener, so that this history has nothing in common with any other: whoever meets the node next can only

@@ -20,7 +20,7 @@ use super::Fragment;
 use crate::block::Block;
 use crate::error::MendError;
 use crate::summary::Summary;
-use crate::tree::{Edit, Key, Leaf};
+use crate::tree::{Edit, Key, Leaf, Next, Step};
 
 /// A block that is not in memory: what another node must have to take its place.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -47,6 +47,17 @@ impl Fragment {
         let leaf = leaf.filter(|leaf| *leaf.first_key == *first_key && leaf.if_resident().is_none())?;
         let end = end.map(|end| Bytes::copy_from_slice(end)).or_else(|| self.range.end.clone());
         Some(ColdBlock { range: KeyRange { start: Bytes::copy_from_slice(first_key), end }, summary: leaf.summary })
+    }
+
+    /// The summary of every block, in key order; none is loaded.
+    pub fn each_block(&self, mut f: impl FnMut(&Summary)) {
+        let walked = self.walk(&KeyRange::ALL, |step| {
+            if let Step::Leaf(visit) = step {
+                f(&visit.leaf.summary);
+            }
+            Ok(Next::Enter)
+        });
+        walked.expect("no block is loaded");
     }
 
     /// Puts `entries`, in key order, tombstones included, in the place of the cold block filed under `first_key`. `floor` is the floor of

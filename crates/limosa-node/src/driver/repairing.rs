@@ -19,7 +19,7 @@ use crate::transport::CpuSeconds;
 /// What was done beside the session.
 pub(super) enum Done {
     /// A range was read for the other end.
-    Read(Fetched),
+    Read(Box<Fetched>),
     /// Fetched entries were offered to the store.
     Mended(Mending),
 }
@@ -84,7 +84,7 @@ impl Repairing {
 
     pub(super) fn take(&mut self, done: Done, peer: &PeerHandle) {
         match done {
-            Done::Read(fetched) => self.machine.read(fetched),
+            Done::Read(fetched) => self.machine.read(*fetched),
             Done::Mended(mending) => {
                 if mending.outcome.is_ok() {
                     self.record(&mending, peer);
@@ -106,14 +106,14 @@ impl Repairing {
                     link.send(message);
                 }
                 Action::Read(fetch) => {
-                    tokio::task::spawn_blocking(move || send.send(Done::Read(read(&store, fetch))));
+                    tokio::task::spawn_blocking(move || _ = send.send(Done::Read(Box::new(read(&store, fetch))))); // the session has ended
                 }
                 Action::Mend { fragment, first_key, frames, floor } => {
                     tokio::task::spawn_blocking(move || {
                         let outcome = mend(&store, fragment, &first_key, &frames, floor).map_err(|error| error.to_string());
                         let entries = frames.iter().map(|frame| frame.entries.len() as u64).sum();
                         let bytes = frames.iter().map(|frame| frame.entries.payload_bytes() as u64).sum();
-                        send.send(Done::Mended(Mending { fragment, first_key: first_key.to_vec(), entries, bytes, outcome }))
+                        let _ = send.send(Done::Mended(Mending { fragment, first_key: first_key.to_vec(), entries, bytes, outcome })); // likewise
                     });
                 }
             }

@@ -25,7 +25,7 @@ pub(super) const LARGE_BYTES_MIN: usize = 1 << 20;
 /// A command of which so much was read already has its other values taken in pieces too, when they do not fit an entry.
 const GATHERED_BYTES_MAX: usize = 4 << 20;
 /// Bytes of one piece: what is written under one hold of the store's lock.
-const PIECE_BYTES: usize = 256 << 10;
+const PIECE_BYTES: usize = 64 << 10;
 
 /// An argument that arrives in pieces, as the parser sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -47,10 +47,8 @@ impl TargetCarrier {
             Job::Install(sealed) => install(store, sealed)?,
             Job::Replicate { records, epochs, checks, floors, reframe } => {
                 let checks: Vec<Check> = checks.into_iter().map(|(fragment, version, state)| Check { fragment, version, state }).collect();
-                let followed = match reframe.is_empty() {
-                    true => store.replicate(&records, &epochs, &checks),
-                    false => store.replicate_reframe(&reframe),
-                };
+                let followed =
+                    if reframe.is_empty() { store.replicate(&records, &epochs, &checks) } else { store.replicate_reframe(&reframe) };
                 match followed {
                     Ok(position) => {
                         store.adopt_floors(&floors)?;

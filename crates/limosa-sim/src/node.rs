@@ -65,7 +65,7 @@ impl Node {
         options.segment_bytes = 16 << 10;
         let (now, entropy) = (Arc::clone(&self.now), Arc::clone(&self.entropy));
         options.clock = Arc::new(move || 1_000_000 + now.load(Ordering::Relaxed));
-        options.entropy = Arc::new(move || Ok(entropy.lock().expect("nothing panics while it holds this lock").next()));
+        options.entropy = Arc::new(move || Ok(entropy.lock().expect("nothing panics while it holds this lock").draw()));
         self.store = Some(Store::open(options)?);
         Ok(())
     }

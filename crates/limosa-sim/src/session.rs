@@ -64,7 +64,7 @@ impl Session {
             cluster: CLUSTER,
             space_keys,
             peer: standby.to_owned(),
-            session: random.next(),
+            session: random.draw(),
             credit_window: CREDIT_WINDOW_BYTES,
             wire_versions: WIRE_VERSIONS,
             features: features::ALL,

@@ -51,7 +51,7 @@ fn key_of<'a>(args: &[&'a [u8]], index: usize) -> Option<&'a [u8]> {
     let name = args.first()?.to_ascii_lowercase();
     let key = match (&name[..], index) {
         (b"set" | b"setnx" | b"getset" | b"append", 2) | (b"setex" | b"psetex" | b"setrange", 3) => 1,
-        (b"mset" | b"msetnx", 2..) if index % 2 == 0 => index - 1,
+        (b"mset" | b"msetnx", 2..) if index.is_multiple_of(2) => index - 1,
         _ => return None,
     };
     args.get(key).copied()

@@ -42,7 +42,7 @@ impl World {
         match fault {
             Fault::Kill if is_up => self.down(index, Survivors::All),
             Fault::PowerCut if is_up => {
-                let survivors = if self.random.one_in(3) { Survivors::None } else { Survivors::Some(self.random.next()) };
+                let survivors = if self.random.one_in(3) { Survivors::None } else { Survivors::Some(self.random.draw()) };
                 self.down(index, survivors);
             }
             Fault::PowerCutAtEffect if is_up => self.fault_ahead(index, |done| disk::Fault::Crash { done }),

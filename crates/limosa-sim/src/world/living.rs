@@ -17,9 +17,15 @@ impl World {
         self.start_what_is_due()?;
         self.dial_what_is_due();
         match self.random.below(16) {
-            0..=1 => self.client(),
+            0..=1 => {
+                self.client();
+                Ok(())
+            }
             2..=3 => self.owner_flushes(),
-            4 => self.upkeep(),
+            4 => {
+                self.upkeep();
+                Ok(())
+            }
             _ => self.some_session(),
         }
     }
@@ -91,24 +97,19 @@ impl World {
         }
     }
 
-    fn client(&mut self) -> Result<(), Broken> {
-        if self.is_calm && self.random.below(4) > 0 {
-            return Ok(()); // a little goes on in calm too: healing must not need silence
-        }
-        if self.is_calm && self.report.steps.is_multiple_of(3) {
-            return Ok(());
+    fn client(&mut self) {
+        if self.is_calm && self.random.below(6) > 0 {
+            return; // a little goes on in calm too: healing must not need silence
         }
         let command = Command::draw(&mut self.random);
         self.carry_out(command);
-        Ok(())
     }
 
     pub(super) fn carry_out(&mut self, command: Command) {
         let Some(store) = self.nodes[self.owner].store.clone() else { return };
         match command.carry_out(&store, self.clock_ms()) {
             Ok(Some((position, effects))) => self.oracle.accepted(position, effects),
-            Ok(None) => {}
-            Err(StoreError::DiskFull { .. }) => {} // refused: the client knows
+            Ok(None) | Err(StoreError::DiskFull { .. }) => {} // nothing to do, or refused: the client knows
             Err(error) => self.owner_failed(&error),
         }
     }
@@ -142,10 +143,10 @@ impl World {
     }
 
     /// What a node does beside serving.
-    fn upkeep(&mut self) -> Result<(), Broken> {
+    fn upkeep(&mut self) {
         let (now, clock) = (self.now_ms(), self.clock_ms());
         let index = self.random.index(self.nodes.len());
-        let Some(store) = self.nodes[index].store.clone() else { return Ok(()) };
+        let Some(store) = self.nodes[index].store.clone() else { return };
         let is_owner = index == self.owner;
         store.relieve();
         let done = match self.random.below(4) {
@@ -153,7 +154,7 @@ impl World {
             1 => store.sync().map(|()| "sync"),
             2 if !is_owner && store.has_pending() => store.flush().map(|_| "flush"),
             _ if is_owner => store.expire_due(clock, 20).map(|_| "expiry"),
-            _ => return Ok(()),
+            _ => return,
         };
         match done {
             Ok(what) => {
@@ -166,7 +167,6 @@ impl World {
             Err(StoreError::DiskFull { .. }) => self.trace.note(now, format_args!("{}: no room", self.nodes[index].name)),
             Err(error) => self.node_failed(index, &error),
         }
-        Ok(())
     }
 
     fn some_session(&mut self) -> Result<(), Broken> {
@@ -226,7 +226,7 @@ impl World {
     /// A store that failed is given up; the process comes back with what the system has of its files. A disk that went down with the
     /// power keeps less.
     pub(super) fn node_failed(&mut self, index: usize, error: &StoreError) {
-        let survivors = if self.random.one_in(2) { Survivors::All } else { Survivors::Some(self.random.next()) };
+        let survivors = if self.random.one_in(2) { Survivors::All } else { Survivors::Some(self.random.draw()) };
         self.trace.note(self.now_ms(), format_args!("{} fails: {}", self.nodes[index].name, error.code()));
         self.down(index, survivors);
     }

@@ -70,7 +70,7 @@ impl World {
         let standbys = 1 + random.index(2);
         let habits = Habits { durability, memory_max: if random.one_in(2) { SCARCE_BYTES } else { u64::MAX } };
         let names = ["a", "b", "c"];
-        let nodes = names[..=standbys].iter().map(|name| Node::new(name, Arc::clone(&now), habits, random.next())).collect();
+        let nodes = names[..=standbys].iter().map(|name| Node::new(name, Arc::clone(&now), habits, random.draw())).collect();
         Self {
             seed,
             random,
@@ -118,7 +118,7 @@ impl World {
         }
         let down: Vec<&str> = self.nodes.iter().filter(|node| node.store.is_none()).map(|node| node.name.as_str()).collect();
         let sessions = self.sessions.iter().filter(|session| session.is_some()).count();
-        let what = format!("down: {down:?}; {sessions} sessions; {} steps were not enough", CALM_STEPS);
+        let what = format!("down: {down:?}; {sessions} sessions; {CALM_STEPS} steps were not enough");
         Err(Broken { rule: "I9 once faults stop, everything heals", what })
     }
 

@@ -105,10 +105,10 @@ impl Tail {
     /// The store is poisoned, or the journal can't be read.
     pub fn next(&mut self, max_bytes: usize) -> Result<TailRead, StoreError> {
         let mut read = self.read(max_bytes)?;
-        if let TailRead::Batch(batch) = &mut read {
-            if batch.reframe.is_empty() {
-                batch.lead_with(std::mem::take(&mut self.rows));
-            }
+        if let TailRead::Batch(batch) = &mut read
+            && batch.reframe.is_empty()
+        {
+            batch.lead_with(std::mem::take(&mut self.rows));
         }
         Ok(read)
     }

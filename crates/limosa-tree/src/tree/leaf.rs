@@ -127,14 +127,14 @@ impl Leaf {
     }
 
     fn read(&self, source: &Source) -> Result<Block, TreeError> {
-        let (fragment, shelf) = (source.fragment, source.shelves.of(&self.first_key));
+        let (fragment, filed) = (source.fragment, source.shelves.of(&self.first_key));
         let first_key = || Bytes::copy_from_slice(&self.first_key);
         let stored = match (self.cell.spilled(), &source.loader) {
             (Some(spilled), _) => {
                 let whole = spilled.read();
                 whole.map(|whole| StoredBlock { summary: self.summary, whole, patches: Vec::new() })
             }
-            (None, Some(loader)) => loader.load(shelf, &self.first_key),
+            (None, Some(loader)) => loader.load(filed, &self.first_key),
             (None, None) => unreachable!("a fragment with cold blocks was opened with a loader"),
         };
         let stored = stored.map_err(|source| TreeError::Load { fragment, first_key: first_key(), source })?;
@@ -142,7 +142,7 @@ impl Leaf {
         if !self.is_summarised_by(&stored.summary) {
             return Err(mismatch());
         }
-        let name = BlockName { fragment: shelf, first_key: &self.first_key };
+        let name = BlockName { fragment: filed, first_key: &self.first_key };
         let (block, is_sealed) =
             Block::decode(&stored, &source.keys, name).map_err(|source| TreeError::Corrupt { fragment, first_key: first_key(), source })?;
         let mut sum = block.counts_of(0, block.len());

@@ -86,7 +86,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<Exit, CliError> {
 }
 
 /// Starts this program again with few heaps for the system's allocator, which reads their number once, at the start. With a heap for each
-/// thread, what one thread gives back another can't use, and the process grows far beyond its memory (docs/decisions/0007).
+/// thread, what one thread gives back another can't use, and the process grows far beyond its memory (docs/decisions/0011).
 fn few_heaps() {
     use std::os::unix::process::CommandExt;
     const VARIABLE: &str = "MALLOC_ARENA_MAX";

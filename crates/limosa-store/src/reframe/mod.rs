@@ -5,7 +5,7 @@
 //! Store::replicate_reframe ───────────┘   └── flush ──> State::apply ──> published trees are parted or put together
 //! ```
 //! A fragment's id names one range for ever: what a split or merge makes has new ids, and ids are not used again.
-//! `docs/decisions/0008-versions-over-splits-and-merges.md` says what a version means afterwards.
+//! `docs/decisions/0012-versions-over-splits-and-merges.md` says what a version means afterwards.
 //!
 //! # Not here
 //! - How a tree is cut and joined: `limosa_tree::Fragment::split`, `merge`. How a target comes from other fragments: `stage`.

@@ -151,7 +151,7 @@ pub trait Backend: Send + Sync + 'static {
     /// A snapshot.
     type Cut: Published + Send;
 
-    /// Takes the lock. Calls that would wait for the disk fail with the code [`COLD`]; with `waits` they wait, under the lock.
+    /// Takes the lock. Calls that would wait for the disk fail with the code `store.cold`; with `waits` they wait, under the lock.
     fn begin(&self, waits: bool) -> Self::Head<'_>;
     /// Brings what [`Keyspace::into_cold`] answered into memory. Blocks on the disk.
     fn load(&self, cold: &Cold) -> Result<(), KeyspaceError>;

@@ -62,9 +62,11 @@ fn code(running: &Running, key: &str) -> Option<&'static str> {
 /// `running` got its block back from the other end, which was `from`, and says so.
 fn assert_repaired(running: &Running, from: PeerRole, blocks: u64) {
     let registry = running.node.registry();
-    assert_eq!(registry.totals().repaired_blocks, blocks);
-    let repairs: Vec<_> = registry.transfers().into_iter().filter(|record| record.kind == TransferKind::Repair).collect();
-    assert_eq!(repairs.len() as u64, blocks);
+    let records = || registry.transfers().into_iter().filter(|record| record.kind == TransferKind::Repair).collect::<Vec<_>>();
+    // The block is whole a moment before anybody is told.
+    wait("all repairs are told of", || registry.totals().repaired_blocks >= blocks && records().len() as u64 >= blocks);
+    let repairs = records();
+    assert_eq!((registry.totals().repaired_blocks, repairs.len() as u64), (blocks, blocks));
     assert!(repairs.iter().all(|record| record.peer_role == from && record.entries > 0 && record.why.contains("was damaged")));
     assert_eq!(running.node.store().damage(), []);
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use limosa_server::http::api::{
-    Checkpointed, Follow, Followed, Outcome, Promoted, QuarantineFile, QuarantinePage, Readiness, Status, Transfer,
+    Checkpointed, Follow, Followed, Fragment, Outcome, Promoted, QuarantineFile, QuarantinePage, Readiness, Status, Transfer, Version,
 };
 use tokio::runtime::Runtime;
 
@@ -42,6 +42,12 @@ impl Control {
 
     pub(super) fn status(&self) -> Result<Status, DemoError> {
         self.get("/v1/status")
+    }
+
+    /// Where each fragment stands. The journal may go on without any commit: it notes leases and floors, too.
+    pub(super) fn versions(&self) -> Result<Vec<(u32, Version)>, DemoError> {
+        let fragments: Vec<Fragment> = self.get("/v1/fragments")?;
+        Ok(fragments.into_iter().map(|fragment| (fragment.id, fragment.head)).collect())
     }
 
     /// The newest transfer that was complete.

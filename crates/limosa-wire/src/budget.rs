@@ -3,7 +3,7 @@
 use limosa_core::DecodeError;
 use limosa_core::varint::Reader;
 
-use crate::limits::{ITEMS_MAX, STARTS_MAX};
+use crate::limits::{ITEMS_MAX, OWNERSHIP_BYTES_MAX, SCOPE_BYTES_MAX, STARTS_MAX};
 
 /// Numbers of protobuf fields on the way to the long lists that lie deeper than a message's own fields: interval starts, parts, strands,
 /// a fetched frame.
@@ -16,6 +16,11 @@ const HAVE_MAP: u64 = 6;
 const HAVE_PARTS: u64 = 8;
 const OFFER_STRANDS: u64 = 12;
 const SEAL_STRANDS: u64 = 7;
+/// Messages of a few numbers a fragment: their bytes bound what they become.
+const HELLO: u64 = 16;
+const GREET: u64 = 31;
+const OWNERSHIP: u64 = 32;
+const LEAVE: u64 = 50;
 
 /// Checks an encoded envelope against [`ITEMS_MAX`] and [`STARTS_MAX`].
 pub(crate) fn check(envelope: &[u8]) -> Result<(), DecodeError> {
@@ -23,6 +28,14 @@ pub(crate) fn check(envelope: &[u8]) -> Result<(), DecodeError> {
     each_field(envelope, |number, body| {
         if number < FIRST_BODY {
             return spend(&mut items, "envelope.items", ITEMS_MAX);
+        }
+        let bytes_max = match number {
+            HELLO | GREET | LEAVE => SCOPE_BYTES_MAX,
+            OWNERSHIP => OWNERSHIP_BYTES_MAX,
+            _ => body.len(),
+        };
+        if body.len() > bytes_max {
+            return Err(DecodeError::TooLarge { field: "envelope.body", value: body.len() as u64, max: bytes_max as u64 });
         }
         each_field(body, |field, item| {
             spend(&mut items, "envelope.items", ITEMS_MAX)?;

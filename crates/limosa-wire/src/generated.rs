@@ -16,7 +16,7 @@ pub struct Envelope {
     /// Bytes of the columns that follow the envelope.
     #[prost(uint32, tag = "4")]
     pub columns_bytes: u32,
-    #[prost(oneof = "envelope::Body", tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 48, 49")]
+    #[prost(oneof = "envelope::Body", tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 31, 32, 48, 49, 50")]
     pub body: ::core::option::Option<envelope::Body>,
 }
 /// Nested message and enum types in `Envelope`.
@@ -51,10 +51,16 @@ pub mod envelope {
         Close(super::Close),
         #[prost(message, tag = "29")]
         Ping(super::Ping),
+        #[prost(message, tag = "31")]
+        Greet(super::Greet),
+        #[prost(message, tag = "32")]
+        Ownership(super::Ownership),
         #[prost(message, tag = "48")]
         Fetch(super::Fetch),
         #[prost(message, tag = "49")]
         Fetched(super::Fetched),
+        #[prost(message, tag = "50")]
+        Leave(super::Leave),
     }
 }
 /// (epoch, seq), compared in that order. Both zero: before every write.
@@ -155,6 +161,12 @@ pub struct Hello {
     /// 16 bytes: one hash of everything shared; zero when a stage is open.
     #[prost(bytes = "bytes", tag = "11")]
     pub shared: ::prost::bytes::Bytes,
+    /// Fragments that the session is about; empty: all. Feature SCOPE.
+    #[prost(uint32, repeated, tag = "16")]
+    pub scope: ::prost::alloc::vec::Vec<u32>,
+    /// Present: the sender collects what this node holds, to be promoted at this epoch. Feature SCOPE.
+    #[prost(uint32, optional, tag = "17")]
+    pub collect_epoch: ::core::option::Option<u32>,
 }
 /// Source: what it has.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -502,6 +514,159 @@ pub struct Fetched {
     /// Why there is no frame, for people.
     #[prost(string, tag = "4")]
     pub why_not: ::prost::alloc::string::String,
+}
+/// Either end: these fragments leave the session. Feature SCOPE.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Leave {
+    #[prost(uint32, repeated, tag = "1")]
+    pub fragments: ::prost::alloc::vec::Vec<u32>,
+}
+/// Each end, first message of a control lane.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Greet {
+    /// As in Hello.
+    #[prost(fixed64, tag = "1")]
+    pub magic: u64,
+    #[prost(uint32, tag = "2")]
+    pub wire_version_min: u32,
+    #[prost(uint32, tag = "3")]
+    pub wire_version_max: u32,
+    #[prost(uint64, tag = "4")]
+    pub features: u64,
+    #[prost(bytes = "bytes", tag = "5")]
+    pub cluster: ::prost::bytes::Bytes,
+    #[prost(string, tag = "6")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(fixed64, tag = "7")]
+    pub incarnation: u64,
+    /// Random, new for each start of the process.
+    #[prost(fixed64, tag = "8")]
+    pub start: u64,
+    /// The newest revision of the manifest that the sender has read.
+    #[prost(uint64, tag = "9")]
+    pub revision: u64,
+}
+/// What owners, members and the two ends of a move say to each other, on a control lane.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Ownership {
+    #[prost(oneof = "ownership::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    pub kind: ::core::option::Option<ownership::Kind>,
+}
+/// Nested message and enum types in `Ownership`.
+pub mod ownership {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        #[prost(message, tag = "1")]
+        Renew(super::Renew),
+        #[prost(message, tag = "2")]
+        Renewed(super::Renewed),
+        #[prost(message, tag = "3")]
+        Seal(super::MoveAt),
+        #[prost(message, tag = "4")]
+        Ready(super::MoveAt),
+        #[prost(message, tag = "5")]
+        NotReady(super::NotReady),
+        #[prost(message, tag = "6")]
+        Committed(super::Committed),
+        #[prost(message, tag = "7")]
+        Unsealed(super::Unsealed),
+        #[prost(message, tag = "8")]
+        Fence(super::Fence),
+        #[prost(message, tag = "9")]
+        Fenced(super::Fenced),
+    }
+}
+/// Owner to member: it asks to be believed the owner for another lease. The four lists are equally long.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Renew {
+    #[prost(uint64, tag = "1")]
+    pub beat: u64,
+    #[prost(uint32, repeated, tag = "2")]
+    pub fragments: ::prost::alloc::vec::Vec<u32>,
+    #[prost(uint32, repeated, tag = "3")]
+    pub epochs: ::prost::alloc::vec::Vec<u32>,
+    /// Version known to be acknowledged.
+    #[prost(uint32, repeated, tag = "4")]
+    pub acknowledged_epochs: ::prost::alloc::vec::Vec<u32>,
+    #[prost(uint64, repeated, tag = "5")]
+    pub acknowledged_seqs: ::prost::alloc::vec::Vec<u64>,
+}
+/// Member to owner. Both lists are equally long.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Renewed {
+    #[prost(uint64, tag = "1")]
+    pub beat: u64,
+    /// Fragments that it does not believe the owner's, and the epoch that it knows of each.
+    #[prost(uint32, repeated, tag = "2")]
+    pub refused: ::prost::alloc::vec::Vec<u32>,
+    #[prost(uint32, repeated, tag = "3")]
+    pub epochs: ::prost::alloc::vec::Vec<u32>,
+}
+/// Seal: the source's last version of a fragment that moves. Ready: the target stands there, durably.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MoveAt {
+    #[prost(fixed64, tag = "1")]
+    pub r#move: u64,
+    #[prost(uint32, tag = "2")]
+    pub fragment: u32,
+    #[prost(uint32, tag = "3")]
+    pub epoch: u32,
+    #[prost(message, optional, tag = "4")]
+    pub version: ::core::option::Option<Version>,
+    /// 16 bytes: state digest at `version`.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub state: ::prost::bytes::Bytes,
+}
+/// Target to source.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NotReady {
+    #[prost(fixed64, tag = "1")]
+    pub r#move: u64,
+    #[prost(uint32, tag = "2")]
+    pub fragment: u32,
+    /// For people.
+    #[prost(string, tag = "3")]
+    pub why: ::prost::alloc::string::String,
+}
+/// Source to target and members: read the cell now.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Committed {
+    #[prost(uint32, tag = "1")]
+    pub fragment: u32,
+    #[prost(uint32, tag = "2")]
+    pub epoch: u32,
+    #[prost(uint64, tag = "3")]
+    pub revision: u64,
+}
+/// Source to target: it serves on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Unsealed {
+    #[prost(fixed64, tag = "1")]
+    pub r#move: u64,
+    #[prost(uint32, tag = "2")]
+    pub fragment: u32,
+}
+/// From here on the receiver takes nothing of an older epoch.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Fence {
+    #[prost(uint32, tag = "1")]
+    pub fragment: u32,
+    #[prost(uint32, tag = "2")]
+    pub epoch: u32,
+}
+/// The fence is durable.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Fenced {
+    #[prost(uint32, tag = "1")]
+    pub fragment: u32,
+    #[prost(uint32, tag = "2")]
+    pub epoch: u32,
+    /// The version that readers of the sender see.
+    #[prost(message, optional, tag = "3")]
+    pub installed: ::core::option::Option<Version>,
+    /// The highest version of which the sender knows that it was acknowledged.
+    #[prost(message, optional, tag = "4")]
+    pub acknowledged: ::core::option::Option<Version>,
 }
 /// Either end, last.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -35,8 +35,9 @@ pub use decoder::Decoder;
 pub use error::WireError;
 pub use header::message_length;
 pub use message::{
-    Ack, Close, Differ, Fetch, Fetched, FrameMessage, Have, HaveFragment, HavePart, Hello, Level, Live, Message, Method, Offer,
-    OfferedFragment, Plan, PlanItem, Ready, Refusal, Refuse, Seal, SealedFragment, Symbols,
+    Ack, Close, Differ, Fetch, Fetched, FrameMessage, Greet, Have, HaveFragment, HavePart, Hello, Leave, Level, Live, Message, Method,
+    MoveAt, Offer, OfferedFragment, OwnershipMessage, Plan, PlanItem, Purpose, Ready, Refusal, Refuse, Renewal, Seal, SealedFragment,
+    Symbols,
 };
 pub use negotiate::{MAGIC, WIRE_VERSION, WIRE_VERSIONS, common_features, features, negotiate};
 pub use section::Compression;

@@ -2,6 +2,10 @@
 //!
 //! The order of a session is in `docs/contract.md`; the bytes are in [`crate::codec`].
 
+mod ownership;
+
+pub use ownership::{Greet, MoveAt, OwnershipMessage, Renewal};
+
 use bytes::Bytes;
 
 use limosa_core::{Digest, EpochTable, FragmentId, Frame, History, IntervalMap, KeyRange, Version};
@@ -41,6 +45,12 @@ pub enum Message {
     Fetch(Fetch),
     /// Either end: answer to a [`Fetch`].
     Fetched(Box<Fetched>),
+    /// Either end, under [`crate::features::SCOPE`]: fragments that are no longer part of the session.
+    Leave(Leave),
+    /// Each end, first message of a control lane.
+    Greet(Greet),
+    /// On a control lane: leases, moves, fences.
+    Ownership(OwnershipMessage),
 }
 
 /// First message of a connection, from the target.
@@ -62,8 +72,32 @@ pub struct Hello {
     pub credit_window: u64,
     /// Highest epoch that the sender holds in any fragment. A source below it opens a higher one first.
     pub epoch_max: u32,
-    /// Hash over (fragment, head, state digest, epoch table) of all it shares with the receiver; zero when a stage is open.
+    /// Hash over (fragment, head, state digest, epoch table) of all in `scope`; zero when a stage is open.
     pub shared: Digest,
+    /// The fragments that the session is about, ascending; empty: all. Only under [`crate::features::SCOPE`].
+    pub scope: Vec<FragmentId>,
+    /// What for.
+    pub purpose: Purpose,
+}
+
+/// Why a target asks for state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Purpose {
+    /// To follow the owner.
+    #[default]
+    Follow,
+    /// To be promoted: it repairs itself from a member that has been fenced at this epoch. Only under [`crate::features::SCOPE`].
+    Collect {
+        /// The epoch of the fence.
+        epoch: u32,
+    },
+}
+
+/// Fragments leave the session. What is on its way of them is dropped; the rest of the session goes on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Leave {
+    /// Which, ascending.
+    pub fragments: Vec<FragmentId>,
 }
 
 /// What the source has.

@@ -25,8 +25,12 @@ pub mod features {
     /// [`crate::Message::Fetch`] and [`crate::Message::Fetched`]: damaged blocks are fetched from the other end.
     pub const REPAIR: u64 = 1 << 4;
 
+    /// Sessions about some fragments only, fragments that leave one, and collecting from a fenced member: [`crate::Hello::scope`],
+    /// [`crate::Message::Leave`], [`crate::Purpose`].
+    pub const SCOPE: u64 = 1 << 6;
+
     /// All that this program understands.
-    pub const ALL: u64 = ZSTD | RECONCILE | LIVE | REPAIR | REFRAME;
+    pub const ALL: u64 = ZSTD | RECONCILE | LIVE | REPAIR | REFRAME | SCOPE;
     /// What a peer must understand: without these a transfer can't be finished in every case.
     pub const REQUIRED: u64 = RECONCILE | LIVE;
 }

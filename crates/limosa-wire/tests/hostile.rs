@@ -91,6 +91,43 @@ fn what_a_newer_peer_says_is_a_typed_error() {
 }
 
 #[test]
+fn lists_of_fragments_that_do_not_fit_together_are_refused() {
+    let refused = |envelope: Vec<u8>| {
+        let error = decode(sealed(1, &envelope, b"")).expect_err("refused");
+        assert!(matches!(error, WireError::Malformed(DecodeError::Invalid { .. })), "{error}");
+    };
+    refused(field(50, &field(1, &[3, 3])));
+    refused(field(50, &field(1, &[4, 3])));
+    refused(field(32, b"")); // of no kind
+    refused(field(32, &field(14, b""))); // of an unknown kind
+    refused(field(32, &field(1, &[field(2, &[1, 2]), field(3, &[1])].concat())));
+    refused(field(32, &field(2, &[field(2, &[1, 2]), field(3, &[1])].concat())));
+    refused(field(32, &field(3, &field(5, b"no digest"))));
+    assert!(matches!(decode(sealed(1, &field(31, b""), b"")), Err(WireError::NotLimosa { .. })));
+}
+
+#[test]
+fn more_fragments_than_a_message_may_name_are_refused_by_its_bytes() {
+    let packed = |body: u64, list: Vec<u8>| field(body, &list);
+    let long = vec![1u8; 200 << 10];
+    for envelope in
+        [packed(16, field(16, &long)), packed(50, field(1, &long)), packed(31, field(6, &long)), packed(32, field(1, &field(2, &long)))]
+    {
+        let error = decode(sealed(1, &envelope, b"")).expect_err("too many");
+        assert!(matches!(error, WireError::Malformed(DecodeError::TooLarge { field: "envelope.body", .. })), "{error}");
+    }
+    let ascending: Vec<u8> = (0..5000u64)
+        .flat_map(|id| {
+            let mut out = Vec::new();
+            varint::put(&mut out, id);
+            out
+        })
+        .collect();
+    let error = decode(sealed(1, &packed(50, field(1, &ascending)), b"")).expect_err("too many");
+    assert!(matches!(error, WireError::TooLarge { max: 4096, .. }), "{error}");
+}
+
+#[test]
 fn a_field_that_this_program_does_not_know_is_passed_over() {
     let envelope = [field(5, b"a dependency vector"), field(29, b"")].concat();
     assert_eq!(decode(sealed(1, &envelope, b"")), Ok((Message::Ping, Context::default())));

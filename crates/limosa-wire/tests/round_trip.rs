@@ -11,9 +11,9 @@ use limosa_core::{
     RangeDelete, Strand, Version,
 };
 use limosa_wire::{
-    Ack, Close, Compression, Context, Decoder, Differ, Fetch, Fetched, FrameMessage, Have, HaveFragment, HavePart, Hello, Level, Live,
-    Message, Method, Offer, OfferedFragment, Plan, PlanItem, Ready, Refusal, Refuse, Seal, SealedFragment, Symbols, decode, encode,
-    encode_with,
+    Ack, Close, Compression, Context, Decoder, Differ, Fetch, Fetched, FrameMessage, Greet, Have, HaveFragment, HavePart, Hello, Leave,
+    Level, Live, Message, Method, MoveAt, Offer, OfferedFragment, OwnershipMessage, Plan, PlanItem, Purpose, Ready, Refusal, Refuse,
+    Renewal, Seal, SealedFragment, Symbols, decode, encode, encode_with,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -56,6 +56,14 @@ fn epochs() -> impl Strategy<Value = EpochTable> {
         });
         EpochTable::from_rows(rows.collect()).expect("ascending")
     })
+}
+
+fn scope() -> impl Strategy<Value = Vec<FragmentId>> {
+    proptest::collection::btree_set(fragment(), 0..9).prop_map(|fragments| fragments.into_iter().collect())
+}
+
+fn purpose() -> impl Strategy<Value = Purpose> {
+    prop_oneof![Just(Purpose::Follow), any::<u32>().prop_map(|epoch| Purpose::Collect { epoch })]
 }
 
 /// Up to three strands that end alike.
@@ -128,7 +136,8 @@ fn frame() -> impl Strategy<Value = FrameMessage> {
 }
 
 fn opening() -> impl Strategy<Value = Message> {
-    let hello = ((any::<(u32, u32)>(), any::<u64>(), any::<[u8; 16]>()), text(), any::<(u64, u64, u64, u32)>(), digest());
+    let hello =
+        ((any::<(u32, u32)>(), any::<u64>(), any::<[u8; 16]>()), text(), any::<(u64, u64, u64, u32)>(), (digest(), scope(), purpose()));
     let offered = (fragment(), range(), version(), digest(), any::<(u64, u64)>(), version(), history());
     let offered = offered.prop_map(|(id, range, head, state, (live, live_bytes), floor, epochs)| OfferedFragment {
         id,
@@ -156,9 +165,23 @@ fn opening() -> impl Strategy<Value = Message> {
     let item =
         item.prop_map(|(fragment, method, (entries, bytes), reason, range)| PlanItem { fragment, method, entries, bytes, reason, range });
     prop_oneof![
-        hello.prop_map(|((wire_versions, features, cluster), node, (incarnation, space_keys, credit_window, epoch_max), shared)| {
-            Message::Hello(Hello { wire_versions, features, cluster, node, incarnation, space_keys, credit_window, epoch_max, shared })
-        }),
+        hello.prop_map(
+            |((wire_versions, features, cluster), node, (incarnation, space_keys, credit_window, epoch_max), (shared, scope, purpose))| {
+                Message::Hello(Hello {
+                    wire_versions,
+                    features,
+                    cluster,
+                    node,
+                    incarnation,
+                    space_keys,
+                    credit_window,
+                    epoch_max,
+                    shared,
+                    scope,
+                    purpose,
+                })
+            }
+        ),
         (any::<(u32, u64, u64, bool)>(), vec(offered, 0..4)).prop_map(|((wire_version, features, session, equal), mut fragments)| {
             fragments.truncate(if equal { 0 } else { 4 });
             Message::Offer(Offer { wire_version, features, session, equal, fragments })
@@ -219,8 +242,57 @@ fn repairing() -> impl Strategy<Value = Message> {
     ]
 }
 
+fn move_at() -> impl Strategy<Value = MoveAt> {
+    (any::<u64>(), fragment(), any::<u32>(), version(), digest()).prop_map(|(move_id, fragment, epoch, version, state)| MoveAt {
+        move_id,
+        fragment,
+        epoch,
+        version,
+        state,
+    })
+}
+
+fn ownership() -> impl Strategy<Value = OwnershipMessage> {
+    let renewals = btree_map(fragment(), (any::<u32>(), version()), 0..9).prop_map(|fragments| {
+        let renewal = |(fragment, (epoch, acknowledged))| Renewal { fragment, epoch, acknowledged };
+        fragments.into_iter().map(renewal).collect()
+    });
+    prop_oneof![
+        (any::<u64>(), renewals).prop_map(|(beat, fragments)| OwnershipMessage::Renew { beat, fragments }),
+        (any::<u64>(), vec((fragment(), any::<u32>()), 0..9)).prop_map(|(beat, refused)| OwnershipMessage::Renewed { beat, refused }),
+        move_at().prop_map(OwnershipMessage::Seal),
+        move_at().prop_map(OwnershipMessage::Ready),
+        (any::<u64>(), fragment(), text()).prop_map(|(move_id, fragment, why)| OwnershipMessage::NotReady { move_id, fragment, why }),
+        (fragment(), any::<u32>(), any::<u64>()).prop_map(|(fragment, epoch, revision)| OwnershipMessage::Committed {
+            fragment,
+            epoch,
+            revision
+        }),
+        (any::<u64>(), fragment()).prop_map(|(move_id, fragment)| OwnershipMessage::Unsealed { move_id, fragment }),
+        (fragment(), any::<u32>()).prop_map(|(fragment, epoch)| OwnershipMessage::Fence { fragment, epoch }),
+        (fragment(), any::<u32>(), version(), version()).prop_map(|(fragment, epoch, installed, acknowledged)| OwnershipMessage::Fenced {
+            fragment,
+            epoch,
+            installed,
+            acknowledged
+        }),
+    ]
+}
+
+fn controlling() -> impl Strategy<Value = Message> {
+    prop_oneof![
+        (any::<(u32, u32)>(), any::<[u8; 16]>(), text(), any::<[u64; 4]>()).prop_map(
+            |(wire_versions, cluster, node, [features, incarnation, start, revision])| {
+                Message::Greet(Greet { wire_versions, features, cluster, node, incarnation, start, revision })
+            }
+        ),
+        ownership().prop_map(Message::Ownership),
+        scope().prop_map(|fragments| Message::Leave(Leave { fragments })),
+    ]
+}
+
 fn message() -> impl Strategy<Value = Message> {
-    prop_oneof![opening(), frame().prop_map(Message::Frame), comparing(), ending(), repairing()]
+    prop_oneof![opening(), frame().prop_map(Message::Frame), comparing(), ending(), repairing(), controlling()]
 }
 
 fn context() -> impl Strategy<Value = Context> {
@@ -316,6 +388,22 @@ fn records_that_do_not_go_on_are_a_typed_error() {
     assert!(decoder.finish().is_err(), "the connection may not end here");
     decoder.push(&encode(&Message::Ping, &Context::default()).expect("small").to_bytes());
     assert_eq!(decoder.next().expect_err("not a live message").code(), "wire.malformed");
+}
+
+#[test]
+fn a_list_of_fragments_has_its_limit_at_both_ends() {
+    let fragments = |count: u32| (u32::MAX - count + 1..=u32::MAX).map(FragmentId).collect::<Vec<_>>();
+    let leave = |count| Message::Leave(Leave { fragments: fragments(count) });
+    let renewal = |fragment| Renewal { fragment, epoch: u32::MAX, acknowledged: Version::new(u32::MAX, u64::MAX) };
+    let renew = |count| {
+        let fragments = fragments(count).into_iter().map(renewal).collect();
+        Message::Ownership(OwnershipMessage::Renew { beat: u64::MAX, fragments })
+    };
+    for (most, one_more) in [(leave(4096), leave(4097)), (renew(4096), renew(4097))] {
+        let bytes = encode(&most, &Context::default()).expect("at the limit").to_bytes();
+        assert_eq!(decode(bytes), Ok((most, Context::default())));
+        assert_eq!(encode(&one_more, &Context::default()).expect_err("above the limit").code(), "wire.too_large");
+    }
 }
 
 #[test]

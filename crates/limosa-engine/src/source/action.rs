@@ -179,6 +179,9 @@ pub(crate) fn name(message: &Message) -> &'static str {
         Message::Ping => "Ping",
         Message::Fetch(_) => "Fetch",
         Message::Fetched(_) => "Fetched",
+        Message::Leave(_) => "Leave",
+        Message::Greet(_) => "Greet",
+        Message::Ownership(_) => "Ownership",
     }
 }
 

@@ -279,6 +279,8 @@ impl Target {
             credit_window: self.config.credit_window,
             epoch_max: self.epoch_max(),
             shared,
+            scope: Vec::new(),
+            purpose: limosa_wire::Purpose::Follow,
         }));
         Ok(())
     }

@@ -6,14 +6,15 @@ use limosa_core::limits::FRAME_BYTES_MAX;
 use limosa_core::{FragmentId, Frame, KeyRange, Mode};
 
 use super::key_list;
+use super::ownership::{fragments_in, greet_in, ownership_in};
 use super::shared::{digest_in, epochs_in, history_in, map_in, range_delete_in, range_in, text_in, version_in};
 use crate::error::{WireError, limit};
 use crate::generated::{self as pb, envelope::Body};
 use crate::layout;
 use crate::limits::{LAYOUT_BYTES_MAX, LIVE_RECORDS_BYTES_MAX, NODE_NAME_BYTES_MAX};
 use crate::message::{
-    Ack, Close, Differ, Fetch, Fetched, FrameMessage, Have, HaveFragment, HavePart, Hello, Level, Live, Message, Method, Offer,
-    OfferedFragment, Plan, PlanItem, Ready, Refusal, Refuse, Seal, SealedFragment, Symbols,
+    Ack, Close, Differ, Fetch, Fetched, FrameMessage, Have, HaveFragment, HavePart, Hello, Leave, Level, Live, Message, Method, Offer,
+    OfferedFragment, Plan, PlanItem, Purpose, Ready, Refusal, Refuse, Seal, SealedFragment, Symbols,
 };
 use crate::negotiate::MAGIC;
 use crate::section;
@@ -50,6 +51,9 @@ pub(crate) fn message(body: Body, mut columns: Bytes) -> Result<Message, WireErr
             Message::Fetch(Fetch { number: fetch.number, fragment, range })
         }
         Body::Fetched(fetched) => Message::Fetched(Box::new(fetched_in(fetched, &mut columns)?)),
+        Body::Leave(leave) => Message::Leave(Leave { fragments: fragments_in(&leave.fragments)? }),
+        Body::Greet(greet) => Message::Greet(greet_in(greet)?),
+        Body::Ownership(message) => Message::Ownership(ownership_in(message)?),
     };
     if !columns.is_empty() {
         return Err(WireError::invalid("columns", "bytes that no section claims"));
@@ -76,6 +80,8 @@ fn hello_in(hello: pb::Hello) -> Result<Hello, WireError> {
         credit_window: hello.credit_window,
         epoch_max: hello.epoch_max,
         shared: digest_in(&hello.shared)?,
+        scope: fragments_in(&hello.scope)?,
+        purpose: hello.collect_epoch.map_or(Purpose::Follow, |epoch| Purpose::Collect { epoch }),
     })
 }
 

@@ -5,6 +5,7 @@
 mod incoming;
 mod key_list;
 mod outgoing;
+mod ownership;
 mod shared;
 
 pub(crate) use incoming::{goes_on, message};

@@ -6,6 +6,7 @@ use limosa_core::limits::{ENTRY_VALUE_BYTES_MAX, FRAME_BYTES_MAX, FRAME_ENTRIES_
 use limosa_core::{Frame, Mode};
 
 use super::key_list;
+use super::ownership::{fragments_out, greet_out, ownership_out};
 use super::shared::{digest_out, epochs_out, history_out, map_out, range_delete_out, range_out, text_out, version_out};
 use crate::error::{WireError, limit};
 use crate::generated::{self as pb, envelope::Body};
@@ -13,7 +14,7 @@ use crate::layout;
 use crate::limits::{ITEMS_MAX, LIVE_JOINED_BYTES_MAX, LIVE_RECORDS_BYTES_MAX, NODE_NAME_BYTES_MAX};
 use crate::message::{
     Differ, Fetched, FrameMessage, Have, HaveFragment, HavePart, Hello, Level, Live, Message, Method, Offer, OfferedFragment, Plan,
-    PlanItem, Refusal, Seal,
+    PlanItem, Purpose, Refusal, Seal,
 };
 use crate::negotiate::MAGIC;
 use crate::section::{self, Compression};
@@ -63,6 +64,9 @@ fn envelope_only(message: &Message) -> Result<Body, WireError> {
         Message::Fetch(fetch) => {
             Body::Fetch(pb::Fetch { number: fetch.number, fragment: fetch.fragment.0, range: range_out(&fetch.range) })
         }
+        Message::Leave(leave) => Body::Leave(pb::Leave { fragments: fragments_out(&leave.fragments)? }),
+        Message::Greet(greet) => Body::Greet(greet_out(greet)?),
+        Message::Ownership(message) => Body::Ownership(ownership_out(message)?),
     })
 }
 
@@ -80,6 +84,11 @@ fn hello_out(hello: &Hello) -> Result<pb::Hello, WireError> {
         credit_window: hello.credit_window,
         epoch_max: hello.epoch_max,
         shared: digest_out(hello.shared),
+        scope: fragments_out(&hello.scope)?,
+        collect_epoch: match hello.purpose {
+            Purpose::Follow => None,
+            Purpose::Collect { epoch } => Some(epoch),
+        },
     })
 }
 

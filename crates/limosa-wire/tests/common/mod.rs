@@ -10,8 +10,9 @@ use limosa_core::{
     Version,
 };
 use limosa_wire::{
-    Ack, Close, Context, Differ, Fetch, Fetched, FrameMessage, Have, HaveFragment, Hello, Level, Live, Message, Method, Offer,
-    OfferedFragment, Plan, PlanItem, Ready, Refusal, Refuse, Seal, SealedFragment, Symbols, WIRE_VERSIONS,
+    Ack, Close, Context, Differ, Fetch, Fetched, FrameMessage, Greet, Have, HaveFragment, Hello, Leave, Level, Live, Message, Method,
+    MoveAt, Offer, OfferedFragment, OwnershipMessage, Plan, PlanItem, Purpose, Ready, Refusal, Refuse, Renewal, Seal, SealedFragment,
+    Symbols, WIRE_VERSIONS,
 };
 
 /// The name of the golden file, the message, and what is said beside it.
@@ -60,6 +61,54 @@ pub fn samples() -> Vec<Sample> {
         ("fetched", Message::Fetched(Box::new(fetched(Some(frame(Mode::ReplaceRange, small()).frame)))), plain.clone()),
         ("fetched_none", Message::Fetched(Box::new(Fetched { why_not: "its block is damaged here too".into(), ..fetched(None) })), plain),
     ]
+    .into_iter()
+    .chain(of_some_fragments())
+    .chain(about_ownership())
+    .collect()
+}
+
+/// Sessions about some fragments.
+fn of_some_fragments() -> Vec<Sample> {
+    let scope = vec![FragmentId(0), FragmentId(7), FragmentId(u32::MAX)];
+    let scoped = Hello { scope: scope.clone(), ..hello() };
+    let collecting = Hello { purpose: Purpose::Collect { epoch: 6 }, ..scoped.clone() };
+    let all = [
+        ("hello_scope", Message::Hello(scoped)),
+        ("hello_collect", Message::Hello(collecting)),
+        ("leave", Message::Leave(Leave { fragments: scope })),
+    ];
+    all.into_iter().map(|(name, message)| (name, message, Context::default())).collect()
+}
+
+/// Every message of the control lane.
+fn about_ownership() -> Vec<Sample> {
+    let fragment = FragmentId(7);
+    let renewal = |id, epoch, acknowledged| Renewal { fragment: FragmentId(id), epoch, acknowledged };
+    let fragments = vec![renewal(0, 3, Version::new(3, 70_000)), renewal(7, 1, Version::ZERO)];
+    let at = MoveAt { move_id: 0xABCD, fragment, epoch: 3, version: Version::new(3, 70_001), state: Digest(9) };
+    let (installed, acknowledged) = (Version::new(3, 70_002), Version::new(3, 70_000));
+    let all = [
+        ("ownership_renew", OwnershipMessage::Renew { beat: 12, fragments }),
+        ("ownership_renewed", OwnershipMessage::Renewed { beat: 12, refused: vec![(fragment, 4)] }),
+        ("ownership_seal", OwnershipMessage::Seal(at)),
+        ("ownership_ready", OwnershipMessage::Ready(at)),
+        ("ownership_not_ready", OwnershipMessage::NotReady { move_id: 0xABCD, fragment, why: "it stands at 3.69999".into() }),
+        ("ownership_committed", OwnershipMessage::Committed { fragment, epoch: 4, revision: 99 }),
+        ("ownership_unsealed", OwnershipMessage::Unsealed { move_id: 0xABCD, fragment }),
+        ("ownership_fence", OwnershipMessage::Fence { fragment, epoch: 5 }),
+        ("ownership_fenced", OwnershipMessage::Fenced { fragment, epoch: 5, installed, acknowledged }),
+    ];
+    let greet = Greet {
+        wire_versions: WIRE_VERSIONS,
+        features: limosa_wire::features::SCOPE,
+        cluster: *b"sixteen byte id!",
+        node: "b.example".into(),
+        incarnation: 0x0123_4567_89AB_CDEF,
+        start: 0xFEDC,
+        revision: 98,
+    };
+    let greeted = ("greet", Message::Greet(greet), Context::default());
+    all.into_iter().map(|(name, message)| (name, Message::Ownership(message), Context::default())).chain([greeted]).collect()
 }
 
 /// Messages whose columns shrink. Their bytes depend on the version of zstd, so only what they decode to is fixed.
@@ -88,6 +137,8 @@ fn hello() -> Hello {
         credit_window: 4 << 20,
         epoch_max: 3,
         shared: Digest(1 << 100),
+        scope: vec![],
+        purpose: Purpose::Follow,
     }
 }
 

@@ -9,8 +9,8 @@ use limosa_core::{
     Version, varint,
 };
 use limosa_wire::{
-    Ack, Close, FrameMessage, Have, HaveFragment, Hello, Live, Message, Method, Offer, OfferedFragment, Plan, PlanItem, Ready, Seal,
-    SealedFragment, WIRE_VERSION, WIRE_VERSIONS, features,
+    Ack, Close, FrameMessage, Have, HaveFragment, Hello, Live, Message, Method, Offer, OfferedFragment, Plan, PlanItem, Purpose, Ready,
+    Seal, SealedFragment, WIRE_VERSION, WIRE_VERSIONS, features,
 };
 
 /// What the first version understood: the golden conversation was spoken with it, and stays valid.
@@ -90,6 +90,8 @@ fn hello() -> Hello {
         credit_window: 4 << 20,
         epoch_max: 1,
         shared: Digest(3),
+        scope: vec![],
+        purpose: Purpose::Follow,
     }
 }
 

@@ -15,6 +15,7 @@ mod backend;
 mod batch;
 mod big;
 mod call;
+pub mod cluster;
 mod commands;
 mod connection;
 mod dispatch;

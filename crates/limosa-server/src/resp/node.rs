@@ -1,6 +1,10 @@
 //! What the front door asks of the node around it: its role, its standbys, its addresses.
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
+
+use super::cluster::Cluster;
 
 /// One standby, as WAIT and INFO see it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,6 +48,11 @@ pub trait Node: Send + Sync + 'static {
     fn published(&self, position: u64);
     /// Fixed facts.
     fn facts(&self) -> &NodeFacts;
+
+    /// The cluster that this node is, or may become, a part of; asked once, when the front door opens.
+    fn cluster(&self) -> Option<Arc<dyn Cluster>> {
+        None
+    }
 
     /// How many standbys have everything up to `position` on disk.
     fn durable_elsewhere(&self, position: u64) -> usize {

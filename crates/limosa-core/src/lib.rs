@@ -8,8 +8,10 @@
 //! | Is it the same? | [`digest`], [`iblt`] |
 //! | What travels? | [`frame`], [`intervals`] |
 //! | Who is it? | [`name`] |
+//! | Who owns a fragment, and which changes of that are legal? | [`cell`] |
 //! | How much is allowed? | [`limits`] |
 
+pub mod cell;
 pub mod columns;
 pub mod commit;
 pub mod digest;
@@ -30,6 +32,7 @@ pub mod slot;
 pub mod varint;
 pub mod version;
 
+pub use cell::{FragmentCell, Intent};
 pub use columns::Columns;
 pub use commit::{Commit, Part};
 pub use digest::{Digest, SpaceKeys};

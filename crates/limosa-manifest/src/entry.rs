@@ -123,4 +123,20 @@ mod tests {
         let large = "x".repeat(ENTRY_BYTES_MAX);
         assert_eq!(encode(&KEY, &large).expect_err("above the limit").code(), "manifest.limit");
     }
+
+    #[test]
+    fn a_cell_survives_its_entry_and_one_without_replicas_is_read() {
+        use limosa_core::{KeyRange, Version};
+        let name = |text: &str| text.parse::<limosa_core::NodeName>().expect("a good name");
+        let cell = crate::FragmentCell::new("main", FragmentId(7), 1, KeyRange::ALL, name("a"));
+        let cell = cell.join(&name("a"), &name("b"), Version::ZERO).expect("the owner asks");
+        let cell = cell.prepare(&name("a"), crate::cell::Move { id: 5, to: name("b"), deadline_ms: 100 }).expect("at rest");
+        let cell = cell.marked(crate::Intent(3));
+        let text = encode(&KEY, &cell).expect("small");
+        assert_eq!(decode::<crate::FragmentCell>(&KEY, text.as_bytes()).expect("whole"), cell);
+        assert!(text.contains("\"serving\":\"a\""), "people can read it: {text}");
+        let body = text.split_once('\n').expect("a first line").1.replace("\"replicas\":[],", "");
+        assert!(!body.contains("replicas"), "as earlier versions wrote it: {body}");
+        assert_eq!(serde_json::from_str::<crate::FragmentCell>(&body).expect("replicas may be missing"), cell);
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! | Question | Module |
 //! |---|---|
-//! | What is known of a fragment, and which changes are legal? | [`cell`] |
+//! | What is known of a fragment, and which changes are legal? | [`cell`], of the core |
 //! | How does an entry lie in the store? | [`entry`], [`key`] |
 //! | Was the store put back to an older state? | [`ratchet`] |
 //! | What must a store promise? | [`store`] |
@@ -16,7 +16,6 @@
 #![warn(clippy::pedantic)]
 #![allow(clippy::module_name_repetitions, clippy::must_use_candidate, clippy::missing_panics_doc, clippy::missing_errors_doc)]
 
-pub mod cell;
 pub mod embedded;
 pub mod entry;
 pub mod error;
@@ -26,11 +25,10 @@ mod manifest;
 pub mod node;
 pub mod ratchet;
 pub mod store;
-mod text;
 
-pub use cell::{FragmentCell, Intent, Refusal};
 pub use error::ManifestError;
 pub use key::Key;
+pub use limosa_core::cell::{self, FragmentCell, Intent, Refusal};
 pub use manifest::{Changed, Held, Manifest};
 pub use node::NodeEntry;
 pub use store::{Boxed, Change, Committed, Event, Guard, LeaseId, ManifestStore, Reading, Stored, Watch, Write};

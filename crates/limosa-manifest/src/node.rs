@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use limosa_core::NodeName;
+use limosa_core::cell::text;
 use serde::{Deserialize, Serialize};
-
-use crate::text;
 
 /// A node of the cluster: where it is reached, and what must not be placed beside it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! Why a change of a cell is not legal.
 
-use limosa_core::{FragmentId, NodeName, Version};
+use crate::{FragmentId, NodeName, Version};
 use thiserror::Error;
 
 /// A rule that forbids a change. Nothing was changed.

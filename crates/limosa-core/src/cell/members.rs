@@ -1,6 +1,6 @@
 //! Who acknowledges: changes of the sync set, each made before the first acknowledgement that counts under it.
 
-use limosa_core::{Digest, NodeName, Version};
+use crate::{Digest, NodeName, Version};
 
 use super::{FragmentCell, Refusal};
 
@@ -12,8 +12,39 @@ impl FragmentCell {
             return Err(Refusal::AlreadyThere { fragment: self.id(), node: member.clone() });
         }
         let mut next = self.noted(committed);
+        next.replicas.remove(member);
         next.sync_set.insert(member.clone());
         next.marks.shrunk = next.marks.shrunk && next.sync_set.len() < usize::from(next.flushed_min);
+        Ok(next.after(self))
+    }
+
+    /// The owner `by` asks a node to become complete. It follows from then on; nothing is promised of it before it has joined.
+    pub fn assign(&self, by: &NodeName, node: &NodeName) -> Result<Self, Refusal> {
+        self.served_by(by)?;
+        if node == by || self.sync_set.contains(node) || self.replicas.contains(node) {
+            return Err(Refusal::AlreadyThere { fragment: self.id(), node: node.clone() });
+        }
+        let mut next = self.clone();
+        next.replicas.insert(node.clone());
+        Ok(next.after(self))
+    }
+
+    /// The owner `by` needs a replica no longer: it may give its copy up.
+    pub fn unassign(&self, by: &NodeName, node: &NodeName) -> Result<Self, Refusal> {
+        self.served_by(by)?;
+        let mut next = self.clone();
+        if !next.replicas.remove(node) {
+            return Err(Refusal::NotMember { fragment: self.id(), node: node.clone() });
+        }
+        Ok(next.after(self))
+    }
+
+    /// The owner `by` is told by an explicit setting that as many members as there are shall do. The cell is marked until enough have
+    /// joined.
+    pub fn shrink(&self, by: &NodeName) -> Result<Self, Refusal> {
+        self.served_by(by)?;
+        let mut next = self.clone();
+        next.marks.shrunk = next.sync_set.len() < usize::from(next.flushed_min);
         Ok(next.after(self))
     }
 

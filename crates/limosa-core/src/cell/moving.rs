@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use limosa_core::{Digest, NodeName, Version};
 use serde::{Deserialize, Serialize};
 
-use super::{FragmentCell, Holder, Refusal};
-use crate::text;
+use super::{FragmentCell, Holder, Refusal, text};
+use crate::{Digest, NodeName, Version};
 
 /// A move under way.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -48,7 +47,7 @@ impl FragmentCell {
     }
 
     /// The owner `by` hands the fragment over: the target serves at the next epoch. Only the source sends this, after the target said
-    /// that it is durably ready and both digests were equal at the sealed version.
+    /// that it is durably ready and both digests were equal at the sealed version. Members that are not complete there become replicas.
     pub fn commit(&self, by: &NodeName, id: u64, sealed: Sealed) -> Result<Self, Refusal> {
         self.served_by(by)?;
         let target = self.running_move(id)?.to.clone();
@@ -57,10 +56,13 @@ impl FragmentCell {
         }
         let sync_set: BTreeSet<NodeName> = sealed.sync_set.into_iter().filter(|member| *member != target).collect();
         self.enough(sync_set.len())?;
+        let behind = |member: &&NodeName| !sync_set.contains(*member) && **member != target;
+        let replicas = self.replicas.union(&self.sync_set).filter(behind).cloned().collect();
         let next = Self {
             epoch: self.epoch + 1,
             holder: Holder::Serving(target),
             sync_set,
+            replicas,
             committed: sealed.version,
             state: sealed.state,
             running: None,
@@ -80,6 +82,13 @@ impl FragmentCell {
             return Err(Refusal::NotDue { fragment: self.id() });
         }
         Ok(Self { epoch: self.epoch + 1, running: None, ..self.clone() }.after(self))
+    }
+
+    /// The owner `by` starts anew: whatever it had sent before loses, and a move under way has ended. Nothing is served at the new epoch
+    /// before the store has opened exactly this one, which lies above `held`, the highest one that the store has a row of.
+    pub fn reopen(&self, by: &NodeName, held: u32) -> Result<Self, Refusal> {
+        self.served_by(by)?;
+        Ok(Self { epoch: self.epoch.max(held) + 1, running: None, ..self.clone() }.after(self))
     }
 
     fn running_move(&self, id: u64) -> Result<&Move, Refusal> {

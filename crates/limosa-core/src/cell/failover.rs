@@ -1,6 +1,6 @@
 //! The loss of an owner: a fence, then a promotion under it.
 
-use limosa_core::{Digest, NodeName, Version};
+use crate::{Digest, NodeName, Version};
 
 use super::{FragmentCell, Holder, Refusal};
 
@@ -9,24 +9,31 @@ impl FragmentCell {
     /// acknowledged: the members make the fence durable before they answer. Only a member of the sync set may do this, or the target of
     /// the move under way, which may hold the sealed state.
     pub fn fence(&self, by: &NodeName) -> Result<Self, Refusal> {
-        let was = match &self.holder {
-            Holder::Serving(owner) => owner,
-            Holder::Fenced { was, .. } => was,
-        };
+        let was = self.holder.last_served();
         let is_target = self.running.as_ref().is_some_and(|running| running.to == *by);
         // The one that served may fence itself out of a fence that another one raised: it holds all that was acknowledged.
         let is_returning = self.owner().is_none() && was == by;
         if !(self.sync_set.contains(by) || is_target || is_returning) {
             return Err(Refusal::NotMember { fragment: self.id(), node: by.clone() });
         }
-        let holder = Holder::Fenced { by: by.clone(), was: was.clone() };
-        Ok(Self { epoch: self.epoch + 1, holder, ..self.clone() }.after(self))
+        Ok(self.fenced(by))
+    }
+
+    /// As [`FragmentCell::fence`], by an operator's explicit word and by any node: every complete one may be lost.
+    pub fn fence_accept_loss(&self, by: &NodeName) -> Self {
+        self.fenced(by)
+    }
+
+    fn fenced(&self, by: &NodeName) -> Self {
+        let holder = Holder::Fenced { by: by.clone(), was: self.holder.last_served().clone() };
+        Self { epoch: self.epoch + 1, holder, ..self.clone() }.after(self)
     }
 
     /// Whoever raised the fence serves, with what it collected from the members: at least all that is known to be committed. The move
     /// under way, if any, has ended.
     ///
-    /// The other members stay in the sync set only as far as the caller says that they hold `holds` (`complete`): the others join again.
+    /// The other members stay in the sync set only as far as the caller says that they hold `holds` (`complete`): the others, the former
+    /// owner among them, are replicas and join again.
     pub fn promote(&self, by: &NodeName, holds: Version, complete: &[NodeName]) -> Result<Self, Refusal> {
         let next = self.promoted(by, holds, complete)?;
         if holds < self.committed {
@@ -53,7 +60,9 @@ impl FragmentCell {
         let known = |member: &&NodeName| self.sync_set.contains(*member) || *member == was;
         let mut next = Self { holder: Holder::Serving(node.clone()), running: None, ..self.clone() };
         next.sync_set = complete.iter().filter(known).filter(|member| *member != node).cloned().collect();
-        next.marks.shrunk = next.sync_set.len() < usize::from(next.flushed_min);
+        let others = self.sync_set.iter().chain(&self.replicas).chain([was]);
+        next.replicas = others.filter(|other| *other != node && !next.sync_set.contains(*other)).cloned().collect();
+        next.marks.shrunk = self.marks.shrunk && next.sync_set.len() < usize::from(next.flushed_min);
         if holds > next.committed {
             (next.committed, next.state) = (holds, Digest::ZERO);
         }

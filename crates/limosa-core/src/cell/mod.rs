@@ -7,6 +7,8 @@
 //!      │   │ promote         │ fence
 //!      │   └─── FENCED(e+1) <┘
 //!      └─ fence ──^  └─ fence again: epoch + 1
+//!
+//!  SERVING(S,e) ── reopen: S starts anew, a move under way has ended ──> SERVING(S,e+1)
 //! ```
 //! Every change is a pure function from one cell to the next; a store's compare-and-set makes it true or refuses it. COMMIT and ABORT
 //! of one move are changes of the same cell, and both raise the epoch, so one of them loses.
@@ -14,26 +16,27 @@
 //! # Invariants
 //! - A fragment has at most one owner per epoch. [`FragmentCell::check_follows`], asserted by every change and checked by every write.
 //! - The epoch never falls; it grows whenever the owner changes, a fence is raised, or a move ends either way.
-//! - The owner is never a member of its own sync set.
+//! - The owner is never a member of its own sync set, and nobody is both a member and a replica.
 //! - What is known to be committed never falls, unless an operator accepted the loss, which stays marked.
 
 mod failover;
 mod members;
 mod moving;
+mod quorum;
 mod reframe;
 mod refusal;
 #[cfg(test)]
 mod tests;
+pub mod text;
 
 use std::collections::BTreeSet;
 
-use limosa_core::{Digest, FragmentId, KeyRange, NodeName, Version};
 use serde::{Deserialize, Serialize};
 
 pub use moving::{Move, Sealed};
 pub use refusal::Refusal;
 
-use crate::text;
+use crate::{Digest, FragmentId, KeyRange, NodeName, Version};
 
 /// Names one wish to change a cell, drawn at random by whoever has it: tells after an unknown outcome whether it was carried out.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -60,13 +63,22 @@ pub enum Holder {
     },
 }
 
+impl Holder {
+    /// Who serves, or served before the fence.
+    pub fn last_served(&self) -> &NodeName {
+        match self {
+            Self::Serving(owner) | Self::Fenced { was: owner, .. } => owner,
+        }
+    }
+}
+
 /// What stays to be seen of a promise that was not kept in full.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Marks {
     /// The last epoch at which an operator accepted that acknowledged writes may be lost; 0: never.
     pub accepted_loss_epoch: u32,
-    /// The sync set is smaller than the model asks for, by an explicit setting.
+    /// Fewer members than `flushed_min` are enough, by an explicit setting: as many as there are.
     pub shrunk: bool,
 }
 
@@ -90,6 +102,9 @@ pub struct FragmentCell {
     /// Complete standbys: they acknowledge, and one of them is promoted when the owner is lost.
     #[serde(with = "text::names")]
     pub sync_set: BTreeSet<NodeName>,
+    /// Asked to become complete: they follow the owner, neither acknowledge nor are collected or promoted, and join once they are there.
+    #[serde(default, with = "text::names")]
+    pub replicas: BTreeSet<NodeName>,
     /// How many members must have flushed a write before it is acknowledged (w); 0: the ack level is local.
     pub flushed_min: u8,
     /// Known to be committed: written at seals, changes of the sync set and checkpoints, never per commit.
@@ -119,6 +134,7 @@ impl FragmentCell {
             epoch: 1,
             holder: Holder::Serving(owner),
             sync_set: BTreeSet::new(),
+            replicas: BTreeSet::new(),
             flushed_min: 0,
             committed: Version::ZERO,
             state: Digest::ZERO,
@@ -171,6 +187,9 @@ impl FragmentCell {
         }
         if owner.is_some_and(|owner| self.sync_set.contains(owner)) {
             return broken("the owner is no member of its own sync set");
+        }
+        if owner.is_some_and(|owner| self.replicas.contains(owner)) || !self.sync_set.is_disjoint(&self.replicas) {
+            return broken("owner, members and replicas are different nodes");
         }
         if self.committed < before.committed && self.marks.accepted_loss_epoch <= before.marks.accepted_loss_epoch {
             return broken("what is committed never falls, unless a loss is accepted");

@@ -1,7 +1,7 @@
 //! New ranges for the same owner: one cell becomes two, or two become one, in one compare-and-set over all cells concerned.
 
+use crate::{Digest, FragmentId, KeyRange, Version};
 use bytes::Bytes;
-use limosa_core::{Digest, FragmentId, KeyRange, Version};
 
 use super::{FragmentCell, Refusal};
 
@@ -31,7 +31,11 @@ impl FragmentCell {
         if self.range.end.as_ref() != Some(&right.range.start) || self.space != right.space {
             return ranges("only neighbours of one space can be merged");
         }
-        if self.holder != right.holder || self.sync_set != right.sync_set || self.flushed_min != right.flushed_min {
+        if self.holder != right.holder
+            || self.sync_set != right.sync_set
+            || self.replicas != right.replicas
+            || self.flushed_min != right.flushed_min
+        {
             return ranges("both need the same owner and sync set: move one of them first");
         }
         if id.0 == fragment || id.0 == right.id() {

@@ -1,48 +1,48 @@
 //! Values of the core as they stand in an entry: keys and random ids in hex, versions as numbers.
+#![expect(missing_docs, reason = "pairs that serde finds by their names")]
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Node names.
-pub(crate) mod name {
+pub mod name {
     use super::{Deserialize, Deserializer, Serializer, de};
-    use limosa_core::NodeName;
+    use crate::NodeName;
 
-    pub(crate) fn serialize<S: Serializer>(name: &NodeName, to: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(name: &NodeName, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(name.as_str())
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<NodeName, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<NodeName, D::Error> {
         String::deserialize(from)?.parse().map_err(de::Error::custom)
     }
 }
 
 /// Sets of node names.
-pub(crate) mod names {
+pub mod names {
     use super::{Deserialize, Deserializer, Serializer, de};
-    use limosa_core::NodeName;
+    use crate::NodeName;
     use std::collections::BTreeSet;
 
-    pub(crate) fn serialize<S: Serializer>(names: &BTreeSet<NodeName>, to: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(names: &BTreeSet<NodeName>, to: S) -> Result<S::Ok, S::Error> {
         to.collect_seq(names.iter().map(NodeName::as_str))
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeSet<NodeName>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeSet<NodeName>, D::Error> {
         let texts = Vec::<String>::deserialize(from)?;
         texts.iter().map(|text| text.parse().map_err(de::Error::custom)).collect()
     }
 }
 
 /// Random 64 bits, 16 hex digits: JSON readers keep only 53 bits of a number.
-pub(crate) mod id {
+pub mod id {
     use super::{Deserialize, Deserializer, Serializer, de};
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a field over by reference")]
-    pub(crate) fn serialize<S: Serializer>(id: &u64, to: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(id: &u64, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&format!("{id:016x}"))
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
         let text = String::deserialize(from)?;
         if text.len() != 16 {
             return Err(de::Error::custom("an id has 16 hex digits"));
@@ -52,9 +52,9 @@ pub(crate) mod id {
 }
 
 /// A version.
-pub(crate) mod version {
+pub mod version {
     use super::{Deserialize, Deserializer, Serialize, Serializer};
-    use limosa_core::Version;
+    use crate::Version;
 
     #[derive(Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -63,25 +63,25 @@ pub(crate) mod version {
         seq: u64,
     }
 
-    pub(crate) fn serialize<S: Serializer>(version: &Version, to: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(version: &Version, to: S) -> Result<S::Ok, S::Error> {
         Text { epoch: version.epoch, seq: version.seq }.serialize(to)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Version, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Version, D::Error> {
         Text::deserialize(from).map(|text| Version::new(text.epoch, text.seq))
     }
 }
 
 /// A digest, 32 hex digits.
-pub(crate) mod digest {
+pub mod digest {
     use super::{Deserialize, Deserializer, Serializer, de};
-    use limosa_core::Digest;
+    use crate::Digest;
 
-    pub(crate) fn serialize<S: Serializer>(digest: &Digest, to: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(digest: &Digest, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&format!("{:032x}", digest.0))
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Digest, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Digest, D::Error> {
         let text = String::deserialize(from)?;
         if text.len() != 32 {
             return Err(de::Error::custom("a digest has 32 hex digits"));
@@ -91,9 +91,9 @@ pub(crate) mod digest {
 }
 
 /// A range: start and end in hex, no end for none.
-pub(crate) mod range {
+pub mod range {
     use super::{Bytes, Deserialize, Deserializer, Serialize, Serializer, de, from_hex, to_hex};
-    use limosa_core::KeyRange;
+    use crate::KeyRange;
 
     #[derive(Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -102,11 +102,11 @@ pub(crate) mod range {
         end: Option<String>,
     }
 
-    pub(crate) fn serialize<S: Serializer>(range: &KeyRange, to: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(range: &KeyRange, to: S) -> Result<S::Ok, S::Error> {
         Text { start: to_hex(&range.start), end: range.end.as_deref().map(to_hex) }.serialize(to)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<KeyRange, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<KeyRange, D::Error> {
         let text = Text::deserialize(from)?;
         let bytes = |hex: &str| from_hex(hex).map(Bytes::from).ok_or_else(|| de::Error::custom("a key is written in hex"));
         let range = KeyRange { start: bytes(&text.start)?, end: text.end.as_deref().map(bytes).transpose()? };

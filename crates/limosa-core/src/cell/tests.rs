@@ -38,6 +38,8 @@ fn successors(cell: &FragmentCell) -> Vec<FragmentCell> {
             out.extend(cell.join(by, other, cell.committed));
             out.extend(cell.leave(by, other, cell.committed, false));
             out.extend(cell.leave(by, other, cell.committed, true));
+            out.extend(cell.assign(by, other));
+            out.extend(cell.unassign(by, other));
         }
         for version in seals {
             let everybody: BTreeSet<NodeName> = nodes().into_iter().collect();
@@ -49,8 +51,21 @@ fn successors(cell: &FragmentCell) -> Vec<FragmentCell> {
         out.extend([0, 100].into_iter().filter_map(|now| cell.abort(by, 5, now).ok()));
         out.extend(cell.fence(by));
         out.extend(cell.require(by, 1));
+        out.extend(cell.shrink(by));
+        out.extend([0, cell.epoch + 1].into_iter().filter_map(|held| cell.reopen(by, held).ok()));
+        out.push(cell.fence_accept_loss(by));
     }
     out
+}
+
+/// Whoever fenced enough shares a member with each set that acknowledged a write and with each that lent a lease.
+fn assert_quorums_meet(cell: &FragmentCell) {
+    let (members, fence) = (cell.sync_set.len(), cell.fence_quorum());
+    let (flushes, lease) = (cell.flushes_needed(), cell.lease_quorum());
+    assert!(fence <= members && lease <= members, "there are that many: {cell:?}");
+    assert!(members == 0 || fence >= 1 && lease + fence > members, "a fence outlives each lease: {cell:?}");
+    let is_promised = flushes > 0 && flushes <= members; // else writes wait, or nothing is promised of the members
+    assert!(!is_promised || flushes + fence > members, "a fence finds each acknowledged write: {cell:?}");
 }
 
 #[test]
@@ -65,6 +80,7 @@ fn every_reachable_change_is_legal_and_no_epoch_ever_has_two_owners() {
             for after in successors(&before) {
                 changes += 1;
                 after.check_follows(&before).expect("a change makes legal cells only");
+                assert_quorums_meet(&after);
                 let mut owners = owners.clone();
                 if let Some(owner) = after.owner() {
                     let first = owners.entry(after.epoch).or_insert_with(|| owner.clone());
@@ -164,10 +180,38 @@ fn a_cell_remembers_its_last_intents() {
 }
 
 #[test]
-fn a_cell_survives_its_entry() {
-    let key = crate::Key::Fragment(FragmentId(7));
-    let cell = with_members(&["b"]).prepare(&name("a"), planned("b")).expect("at rest").marked(Intent(3));
-    let text = crate::entry::encode(&key, &cell).expect("small");
-    assert_eq!(crate::entry::decode::<FragmentCell>(&key, text.as_bytes()).expect("whole"), cell);
-    assert!(text.contains("\"owner\"") || text.contains("\"serving\":\"a\""), "people can read it: {text}");
+fn a_restart_raises_the_epoch_above_all_that_its_store_holds_and_ends_its_move() {
+    let prepared = with_members(&["b"]).prepare(&name("a"), planned("b")).expect("at rest");
+    let again = prepared.reopen(&name("a"), 0).expect("the owner");
+    assert_eq!((again.epoch, &again.running), (2, &None));
+    assert!(matches!(again.commit(&name("a"), 5, sealed(Version::new(1, 9), &["a"])), Err(Refusal::NoSuchMove { .. })));
+    assert_eq!(again.reopen(&name("a"), 7).expect("the owner").epoch, 8);
+    assert!(matches!(again.reopen(&name("b"), 0), Err(Refusal::NotOwner { .. })));
+}
+
+#[test]
+fn a_replica_joins_and_who_is_not_complete_after_a_change_of_owner_becomes_one() {
+    let (a, b, c) = (name("a"), name("b"), name("c"));
+    let assigned = cell().assign(&a, &b).expect("asked").assign(&a, &c).expect("asked");
+    assert!(matches!(assigned.assign(&a, &b), Err(Refusal::AlreadyThere { .. })));
+    assert_eq!(assigned.unassign(&a, &c).expect("there").replicas, BTreeSet::from([b.clone()]));
+    let joined = assigned.join(&a, &b, Version::ZERO).expect("complete");
+    assert_eq!((joined.sync_set.clone(), joined.replicas.clone()), (BTreeSet::from([b.clone()]), BTreeSet::from([c.clone()])));
+    let promoted = joined.fence(&b).expect("a member").promote(&b, Version::ZERO, &[]).expect("fenced");
+    assert_eq!((promoted.sync_set.len(), promoted.replicas), (0, BTreeSet::from([a.clone(), c.clone()])), "the former owner follows");
+    let moved = joined.join(&a, &c, Version::ZERO).expect("complete").prepare(&a, planned("c")).expect("at rest");
+    let moved = moved.commit(&a, 5, sealed(Version::new(1, 9), &["a"])).expect("sealed");
+    assert_eq!((moved.sync_set, moved.replicas), (BTreeSet::from([a]), BTreeSet::from([b])), "b lagged behind the seal");
+}
+
+#[test]
+fn fewer_flushes_are_enough_only_by_an_explicit_word() {
+    let (a, b) = (name("a"), name("b"));
+    let strict = with_members(&["b", "c"]).require(&a, 1).expect("two are there");
+    assert_eq!((strict.flushes_needed(), strict.fence_quorum(), strict.lease_quorum()), (1, 2, 1));
+    let alone = strict.fence(&b).expect("a member").promote(&b, Version::ZERO, &[]).expect("fenced");
+    assert_eq!((alone.flushes_needed(), alone.marks.shrunk), (1, false), "writes wait until somebody joins");
+    let shrunk = alone.shrink(&b).expect("the owner");
+    assert_eq!((shrunk.flushes_needed(), shrunk.fence_quorum(), shrunk.marks.shrunk), (0, 0, true));
+    assert!(!shrunk.join(&b, &a, Version::ZERO).expect("complete").marks.shrunk);
 }

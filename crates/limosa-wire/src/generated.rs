@@ -549,7 +549,7 @@ pub struct Greet {
 /// What owners, members and the two ends of a move say to each other, on a control lane.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Ownership {
-    #[prost(oneof = "ownership::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "ownership::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub kind: ::core::option::Option<ownership::Kind>,
 }
 /// Nested message and enum types in `Ownership`.
@@ -574,9 +574,13 @@ pub mod ownership {
         Fence(super::Fence),
         #[prost(message, tag = "9")]
         Fenced(super::Fenced),
+        #[prost(message, tag = "10")]
+        Doubt(super::Doubt),
+        #[prost(message, tag = "11")]
+        Doubted(super::Doubted),
     }
 }
-/// Owner to member: it asks to be believed the owner for another lease. The four lists are equally long.
+/// Owner to member: it asks to be believed the owner for another lease. The lists are equally long.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Renew {
     #[prost(uint64, tag = "1")]
@@ -590,6 +594,11 @@ pub struct Renew {
     pub acknowledged_epochs: ::prost::alloc::vec::Vec<u32>,
     #[prost(uint64, repeated, tag = "5")]
     pub acknowledged_seqs: ::prost::alloc::vec::Vec<u64>,
+    /// Version at which the owner opened the epoch.
+    #[prost(uint32, repeated, tag = "6")]
+    pub base_epochs: ::prost::alloc::vec::Vec<u32>,
+    #[prost(uint64, repeated, tag = "7")]
+    pub base_seqs: ::prost::alloc::vec::Vec<u64>,
 }
 /// Member to owner. Both lists are equally long.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -667,6 +676,22 @@ pub struct Fenced {
     /// The highest version of which the sender knows that it was acknowledged.
     #[prost(message, optional, tag = "4")]
     pub acknowledged: ::core::option::Option<Version>,
+}
+/// Member to member: is the owner silent for you, too? Both lists are equally long.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Doubt {
+    #[prost(uint32, repeated, tag = "1")]
+    pub fragments: ::prost::alloc::vec::Vec<u32>,
+    #[prost(uint32, repeated, tag = "2")]
+    pub epochs: ::prost::alloc::vec::Vec<u32>,
+}
+/// The answer: those of which the sender has heard nothing for a lease, or longer.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Doubted {
+    #[prost(uint32, repeated, tag = "1")]
+    pub fragments: ::prost::alloc::vec::Vec<u32>,
+    #[prost(uint32, repeated, tag = "2")]
+    pub epochs: ::prost::alloc::vec::Vec<u32>,
 }
 /// Either end, last.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -14,8 +14,8 @@ pub const STARTS_MAX: u64 = 128 << 10;
 pub const FRAGMENTS_MAX: usize = 4096;
 /// Most bytes of an encoded Hello or Leave: numbers of fragments, and room for the rest.
 pub(crate) const SCOPE_BYTES_MAX: usize = FRAGMENTS_MAX * 5 + (4 << 10);
-/// Most bytes of an encoded message about ownership: each fragment with its epoch and a version.
-pub(crate) const OWNERSHIP_BYTES_MAX: usize = FRAGMENTS_MAX * (5 + 5 + 5 + 10) + 2 * TEXT_BYTES_MAX;
+/// Most bytes of an encoded message about ownership: each fragment with its epoch and two versions.
+pub(crate) const OWNERSHIP_BYTES_MAX: usize = FRAGMENTS_MAX * (5 + 5 + 2 * (5 + 10)) + 2 * TEXT_BYTES_MAX;
 /// Most bytes of a key list with its shared prefixes written out.
 pub const KEY_LIST_BYTES_MAX: usize = 4 << 20;
 /// Most bytes that the layout of one entry takes beside its key.

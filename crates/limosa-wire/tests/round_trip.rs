@@ -252,9 +252,13 @@ fn move_at() -> impl Strategy<Value = MoveAt> {
     })
 }
 
+fn owned() -> impl Strategy<Value = Vec<(FragmentId, u32)>> {
+    btree_map(fragment(), any::<u32>(), 0..9).prop_map(|owned| owned.into_iter().collect())
+}
+
 fn ownership() -> impl Strategy<Value = OwnershipMessage> {
-    let renewals = btree_map(fragment(), (any::<u32>(), version()), 0..9).prop_map(|fragments| {
-        let renewal = |(fragment, (epoch, acknowledged))| Renewal { fragment, epoch, acknowledged };
+    let renewals = btree_map(fragment(), (any::<u32>(), version(), version()), 0..9).prop_map(|fragments| {
+        let renewal = |(fragment, (epoch, base, acknowledged))| Renewal { fragment, epoch, base, acknowledged };
         fragments.into_iter().map(renewal).collect()
     });
     prop_oneof![
@@ -269,6 +273,8 @@ fn ownership() -> impl Strategy<Value = OwnershipMessage> {
             revision
         }),
         (any::<u64>(), fragment()).prop_map(|(move_id, fragment)| OwnershipMessage::Unsealed { move_id, fragment }),
+        owned().prop_map(|fragments| OwnershipMessage::Doubt { fragments }),
+        owned().prop_map(|fragments| OwnershipMessage::Doubted { fragments }),
         (fragment(), any::<u32>()).prop_map(|(fragment, epoch)| OwnershipMessage::Fence { fragment, epoch }),
         (fragment(), any::<u32>(), version(), version()).prop_map(|(fragment, epoch, installed, acknowledged)| OwnershipMessage::Fenced {
             fragment,
@@ -394,7 +400,12 @@ fn records_that_do_not_go_on_are_a_typed_error() {
 fn a_list_of_fragments_has_its_limit_at_both_ends() {
     let fragments = |count: u32| (u32::MAX - count + 1..=u32::MAX).map(FragmentId).collect::<Vec<_>>();
     let leave = |count| Message::Leave(Leave { fragments: fragments(count) });
-    let renewal = |fragment| Renewal { fragment, epoch: u32::MAX, acknowledged: Version::new(u32::MAX, u64::MAX) };
+    let renewal = |fragment| Renewal {
+        fragment,
+        epoch: u32::MAX,
+        base: Version::new(u32::MAX, u64::MAX),
+        acknowledged: Version::new(u32::MAX, u64::MAX),
+    };
     let renew = |count| {
         let fragments = fragments(count).into_iter().map(renewal).collect();
         Message::Ownership(OwnershipMessage::Renew { beat: u64::MAX, fragments })

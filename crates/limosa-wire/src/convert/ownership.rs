@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use limosa_core::FragmentId;
+use limosa_core::{FragmentId, Version};
 
 use super::shared::{digest_in, digest_out, text_in, text_out, version_in, version_out};
 use crate::error::{WireError, limit};
@@ -80,6 +80,14 @@ pub(super) fn ownership_out(message: &OwnershipMessage) -> Result<pb::Ownership,
             installed: version_out(*installed),
             acknowledged: version_out(*acknowledged),
         }),
+        OwnershipMessage::Doubt { fragments } => {
+            let (fragments, epochs) = owned_out(fragments)?;
+            Kind::Doubt(pb::Doubt { fragments, epochs })
+        }
+        OwnershipMessage::Doubted { fragments } => {
+            let (fragments, epochs) = owned_out(fragments)?;
+            Kind::Doubted(pb::Doubted { fragments, epochs })
+        }
     };
     Ok(pb::Ownership { kind: Some(kind) })
 }
@@ -111,7 +119,23 @@ pub(super) fn ownership_in(message: pb::Ownership) -> Result<OwnershipMessage, W
             installed: version_in(fenced.installed),
             acknowledged: version_in(fenced.acknowledged),
         },
+        Kind::Doubt(doubt) => OwnershipMessage::Doubt { fragments: owned_in(&doubt.fragments, &doubt.epochs)? },
+        Kind::Doubted(doubted) => OwnershipMessage::Doubted { fragments: owned_in(&doubted.fragments, &doubted.epochs)? },
     })
+}
+
+/// Fragments, ascending, and the epoch of each.
+fn owned_out(owned: &[(FragmentId, u32)]) -> Result<(Vec<u32>, Vec<u32>), WireError> {
+    limit("a list of fragments", owned.len(), FRAGMENTS_MAX)?;
+    Ok(owned.iter().map(|(fragment, epoch)| (fragment.0, *epoch)).unzip())
+}
+
+fn owned_in(fragments: &[u32], epochs: &[u32]) -> Result<Vec<(FragmentId, u32)>, WireError> {
+    let fragments = fragments_in(fragments)?;
+    if fragments.len() != epochs.len() {
+        return Err(WireError::invalid("fragments", "lists of different lengths"));
+    }
+    Ok(fragments.into_iter().zip(epochs.iter().copied()).collect())
 }
 
 fn renew_out(beat: u64, fragments: &[Renewal]) -> Result<pb::Renew, WireError> {
@@ -122,23 +146,28 @@ fn renew_out(beat: u64, fragments: &[Renewal]) -> Result<pb::Renew, WireError> {
         epochs: fragments.iter().map(|renewal| renewal.epoch).collect(),
         acknowledged_epochs: fragments.iter().map(|renewal| renewal.acknowledged.epoch).collect(),
         acknowledged_seqs: fragments.iter().map(|renewal| renewal.acknowledged.seq).collect(),
+        base_epochs: fragments.iter().map(|renewal| renewal.base.epoch).collect(),
+        base_seqs: fragments.iter().map(|renewal| renewal.base.seq).collect(),
     })
 }
 
 fn renewals_in(renew: &pb::Renew) -> Result<Vec<Renewal>, WireError> {
     let fragments = fragments_in(&renew.fragments)?;
-    let lengths = [renew.epochs.len(), renew.acknowledged_epochs.len(), renew.acknowledged_seqs.len()];
-    if lengths != [fragments.len(); 3] {
+    let acknowledged = versions_in(&renew.acknowledged_epochs, &renew.acknowledged_seqs)?;
+    let base = versions_in(&renew.base_epochs, &renew.base_seqs)?;
+    if [renew.epochs.len(), acknowledged.len(), base.len()] != [fragments.len(); 3] {
         return Err(WireError::invalid("renew", "lists of different lengths"));
     }
-    let acknowledged = renew.acknowledged_epochs.iter().zip(&renew.acknowledged_seqs);
-    let rest = renew.epochs.iter().zip(acknowledged);
-    let renewal = |(fragment, (epoch, (acknowledged, seq))): (FragmentId, (&u32, (&u32, &u64)))| Renewal {
-        fragment,
-        epoch: *epoch,
-        acknowledged: limosa_core::Version::new(*acknowledged, *seq),
-    };
+    let rest = renew.epochs.iter().zip(base.into_iter().zip(acknowledged));
+    let renewal = |(fragment, (&epoch, (base, acknowledged)))| Renewal { fragment, epoch, base, acknowledged };
     Ok(fragments.into_iter().zip(rest).map(renewal).collect())
+}
+
+fn versions_in(epochs: &[u32], seqs: &[u64]) -> Result<Vec<Version>, WireError> {
+    if epochs.len() != seqs.len() {
+        return Err(WireError::invalid("versions", "lists of different lengths"));
+    }
+    Ok(epochs.iter().zip(seqs).map(|(&epoch, &seq)| Version::new(epoch, seq)).collect())
 }
 
 fn move_at_out(at: &MoveAt) -> pb::MoveAt {

@@ -40,7 +40,8 @@ pub enum OwnershipMessage {
     Renewed {
         /// The beat's.
         beat: u64,
-        /// Fragments that it does not believe the owner's, and the epoch that it knows of each.
+        /// Fragments that it does not believe the owner's, and the epoch that it knows of each: one above the beat's, or the same when
+        /// the owner's `base` is behind what may have been acknowledged.
         refused: Vec<(FragmentId, u32)>,
     },
     /// Source to target of a move: the last version of this epoch.
@@ -90,6 +91,16 @@ pub enum OwnershipMessage {
         /// The highest version of which it knows that it was acknowledged.
         acknowledged: Version,
     },
+    /// Member to member: is the owner at this epoch silent for you, too?
+    Doubt {
+        /// Which fragments, and at which epochs, ascending.
+        fragments: Vec<(FragmentId, u32)>,
+    },
+    /// The answer: those of which the sender has heard nothing for a lease.
+    Doubted {
+        /// Which fragments, and at which epochs, ascending.
+        fragments: Vec<(FragmentId, u32)>,
+    },
 }
 
 /// One fragment of a beat.
@@ -99,6 +110,8 @@ pub struct Renewal {
     pub fragment: FragmentId,
     /// The epoch at which the sender owns it.
     pub epoch: u32,
+    /// The version at which it opened that epoch: a member that holds more of older epochs does not believe it.
+    pub base: Version,
     /// The version that is known to be acknowledged.
     pub acknowledged: Version,
 }

@@ -83,7 +83,7 @@ fn of_some_fragments() -> Vec<Sample> {
 /// Every message of the control lane.
 fn about_ownership() -> Vec<Sample> {
     let fragment = FragmentId(7);
-    let renewal = |id, epoch, acknowledged| Renewal { fragment: FragmentId(id), epoch, acknowledged };
+    let renewal = |id, epoch, acknowledged| Renewal { fragment: FragmentId(id), epoch, base: Version::new(epoch - 1, 9), acknowledged };
     let fragments = vec![renewal(0, 3, Version::new(3, 70_000)), renewal(7, 1, Version::ZERO)];
     let at = MoveAt { move_id: 0xABCD, fragment, epoch: 3, version: Version::new(3, 70_001), state: Digest(9) };
     let (installed, acknowledged) = (Version::new(3, 70_002), Version::new(3, 70_000));
@@ -96,6 +96,8 @@ fn about_ownership() -> Vec<Sample> {
         ("ownership_committed", OwnershipMessage::Committed { fragment, epoch: 4, revision: 99 }),
         ("ownership_unsealed", OwnershipMessage::Unsealed { move_id: 0xABCD, fragment }),
         ("ownership_fence", OwnershipMessage::Fence { fragment, epoch: 5 }),
+        ("ownership_doubt", OwnershipMessage::Doubt { fragments: vec![(FragmentId(1), 3), (fragment, 4)] }),
+        ("ownership_doubted", OwnershipMessage::Doubted { fragments: vec![(fragment, 4)] }),
         ("ownership_fenced", OwnershipMessage::Fenced { fragment, epoch: 5, installed, acknowledged }),
     ];
     let greet = Greet {

@@ -14,7 +14,7 @@
 //! |---|---|
 //! | What happens in which order? | [`world`] |
 //! | What breaks, and how often? | [`fault`] |
-//! | What does a node do? | `node`, `session`, `carry_source`, `carry_target` |
+//! | What does a node do? | `node`, `session`; its jobs are carried out by `limosa_carry`, as in a real one |
 //! | What must hold? | [`check`], [`oracle`] |
 //! | What came of it? | [`report`] |
 //!
@@ -24,8 +24,6 @@
 #![allow(clippy::module_name_repetitions, clippy::must_use_candidate, clippy::missing_panics_doc)]
 #![allow(clippy::missing_errors_doc, reason = "an error is a rule that does not hold, or the store's own")]
 
-mod carry_source;
-mod carry_target;
 pub mod check;
 pub mod fault;
 mod link;

@@ -3,14 +3,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use limosa_carry::{SourceCarrier, TargetCarrier, flush, wants_flush};
 use limosa_core::FragmentFacts;
 use limosa_engine::source::{self, Source};
 use limosa_engine::target::{self, Target};
-use limosa_store::{Position, Store, StoreError};
+use limosa_store::{Store, StoreError};
 use limosa_wire::{Message, Method, WIRE_VERSIONS, features};
 
-use crate::carry_source::SourceCarrier;
-use crate::carry_target::TargetCarrier;
 use crate::link::Lane;
 use crate::node::{CLUSTER, Node};
 use crate::random::Random;
@@ -176,7 +175,7 @@ impl Session {
     fn source_job(&mut self, owner: &Store, now_ms: u64) -> Outcome {
         let job = self.source_jobs.pop_front().expect("one waits");
         let what = format!("owner's job {}", word(&job));
-        match self.source_carrier.carry_out(owner, job) {
+        match self.source_carrier.carry_out(owner, &job, &mut ()) {
             Err(error) => return Outcome::SourceFailed(error),
             Ok(Some(event)) => self.source.handle(self.since(now_ms), event),
             Ok(None) => {}
@@ -187,10 +186,13 @@ impl Session {
     fn target_job(&mut self, standby: &Store) -> Outcome {
         let job = self.target_jobs.pop_front().expect("one waits");
         let what = format!("standby's job {}", word(&job));
-        match self.target_carrier.carry_out(standby, job) {
-            Err(error) => return Outcome::TargetFailed(error),
+        match self.target_carrier.carry_out(standby, &job, &mut ()) {
+            Err(error) => {
+                let also = self.target_carrier.give_up(standby, &job, &error).err();
+                return Outcome::TargetFailed(also.unwrap_or(error));
+            }
             Ok(Some(event)) => {
-                self.needs_flush |= matches!(event, target::Event::Staged(_) | target::Event::Replicated(_));
+                self.needs_flush |= wants_flush(&event);
                 self.target.handle(event);
             }
             Ok(None) => {}
@@ -199,14 +201,16 @@ impl Session {
     }
 
     fn flush(&mut self, standby: &Store) -> Outcome {
-        match standby.flush() {
+        match flush(standby) {
             Err(error) => Outcome::TargetFailed(error),
-            Ok(Position(position)) => {
+            Ok((_, events)) => {
                 self.needs_flush = false;
-                if let Some(drift) = standby.drift() {
-                    return Outcome::Broken("a standby's digest is its owner's at every version", format!("{drift:?}"));
+                for event in events {
+                    if matches!(event, target::Event::Drifted { .. }) {
+                        return Outcome::Broken("a standby's digest is its owner's at every version", format!("{event:?}"));
+                    }
+                    self.target.handle(event);
                 }
-                self.target.handle(target::Event::Durable(position));
                 Outcome::Goes("standby flushes".to_owned())
             }
         }

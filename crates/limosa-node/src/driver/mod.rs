@@ -23,7 +23,6 @@ mod repairing;
 mod role;
 mod scrub;
 mod session_end;
-mod source_jobs;
 mod source_session;
 mod target_jobs;
 mod target_session;

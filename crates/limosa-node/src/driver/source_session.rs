@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use limosa_carry::SourceCarrier;
 use limosa_engine::Source;
 use limosa_engine::source::{Action, Config, Event, Phase};
 use limosa_store::StoreError;
@@ -17,8 +18,7 @@ use super::patience::patiently;
 use super::registry::{PeerHandle, PeerRole, TransferKind, TransferRecord};
 use super::repairing::Repairing;
 use super::session_end::SessionEnd;
-use super::source_jobs::SourceJobs;
-use super::transfer_log::TransferLog;
+use super::transfer_log::{Logged, TransferLog};
 use crate::transport::{Connection, Counters, Stage};
 
 /// How often a session tells how far it is.
@@ -83,9 +83,9 @@ impl SourceSession {
             features: features::ALL,
         });
         let (store, counters) = (shared.store.clone(), connection.counters());
-        let mut carrier = SourceJobs::new(store.clone(), log);
+        let (mut carrier, mut log) = (SourceCarrier::default(), Logged(log));
         let jobs = JobThread::spawn("limosa-source", move |job: limosa_engine::source::Job, answers: &mpsc::UnboundedSender<Answer>| {
-            let measured = || counters.cpu().measure(Stage::State, || carrier.carry_out(&job));
+            let measured = || counters.cpu().measure(Stage::State, || carrier.carry_out(&store, &job, &mut log));
             let answer = patiently(&store, || answers.is_closed(), measured);
             let _ = answers.send(answer); // the session has ended
         });

@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use limosa_carry::SourceHooks;
 use limosa_core::EntryRef;
 use limosa_store::StoreError;
 
@@ -24,7 +25,7 @@ impl TransferLog {
     }
 
     /// Appends a line for each entry; all of them are with the operating system when this returns.
-    pub(super) fn entries<'a>(&mut self, entries: impl Iterator<Item = EntryRef<'a>>) -> Result<(), StoreError> {
+    fn entries(&mut self, entries: &mut dyn Iterator<Item = EntryRef<'_>>) -> Result<(), StoreError> {
         self.lines.clear();
         for entry in entries {
             let hash = blake3::hash(entry.key).to_hex();
@@ -32,5 +33,18 @@ impl TransferLog {
         }
         let written = self.file.write_all(self.lines.as_bytes());
         written.map_err(|source| StoreError::Io { op: "appending to the transfer log", path: self.path.clone(), source })
+    }
+}
+
+/// What a session shows to its log, if it has one.
+pub(super) struct Logged(pub(super) Option<TransferLog>);
+
+impl SourceHooks for Logged {
+    fn sending(&mut self, entries: &mut dyn Iterator<Item = EntryRef<'_>>) -> Result<(), StoreError> {
+        self.0.as_mut().map_or(Ok(()), |log| log.entries(entries))
+    }
+
+    fn wants_entries(&self) -> bool {
+        self.0.is_some()
     }
 }

@@ -13,9 +13,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("limosa-manifest", &["limosa-core"]),
     ("limosa-carry", &["limosa-core", "limosa-wire", "limosa-engine", "limosa-store"]),
     ("limosa-sim", &["limosa-core", "limosa-wire", "limosa-tree", "limosa-engine", "limosa-store", "limosa-carry"]),
-    ("limosa-node", &["limosa-core", "limosa-wire", "limosa-tree", "limosa-engine", "limosa-store", "limosa-carry"]),
-    ("limosa-server", &["limosa-core", "limosa-wire", "limosa-tree", "limosa-engine", "limosa-store", "limosa-node"]),
-    ("limosa-cli", &["limosa-core", "limosa-wire", "limosa-tree", "limosa-engine", "limosa-store", "limosa-node", "limosa-server"]),
+    ("limosa-node", &["limosa-core", "limosa-wire", "limosa-tree", "limosa-engine", "limosa-store", "limosa-carry", "limosa-manifest"]),
+    ("limosa-server", &["limosa-core", "limosa-wire", "limosa-tree", "limosa-engine", "limosa-store", "limosa-manifest", "limosa-node"]),
+    (
+        "limosa-cli",
+        &["limosa-core", "limosa-wire", "limosa-tree", "limosa-engine", "limosa-store", "limosa-manifest", "limosa-node", "limosa-server"],
+    ),
     ("xtask", &[]),
 ];
 

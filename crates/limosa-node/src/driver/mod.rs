@@ -10,6 +10,7 @@
 //! | pulse thread, checkpoint thread | flush, sync, expiry; checkpoints |
 //! | house thread | frees what was cut out, collects deletions that no standby needs |
 
+pub mod cluster;
 mod follower;
 mod house;
 mod jobs;

@@ -11,6 +11,7 @@ use limosa_store::{Durability, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+use super::cluster::{Board, Cluster, MemberOptions};
 use super::follower;
 use super::registry::Registry;
 use super::role::Role;
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     pub(super) scrubbed: Mutex<Option<Instant>>,
     /// Heads at the last sync; with commit durability every published head is durable.
     pub(super) durable: Mutex<BTreeMap<FragmentId, Version>>,
+    /// What a member of a cluster knows of it.
+    pub(super) board: Option<Arc<Board>>,
 }
 
 impl Shared {
@@ -85,9 +88,27 @@ impl Node {
             // A restart is a failover to itself: what was streamed and lost with the last epoch is never given again.
             store.open_epoch(0)?;
         }
+        Ok(Self::with(store, tls, options, role, None))
+    }
+
+    /// Becomes a member of the cluster whose manifest `member` names: it serves nothing before the manifest says so, and opens epochs then.
+    /// Blocks on the disk.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn open_member(store: Store, tls: Tls, options: NodeOptions, member: MemberOptions) -> Result<Self, RoleError> {
+        let role = Role::Member;
+        if store.role() != role.encode() {
+            store.set_role(&role.encode())?;
+        }
+        let board = Board::new(tls.identity().node.clone(), member);
+        Ok(Self::with(store, tls, options, role, Some(Arc::new(board))))
+    }
+
+    fn with(store: Store, tls: Tls, options: NodeOptions, role: Role, board: Option<Arc<Board>>) -> Self {
         let shared = Shared {
             published: watch::Sender::new(store.horizon().0),
-            ready: AtomicBool::new(role.is_owner()),
+            ready: AtomicBool::new(role.is_owner() && !role.is_member()),
             store,
             tls,
             options,
@@ -96,8 +117,14 @@ impl Node {
             reset: watch::Sender::new(0),
             scrubbed: Mutex::new(None),
             durable: Mutex::default(),
+            board,
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The cluster, where this node is a member of one.
+    pub fn cluster(&self) -> Option<Cluster> {
+        self.shared.board.clone().map(|board| Cluster { board })
     }
 
     /// Serves peers on `listener` and follows an owner while this node is a standby, until the returned future is dropped.

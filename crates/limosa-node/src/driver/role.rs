@@ -14,6 +14,8 @@ pub enum Role {
     Promoted,
     /// Between the two: it follows nobody and takes no writes yet.
     Promoting,
+    /// It is a member of a cluster: the manifest says what it is to each fragment.
+    Member,
     /// It keeps a copy of the owner at this peer address.
     Standby {
         /// Host and port.
@@ -33,6 +35,12 @@ pub enum RoleError {
         /// The owner that was named.
         of: String,
     },
+    /// The folder belongs to a cluster, and no manifest is named.
+    #[error(
+        "this folder is of a member of a cluster: start it with the cluster's manifest (setting `manifest`), which says what it owns; \
+         on its own it would serve what others own by now"
+    )]
+    Member,
     /// The store remembers a role that this program does not know.
     #[error("the store remembers the role {found:?}, which this program does not know: open it with the newer program")]
     Unknown {
@@ -49,6 +57,7 @@ impl RoleError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Promoted { .. } => "role.promoted",
+            Self::Member => "role.member",
             Self::Unknown { .. } => "role.unknown",
             Self::Store(error) => error.code(),
         }
@@ -64,15 +73,21 @@ impl RoleError {
 }
 
 impl Role {
-    /// Whether writes are taken.
+    /// Whether writes are taken: by a member of a cluster as far as the gates of the fragments let them through.
     pub fn is_owner(&self) -> bool {
-        matches!(self, Self::Owner | Self::Promoted)
+        matches!(self, Self::Owner | Self::Promoted | Self::Member)
+    }
+
+    /// Whether the manifest says what this node is to each fragment.
+    pub fn is_member(&self) -> bool {
+        *self == Self::Member
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
         match self {
             Self::Owner => b"owner".to_vec(),
             Self::Promoted => b"promoted".to_vec(),
+            Self::Member => b"member".to_vec(),
             Self::Promoting => unreachable!("never remembered: a crash in between leaves a standby"),
             Self::Standby { of } => format!("standby {of}").into_bytes(),
         }
@@ -83,6 +98,7 @@ impl Role {
         let text = String::from_utf8_lossy(remembered).into_owned();
         match (text.as_str(), standby_of) {
             ("promoted", Some(of)) => Err(RoleError::Promoted { of }),
+            ("member", _) => Err(RoleError::Member),
             ("" | "owner", Some(of)) => Ok(Self::Standby { of }),
             ("" | "owner", None) => Ok(Self::Owner),
             ("promoted", None) => Ok(Self::Promoted),
@@ -109,6 +125,7 @@ mod tests {
         assert_eq!(at(&standby.encode(), flag()).expect("flag"), Role::Standby { of: "b:2".into() });
         assert_eq!(at(&Role::Promoted.encode(), None).expect("promoted"), Role::Promoted);
         assert!(matches!(at(&Role::Promoted.encode(), flag()), Err(RoleError::Promoted { .. })));
+        assert!(matches!(at(&Role::Member.encode(), None), Err(RoleError::Member)), "others own by now what it would serve");
         assert!(matches!(at(b"gardener", None), Err(RoleError::Unknown { .. })));
     }
 }

@@ -79,7 +79,7 @@ impl Control for NodeControl {
             cluster: self.node.tls().identity().cluster.to_string(),
             role: match self.node.role() {
                 Role::Standby { of } => api::Role::Standby { of },
-                Role::Owner | Role::Promoted | Role::Promoting => api::Role::Owner,
+                Role::Owner | Role::Promoted | Role::Promoting | Role::Member => api::Role::Owner, // a member's fragments tell more
             },
             incarnation: hex64(self.node.store().incarnation()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -206,6 +206,7 @@ fn readiness(poison: Option<StoreError>, role: Role, is_ready: bool) -> Readines
         (Some(poison), _) => Readiness::waiting(format!("{}: {poison}", poison.code())),
         (None, _) if is_ready => Readiness::ready(),
         (None, Role::Standby { of }) => Readiness::waiting(format!("this standby has not agreed with its owner {of} yet")),
+        (None, Role::Member) => Readiness::waiting("this member of a cluster has not seen the manifest yet"),
         (None, _) => Readiness::waiting("this node is being promoted"),
     }
 }

@@ -1,0 +1,111 @@
+//! Up to where each fragment's commits are acknowledged: what the members of its sync set have on their disks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use limosa_core::{FragmentId, NodeName};
+use limosa_manifest::FragmentCell;
+
+/// Who must have a write before its reply leaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum AckLevel {
+    /// The owner, at its durability.
+    Local,
+    /// The owner and as many members of the sync set as the cell asks for (w).
+    #[default]
+    Standby,
+    /// The owner and every member of the sync set.
+    All,
+}
+
+/// What one session's other end has.
+#[derive(Clone, Debug)]
+struct Row {
+    member: NodeName,
+    /// Fragments that the session is about; `None`: all.
+    scope: Option<Arc<BTreeSet<FragmentId>>>,
+    position: u64,
+}
+
+/// Sessions by id.
+#[derive(Default, Debug)]
+pub(in super::super) struct Acks {
+    rows: BTreeMap<u64, Row>,
+}
+
+impl Acks {
+    /// A session with `member` begins, or its scope is another one now. What it has is known again from its first word on.
+    pub(in super::super) fn scope(&mut self, session: u64, member: &NodeName, scope: Option<Arc<BTreeSet<FragmentId>>>) {
+        let row = self.rows.entry(session).or_insert_with(|| Row { member: member.clone(), scope: None, position: 0 });
+        row.scope = scope;
+    }
+
+    /// The other end of a session has everything up to `position` on its disk. True: that is news.
+    pub(in super::super) fn acknowledged(&mut self, session: u64, position: u64) -> bool {
+        let Some(row) = self.rows.get_mut(&session) else { return false };
+        let is_new = position > row.position;
+        row.position = row.position.max(position);
+        is_new
+    }
+
+    /// The session is over: its word counts no more.
+    pub(in super::super) fn end(&mut self, session: u64) {
+        self.rows.remove(&session);
+    }
+
+    /// Up to where `cell`'s commits are acknowledged at `level`; `u64::MAX` where nobody is waited for.
+    pub(in super::super) fn acked(&self, cell: &FragmentCell, level: AckLevel) -> u64 {
+        let needed = match level {
+            AckLevel::Local => 0,
+            AckLevel::Standby => usize::from(cell.flushed_min),
+            AckLevel::All => cell.sync_set.len().max(usize::from(cell.flushed_min)),
+        };
+        if needed == 0 {
+            return u64::MAX;
+        }
+        let mut positions: Vec<u64> = cell.sync_set.iter().map(|member| self.of(member, cell.id())).collect();
+        positions.sort_unstable_by(|a, b| b.cmp(a));
+        positions.get(needed - 1).copied().unwrap_or(0) // fewer members than must flush: nothing is acknowledged
+    }
+
+    fn of(&self, member: &NodeName, fragment: FragmentId) -> u64 {
+        let covers = |row: &&Row| row.member == *member && row.scope.as_ref().is_none_or(|scope| scope.contains(&fragment));
+        self.rows.values().filter(covers).map(|row| row.position).max().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use limosa_core::KeyRange;
+
+    fn name(text: &str) -> NodeName {
+        text.parse().expect("a good name")
+    }
+
+    fn cell(members: &[&str], flushed_min: u8) -> FragmentCell {
+        let new = FragmentCell::new("0", FragmentId(1), 1, KeyRange::ALL, name("a"));
+        FragmentCell { sync_set: members.iter().map(|member| name(member)).collect(), flushed_min, ..new }
+    }
+
+    #[test]
+    fn what_counts_is_the_word_of_members_about_the_fragment_in_sessions_that_last() {
+        let mut acks = Acks::default();
+        for (session, member, fragments) in [(1, "b", vec![1]), (2, "c", vec![1, 2]), (3, "c", vec![2]), (4, "d", vec![1])] {
+            acks.scope(session, &name(member), Some(Arc::new(fragments.into_iter().map(FragmentId).collect())));
+        }
+        for (session, position) in [(1, 10), (2, 20), (3, 30), (4, 40)] {
+            assert!(acks.acknowledged(session, position));
+            assert!(!acks.acknowledged(session, position - 1), "an older word is no news");
+        }
+        let both = cell(&["b", "c"], 1);
+        assert_eq!(acks.acked(&both, AckLevel::Standby), 20, "one is enough; d is no member, session 3 is about another fragment");
+        assert_eq!(acks.acked(&both, AckLevel::All), 10);
+        assert_eq!(acks.acked(&both, AckLevel::Local), u64::MAX);
+        acks.end(2);
+        assert_eq!(acks.acked(&both, AckLevel::Standby), 10);
+        assert_eq!(acks.acked(&both, AckLevel::All), 0, "c's word went with its session");
+        assert_eq!(acks.acked(&cell(&["b"], 2), AckLevel::Standby), 0, "fewer members than must flush");
+        assert_eq!(acks.acked(&cell(&[], 0), AckLevel::Standby), u64::MAX, "visibly local");
+    }
+}

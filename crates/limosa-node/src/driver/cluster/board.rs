@@ -1,0 +1,135 @@
+//! What the tasks of a member know together: the view of the manifest, gates, acknowledgements, moves. Tasks write, front doors read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use limosa_core::{FragmentId, NodeName};
+use limosa_manifest::{FragmentCell, NodeEntry};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::acks::Acks;
+use super::options::MemberOptions;
+use super::order::{Order, OrderError, Ordered};
+use super::standing::Gate;
+
+/// Orders that wait for the ownership driver.
+const ORDERS_MAX: usize = 64;
+
+/// A node as the manifest and the connections show it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeFacts {
+    /// What it said of itself.
+    pub entry: NodeEntry,
+    /// Whether its sign of life is in the manifest: a hint.
+    pub alive: bool,
+}
+
+/// The manifest as this node saw it last.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct View {
+    /// Every fragment's cell.
+    pub cells: BTreeMap<FragmentId, FragmentCell>,
+    /// Every node.
+    pub nodes: BTreeMap<NodeName, NodeFacts>,
+    /// The manifest's revision of that.
+    pub revision: u64,
+    /// Why the manifest does not answer, if it does not: what is above is what it said last.
+    pub outage: Option<String>,
+}
+
+/// A move under way, as its source sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MoveStatus {
+    /// Its id, as in the cell.
+    pub id: u64,
+    /// Which fragment.
+    pub fragment: FragmentId,
+    /// Where to.
+    pub to: NodeName,
+    /// The machine's word for where it is.
+    pub phase: &'static str,
+    /// Payload bytes durable at the target, and planned.
+    pub bytes: (u64, u64),
+    /// When this node took it up.
+    pub since: Instant,
+    /// Why it can't go on, if it can't.
+    pub blocked: Option<String>,
+}
+
+/// An order and where its answer goes.
+pub(in super::super) struct Asked {
+    pub(in super::super) order: Order,
+    pub(in super::super) answer: oneshot::Sender<Result<Ordered, OrderError>>,
+}
+
+/// What changes many times a second.
+#[derive(Default)]
+pub(in super::super) struct Fast {
+    pub(in super::super) gates: BTreeMap<FragmentId, Gate>,
+    pub(in super::super) acks: Acks,
+    /// Complete copies that follow, with when they were last known to be at their owner's head.
+    pub(in super::super) fresh_at: BTreeMap<FragmentId, Instant>,
+    /// Until when reads at the owner need no one else; nothing for fragments without members.
+    pub(in super::super) reads_until: BTreeMap<FragmentId, Instant>,
+    pub(in super::super) moves: BTreeMap<FragmentId, MoveStatus>,
+}
+
+/// The shared state of a member.
+pub(in super::super) struct Board {
+    pub(in super::super) me: NodeName,
+    pub(in super::super) options: MemberOptions,
+    pub(in super::super) view: watch::Sender<Arc<View>>,
+    /// Counts up whenever an acknowledgement came in.
+    pub(in super::super) progress: watch::Sender<u64>,
+    pub(in super::super) orders: mpsc::Sender<Asked>,
+    queue: Mutex<Option<mpsc::Receiver<Asked>>>,
+    fast: Mutex<Fast>,
+}
+
+impl Board {
+    pub(in super::super) fn new(me: NodeName, options: MemberOptions) -> Self {
+        let (orders, queue) = mpsc::channel(ORDERS_MAX);
+        Self {
+            me,
+            options,
+            view: watch::Sender::default(),
+            progress: watch::Sender::new(0),
+            orders,
+            queue: Mutex::new(Some(queue)),
+            fast: Mutex::default(),
+        }
+    }
+
+    /// The orders, for the one task that carries them out.
+    pub(in super::super) fn take_orders(&self) -> Option<mpsc::Receiver<Asked>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(in super::super) fn fast(&self) -> MutexGuard<'_, Fast> {
+        self.fast.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A session with `member` is about these fragments.
+    pub(in super::super) fn session_scope(&self, session: u64, member: &NodeName, scope: Option<Arc<BTreeSet<FragmentId>>>) {
+        self.fast().acks.scope(session, member, scope);
+        self.progress.send_modify(|count| *count += 1);
+    }
+
+    /// A member has everything of a session's scope up to `position` on its disk.
+    pub(in super::super) fn acknowledged(&self, session: u64, position: u64) {
+        let is_new = self.fast().acks.acknowledged(session, position);
+        if is_new {
+            self.progress.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// A session is over.
+    pub(in super::super) fn session_ended(&self, session: u64) {
+        self.fast().acks.end(session);
+    }
+
+    pub(in super::super) fn staleness(&self, fragment: FragmentId) -> Option<Duration> {
+        self.fast().fresh_at.get(&fragment).map(Instant::elapsed)
+    }
+}

@@ -1,0 +1,106 @@
+//! The handle that the front doors hold.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use limosa_core::{FragmentId, NodeName};
+use limosa_manifest::FragmentCell;
+use tokio::sync::{oneshot, watch};
+
+use super::acks::AckLevel;
+use super::board::{Asked, Board, MoveStatus, NodeFacts, View};
+use super::options::MemberOptions;
+use super::order::{Order, OrderError, Ordered};
+use super::standing::{Here, Standing};
+
+/// A member's view of its cluster, and the way to give orders. Clones share everything.
+#[derive(Clone)]
+pub struct Cluster {
+    pub(in super::super) board: Arc<Board>,
+}
+
+impl Cluster {
+    /// This node's name.
+    pub fn me(&self) -> &NodeName {
+        &self.board.me
+    }
+
+    /// What it was told.
+    pub fn options(&self) -> &MemberOptions {
+        &self.board.options
+    }
+
+    /// The manifest as it was seen last.
+    pub fn view(&self) -> Arc<View> {
+        self.board.view.borrow().clone()
+    }
+
+    /// Tells of every change of the view.
+    pub fn changed(&self) -> watch::Receiver<Arc<View>> {
+        self.board.view.subscribe()
+    }
+
+    /// Every fragment's cell.
+    pub fn cells(&self) -> BTreeMap<FragmentId, FragmentCell> {
+        self.view().cells.clone()
+    }
+
+    /// Every node.
+    pub fn nodes(&self) -> BTreeMap<NodeName, NodeFacts> {
+        self.view().nodes.clone()
+    }
+
+    /// Why the manifest does not answer, if it does not.
+    pub fn outage(&self) -> Option<String> {
+        self.view().outage.clone()
+    }
+
+    /// How this node stands to a fragment.
+    pub fn standing(&self, fragment: FragmentId) -> Standing {
+        let here = {
+            let fast = self.board.fast();
+            let gate = fast.gates.get(&fragment).copied().unwrap_or_default();
+            Here { gate, staleness: fast.fresh_at.get(&fragment).map(Instant::elapsed) }
+        };
+        let view = self.board.view.borrow();
+        Standing::of(view.cells.get(&fragment), &self.board.me, &here, view.outage.as_deref())
+    }
+
+    /// Up to which position of this node's journal the commits of a fragment of its own are acknowledged at `level`; `u64::MAX` where
+    /// nobody is waited for.
+    pub fn acked(&self, fragment: FragmentId, level: AckLevel) -> u64 {
+        let view = self.board.view.borrow().clone();
+        view.cells.get(&fragment).map_or(0, |cell| self.board.fast().acks.acked(cell, level))
+    }
+
+    /// Counts up whenever [`Cluster::acked`] may have grown.
+    pub fn progress(&self) -> watch::Receiver<u64> {
+        self.board.progress.subscribe()
+    }
+
+    /// Whether a linearizable read of a fragment of this node's own may be answered: asked after it was evaluated and before its answer
+    /// leaves. Never for longer than enough members promised to follow nobody else.
+    pub fn may_read(&self, fragment: FragmentId) -> bool {
+        let view = self.board.view.borrow().clone();
+        match view.cells.get(&fragment) {
+            Some(cell) if cell.sync_set.is_empty() => true, // nobody could be promoted
+            _ => self.board.fast().reads_until.get(&fragment).is_some_and(|until| Instant::now() < *until),
+        }
+    }
+
+    /// Moves under way of fragments of this node.
+    pub fn moves(&self) -> Vec<MoveStatus> {
+        self.board.fast().moves.values().cloned().collect()
+    }
+
+    /// Gives an order. Returns when it was taken up; how it ends, [`Cluster::moves`] and [`Cluster::cells`] tell.
+    ///
+    /// # Errors
+    /// The manifest is away, or the node is stopping.
+    pub async fn order(&self, order: Order) -> Result<Ordered, OrderError> {
+        let (answer, answered) = oneshot::channel();
+        self.board.orders.send(Asked { order, answer }).await.map_err(|_| OrderError::Stopping)?;
+        answered.await.unwrap_or(Err(OrderError::Stopping))
+    }
+}

@@ -17,6 +17,7 @@
 pub mod compare;
 pub mod credit;
 pub mod error;
+pub mod ownership;
 pub mod plan;
 pub mod repair;
 pub mod shared;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use limosa_core::{Digest, EpochTable, FragmentId, Frame, IntervalMap, KeyRange, Version};
+use limosa_core::{Digest, EpochTable, FragmentId, Frame, IntervalMap, KeyRange, Scope, Version};
 use limosa_engine::target::{Event, Job, StageState};
 use limosa_store::{Check, FragmentView, ReplicateError, SealedFacts, StageError, StageStart, Store, StoreError};
 use limosa_wire::{Refusal, SealedFragment};
@@ -37,6 +37,8 @@ impl TargetHooks for () {}
 pub struct TargetCarrier {
     /// The open stage's forks as they were: clones share what is loaded from disk.
     forks: Vec<FragmentView>,
+    /// Whose stage it is that this session goes on with.
+    stage: Option<u64>,
     /// A frame was refused: those behind it belong to the same offer and are not looked at.
     refused: Option<(FragmentId, KeyRange)>,
 }
@@ -50,8 +52,9 @@ impl TargetCarrier {
                 // What an earlier session appended, or this node wrote as an owner, comes first: published behind this answer, it would
                 // make the answer a lie.
                 store.flush()?;
-                self.forks = store.stage_fragments();
-                Event::State { facts: store.facts(), stage: store.stage().map(stage_state) }
+                self.stage = store.stages().first().map(|stage| stage.session);
+                self.forks = store.stage_fragments(self.session());
+                Event::State { facts: store.facts(), stage: store.stage(self.session()).map(stage_state) }
             }
             Job::SetAsideTails { tails: behind, write } => {
                 let found = tails(store, behind, *write)?;
@@ -66,7 +69,7 @@ impl TargetCarrier {
             Job::OpenStage { session, starts } => self.open_stage(store, *session, starts)?,
             Job::ReframeStage { session, fragments } => self.reframe_stage(store, *session, fragments)?,
             Job::AbortStage => {
-                store.stage_abort()?;
+                store.stage_abort_of(&Scope::All)?;
                 return Ok(None);
             }
             Job::Blocks { ranges, salt } => Event::Blocks(blocks(&self.forks, ranges, *salt)?),
@@ -82,14 +85,19 @@ impl TargetCarrier {
     pub fn give_up(&mut self, store: &Store, job: &Job, error: &StoreError) -> Result<(), StoreError> {
         if matches!((error, job), (StoreError::CorruptBlock { .. }, Job::Apply(_))) {
             self.forks.clear();
-            store.stage_abort()?;
+            store.stage_abort_of(&Scope::All)?;
         }
         Ok(())
     }
 
+    /// The session whose stage is open; one that nobody has, where none is.
+    fn session(&self) -> u64 {
+        self.stage.unwrap_or_default()
+    }
+
     fn open_stage(&mut self, store: &Store, session: u64, starts: &[(FragmentId, KeyRange, IntervalMap)]) -> Result<Event, StoreError> {
         self.refused = None;
-        store.stage_abort()?;
+        store.stage_abort_of(&Scope::All)?;
         let start = |(fragment, range, common): &(FragmentId, KeyRange, IntervalMap)| StageStart {
             fragment: *fragment,
             range: range.clone(),
@@ -97,24 +105,26 @@ impl TargetCarrier {
         };
         let starts: Vec<StageStart> = starts.iter().map(start).collect();
         let opened = store.stage_open(session, &starts);
-        self.opened(store, opened, &starts[0].range, starts[0].fragment)
+        self.opened(store, session, opened, &starts[0].range, starts[0].fragment)
     }
 
     fn reframe_stage(&mut self, store: &Store, session: u64, fragments: &[(FragmentId, KeyRange)]) -> Result<Event, StoreError> {
-        let reframed = store.stage_reframe(session, fragments).map(drop);
-        self.opened(store, reframed, &fragments[0].1, fragments[0].0)
+        let reframed = store.stage_reframe(self.session(), session, fragments).map(drop);
+        self.opened(store, session, reframed, &fragments[0].1, fragments[0].0)
     }
 
     fn opened(
         &mut self,
         store: &Store,
+        session: u64,
         outcome: Result<(), StageError>,
         range: &KeyRange,
         fragment: FragmentId,
     ) -> Result<Event, StoreError> {
         match outcome {
             Ok(()) => {
-                self.forks = store.stage_fragments();
+                self.stage = Some(session);
+                self.forks = store.stage_fragments(session);
                 Ok(Event::StageOpened)
             }
             Err(StageError::Store(error)) => Err(error),
@@ -130,7 +140,7 @@ impl TargetCarrier {
         if let Some(fork) = self.forks.iter().find(|fork| fork.id() == frame.fragment) {
             hooks.applying(fork, frame)?;
         }
-        match store.stage_apply(frame, &[]) {
+        match store.stage_apply(self.session(), frame, &[]) {
             Ok(applied) => Ok(Event::Staged(applied.position.0)),
             Err(StageError::Store(error)) => Err(error),
             Err(error) => {
@@ -149,7 +159,7 @@ impl TargetCarrier {
             epochs: seal.epochs.clone(),
         };
         let facts: Vec<SealedFacts> = sealed.iter().map(facts).collect();
-        match store.stage_install(&facts) {
+        match store.stage_install(self.session(), &facts) {
             Ok(position) => {
                 self.forks.clear();
                 hooks.published(position.0);

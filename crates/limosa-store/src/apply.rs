@@ -8,6 +8,7 @@ use limosa_core::{Commit, DecodeError, Digest, EpochTable, FragmentId, Version};
 
 use crate::codec::decode_rows;
 use crate::error::StoreError;
+use crate::gates::FragmentGate;
 use crate::journal::{Position, Record, RecordKind};
 use crate::leases::read_floors;
 use crate::ready::{Ready, ReadyBatch};
@@ -69,7 +70,7 @@ impl Slice {
 
     /// Whether `record` may join. Epoch rows, splits, merges and installs stand alone: a tail tells them before what follows.
     pub(crate) fn takes(&self, record: &Record<'_>) -> bool {
-        let alone = |kind| matches!(kind, RecordKind::OpenEpoch | RecordKind::StageInstall | RecordKind::Reframe);
+        let alone = |kind| matches!(kind, RecordKind::OpenEpoch | RecordKind::StageInstall | RecordKind::Reframe | RecordKind::Drop);
         let full = self.records >= self.records_max || self.bytes + record.body.len() > SLICE_BYTES;
         self.records == 0 || !(full || alone(record.kind) || self.installed || self.reframe || !self.epochs.is_empty())
     }
@@ -148,7 +149,7 @@ impl State {
         assert_eq!(position, self.horizon.next(), "records are applied in order, none twice");
         if let Some(commit) = commit {
             // Counted when it is applied: a damaged block leaves slice and trees as they were.
-            self.apply_commit(commit, contents, slice)?;
+            self.apply_commit(position, commit, contents, slice)?;
             varint::put_bytes(&mut slice.commits, record.body);
         }
         slice.count(position, &record);
@@ -162,6 +163,8 @@ impl State {
             RecordKind::Reframe => self.apply_reframe(record.body, slice)?,
             RecordKind::StageAbort => self.stage_since = None,
             RecordKind::Role => self.role = Bytes::copy_from_slice(record.body),
+            RecordKind::Drop => self.apply_drop(position, record.body, slice)?,
+            RecordKind::Notes => self.notes.apply(record.body)?,
         }
         if matches!(record.kind, RecordKind::Commit | RecordKind::OpenEpoch | RecordKind::Reframe) {
             self.changed = position;
@@ -170,7 +173,13 @@ impl State {
         Ok(())
     }
 
-    fn apply_commit(&mut self, commit: &Commit<'_>, mut contents: Option<&[Digest]>, slice: &mut Slice) -> Result<(), StoreError> {
+    fn apply_commit(
+        &mut self,
+        position: Position,
+        commit: &Commit<'_>,
+        mut contents: Option<&[Digest]>,
+        slice: &mut Slice,
+    ) -> Result<(), StoreError> {
         self.prepare(commit)?;
         for part in &commit.parts {
             let index = self.index_of(part.fragment)?;
@@ -182,6 +191,7 @@ impl State {
             };
             applied.map_err(part_refused)?;
             self.grave.append(&mut self.fragments[index].take_grave());
+            self.last_commits[index] = position;
             slice.touch(index);
             self.verify(index, part.version);
         }
@@ -252,12 +262,12 @@ impl State {
         self.fork_generations = vec![forked; self.fragments.len()];
         self.covers.fall_back(forked);
         self.published_anew();
-        self.head_routes = (*self.routes).clone();
         let ids: Vec<FragmentId> = self.fragments.iter().map(limosa_tree::Fragment::id).collect();
         self.count_ids(&ids);
         // Copying or comparing has raised the floor.
         let unswept = self.fragments.iter().filter(|fragment| fragment.total().tombstones > 0);
         self.to_sweep = unswept.map(|fragment| (fragment.id(), Bytes::new())).collect();
+        self.last_commits = vec![slice.last; self.fragments.len()];
         self.meet();
         self.stage_since = None;
         self.uploads.close_all();
@@ -271,8 +281,12 @@ impl State {
     /// Sets the heads to the published ones: nothing is pending.
     pub(crate) fn meet(&mut self) {
         self.epochs = self.fragments.iter().map(|fragment| fragment.epochs().clone()).collect();
-        let head = |fragment: &limosa_tree::Fragment| Head { version: fragment.head(), epoch: fragment.epochs().epoch() };
+        let gates: HashMap<FragmentId, FragmentGate> =
+            self.heads.iter().enumerate().map(|(index, head)| (self.head_routes.id(index), head.gate)).collect();
+        let head = |fragment: &limosa_tree::Fragment| Head::of(fragment, gates.get(&fragment.id()).copied().unwrap_or_default());
         self.heads = self.fragments.iter().map(head).collect();
+        self.head_routes = (*self.routes).clone();
+        self.gates_changed();
     }
 
     /// Ends a slice: tails can see it.

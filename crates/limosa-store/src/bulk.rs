@@ -64,6 +64,7 @@ impl Bulk {
                 let index = state.index_of(part.fragment)?;
                 heads[index] = part.version;
                 parts[index].push(part);
+                state.last_commits[index] = position;
             }
             state.stamp_ms = state.stamp_ms.max(commit.stamp_ms);
             state.marks.advance_at(position, body.len() as u64, || heads.clone());

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use limosa_core::{EntryRef, FragmentFacts, FragmentId, Frame, KeyRange, Version};
+use limosa_core::{EntryRef, FragmentFacts, FragmentId, Frame, KeyRange, Scope, Version};
 use limosa_tree::{BlockId, Changes, Entry, Extract, Fragment, Summary};
 
 use crate::error::StoreError;
@@ -48,6 +48,15 @@ impl Cut {
         self.position
     }
 
+    /// The cut's fragments that are in `scope`, and no others.
+    #[must_use]
+    pub fn within(mut self, scope: &Scope) -> Self {
+        if !scope.is_all() {
+            self.fragments.retain(|view| scope.has(view.id()));
+        }
+        self
+    }
+
     /// Every fragment, in key order.
     pub fn fragments(&self) -> &[FragmentView] {
         &self.fragments
@@ -55,12 +64,18 @@ impl Cut {
 
     /// One fragment.
     pub fn fragment(&self, id: FragmentId) -> Option<&FragmentView> {
-        self.routes.of_id(id).map(|index| &self.fragments[index])
+        if self.routes.len() == self.fragments.len() {
+            return self.routes.of_id(id).map(|index| &self.fragments[index]);
+        }
+        self.fragments.iter().find(|view| view.id() == id)
     }
 
     /// The fragment that holds the stored key `key`.
+    ///
+    /// # Panics
+    /// If the cut was brought down to a scope that does not have it.
     pub fn holding(&self, key: &[u8]) -> &FragmentView {
-        &self.fragments[self.routes.of_key(key)]
+        self.fragment(self.routes.id(self.routes.of_key(key))).expect("the fragment is in the cut's scope")
     }
 
     /// Live keys that users see, deadlines not looked at.

@@ -56,6 +56,28 @@ pub enum StoreError {
     /// A value that was arriving in pieces can't be completed here: another node became owner meanwhile.
     #[error("another node became owner while the value was arriving: send the command again, to the owner")]
     UploadEnded,
+    /// The fragment does not take commands for a moment: it is about to move, or to be served again.
+    #[error("{fragment} is about to move: the command waits")]
+    Parked {
+        /// Which fragment.
+        fragment: FragmentId,
+    },
+    /// Another node serves the fragment, or nobody does.
+    #[error("{fragment} is not served here")]
+    NotServed {
+        /// Which fragment.
+        fragment: FragmentId,
+    },
+    /// An epoch is opened above every epoch that was opened before.
+    #[error("{fragment} has epoch {held}: epoch {epoch} can't be opened")]
+    EpochHeld {
+        /// Which fragment.
+        fragment: FragmentId,
+        /// The newest epoch here.
+        held: u32,
+        /// What was to be opened.
+        epoch: u32,
+    },
     /// An arriving value is to be joined to one that other commands do not stop changing.
     #[error("the key's value changed again and again while a large one was being joined to it: send the command again")]
     Contended,
@@ -204,6 +226,9 @@ impl StoreError {
             Self::JournalReleased { .. } => "store.journal_released",
             Self::UploadEnded => "store.upload_ended",
             Self::Contended => "store.contended",
+            Self::Parked { .. } => "store.parked",
+            Self::NotServed { .. } => "store.not_served",
+            Self::EpochHeld { .. } => "store.epoch_held",
             Self::Limit { .. } => "store.limit",
             Self::Cold { .. } => "store.cold",
             Self::Invalid { .. } => "store.invalid",
@@ -214,7 +239,12 @@ impl StoreError {
     /// What a driver may do about it.
     pub fn retry(&self) -> Retry {
         match self {
-            Self::FolderInUse { .. } | Self::DiskFull { .. } | Self::Cold { .. } | Self::UploadEnded | Self::Contended => Retry::Later,
+            Self::FolderInUse { .. }
+            | Self::DiskFull { .. }
+            | Self::Cold { .. }
+            | Self::UploadEnded
+            | Self::Contended
+            | Self::Parked { .. } => Retry::Later,
             Self::JournalReleased { .. } => Retry::AfterResync,
             _ => Retry::Never,
         }

@@ -8,7 +8,7 @@
 //! wherever they lie and whenever they go: digests do not count them, and a start goes on sweeping where a crash stopped it.
 
 use bytes::Bytes;
-use limosa_core::{FragmentId, Version};
+use limosa_core::{FragmentId, Scope, Version};
 use limosa_tree::Fragment;
 
 use crate::error::StoreError;
@@ -45,17 +45,22 @@ impl Store {
         self.inner.leases().touch(peer, now_ms);
     }
 
+    /// `peer` needs deletions of the fragments in `scope` no longer: it follows others, or another owner.
+    pub fn end_lease(&self, peer: &str, scope: &Scope) {
+        self.inner.leases().end(peer, scope);
+    }
+
     /// Every lease, by the peer's name.
     pub fn leases(&self) -> Vec<LeaseFacts> {
         self.inner.leases().facts(self.inner.options.leases)
     }
 
-    /// As an owner: ends leases that are too old or too dear, and raises the floor of each fragment that remembers deletions to the lowest
-    /// lease, or to its head when nobody needs them. Pends until the next flush.
+    /// As the owner of the fragments in `owned`: ends leases that are too old or too dear, and raises the floor of each that remembers
+    /// deletions to the lowest lease, or to its head when nobody needs them. Pends until the next flush.
     ///
     /// # Errors
     /// The store must not write.
-    pub fn raise_floors(&self) -> Result<Raised, StoreError> {
+    pub fn raise_floors(&self, owned: &Scope) -> Result<Raised, StoreError> {
         let (now_ms, bounds) = ((self.inner.options.clock)(), self.inner.options.leases);
         let mut state = self.inner.state();
         state.check()?;
@@ -64,15 +69,17 @@ impl Store {
         let (live_bytes, tombstones) = state
             .fragments
             .iter()
+            .filter(|fragment| owned.has(fragment.id()))
             .map(Fragment::total)
             .fold((0, 0), |(bytes, count), total| (bytes + total.live_bytes, count + total.tombstones));
         if tombstones.saturating_mul(DELETION_BYTES) > bounds.bytes(live_bytes) {
-            let heads: Vec<_> = state.fragments.iter().map(|fragment| (fragment.id(), fragment.head())).collect();
+            let own = state.fragments.iter().filter(|fragment| owned.has(fragment.id()));
+            let heads: Vec<_> = own.map(|fragment| (fragment.id(), fragment.head())).collect();
             ended.extend(leases.end_dearest(&heads)); // one at a time: the next look may find that it was enough
         }
         let mut floors = Vec::new();
         // A fragment whose split or merge pends has no floors of its own any more.
-        let is_there = |fragment: &&Fragment| state.head_routes.of_id(fragment.id()).is_some();
+        let is_there = |fragment: &&Fragment| owned.has(fragment.id()) && state.head_routes.of_id(fragment.id()).is_some();
         for fragment in state.fragments.iter().filter(|fragment| fragment.has_deletions()).filter(is_there) {
             let reach = leases.lowest(fragment.id()).unwrap_or(fragment.head()).min(fragment.head());
             if reach > fragment.floor() {

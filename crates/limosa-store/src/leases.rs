@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use limosa_core::commit::read_u32;
 use limosa_core::limits::COMMIT_PARTS_MAX;
 use limosa_core::varint::{self, Reader};
-use limosa_core::{DecodeError, FragmentId, Version};
+use limosa_core::{DecodeError, FragmentId, Scope, Version};
 
 use crate::codec::{put_version, read_version};
 
@@ -111,6 +111,15 @@ impl Leases {
         for lease in self.all.values_mut() {
             let Some(held) = takes.iter().filter_map(|id| lease.held.get(id)).min().copied() else { continue };
             lease.held.extend(makes.iter().map(|id| (*id, held)));
+        }
+    }
+
+    /// `peer` has nothing to do with the fragments in `scope` any more.
+    pub(crate) fn end(&mut self, peer: &str, scope: &Scope) {
+        let Some(lease) = self.all.get_mut(peer) else { return };
+        lease.held.retain(|id, _| !scope.has(*id));
+        if lease.held.is_empty() {
+            self.all.remove(peer);
         }
     }
 

@@ -16,6 +16,7 @@ use crate::journal::{Group, Journal, JournalOptions, Position, Record, RecordKin
 use crate::leases::Leases;
 use crate::loader::Loader;
 use crate::memory::{Covers, Relief};
+use crate::notes::Notes;
 use crate::options::Options;
 use crate::overlay::Overlay;
 use crate::refusal::StageError;
@@ -105,8 +106,8 @@ impl Replay {
         }
         self.end_bulk()?;
         self.end_slice();
-        self.state.head_routes = (*self.state.routes).clone();
         self.state.meet();
+        self.state.pending_notes = self.state.notes.clone();
         self.state.group = Group::new(self.state.horizon.next());
         Ok((self.state, self.stage, self.relief))
     }
@@ -218,6 +219,7 @@ fn initial_state(saved: Saved, ring_bytes: usize, unpinned: Arc<dyn BlockLoader>
         fragments: saved.fragments,
         horizon,
         heads: Vec::new(),
+        all_serve: true,
         epochs: Vec::new(),
         overlay: Overlay::default(),
         groups: VecDeque::new(),
@@ -226,11 +228,13 @@ fn initial_state(saved: Saved, ring_bytes: usize, unpinned: Arc<dyn BlockLoader>
         uploads: Uploads::default(),
         stamp_ms: saved.node.stamp_ms,
         role: saved.node.role,
+        pending_notes: Notes::default(),
+        notes: saved.notes,
+        last_commits: vec![horizon; count],
         ring: Ring::new(ring_bytes, horizon, heads),
         marks: saved.marks,
         checks: Checks::default(),
         drift: None,
-        replicated: Position::ZERO,
         changed: Position::ZERO,
         installed: Position::ZERO,
         framed: Position::ZERO,

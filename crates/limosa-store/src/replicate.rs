@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use limosa_core::limits::COMMIT_BYTES_MAX;
 use limosa_core::varint::Reader;
-use limosa_core::{Commit, DecodeError, EpochRow, EpochTable, FragmentId, Part, Version};
+use limosa_core::{Commit, DecodeError, EpochRow, EpochTable, FragmentId, Part, Scope, Version};
 
 use crate::codec::encode_rows;
 use crate::error::StoreError;
+use crate::gates::unknown;
 use crate::journal::{Position, RecordKind};
 use crate::refusal::ReplicateError;
 use crate::state::{Check, State};
@@ -28,22 +29,63 @@ impl Store {
     pub fn open_epoch(&self, above: u32) -> Result<u32, StoreError> {
         // A stage left by a transfer is of no use to an owner: it can't be installed over what is written from now on, and a start could not
         // replay its frames onto it.
-        self.stage_abort()?;
+        self.stage_abort_of(&Scope::All)?;
         let drawn = (self.inner.options.entropy)();
         let opener = drawn.map_err(|error| StoreError::Invalid { what: "randomness", why: error.to_string() })?;
         loop {
             self.flush()?;
             let mut state = self.inner.state();
-            if state.replicated > state.horizon {
+            if state.is_replicating(0..state.heads.len()) {
                 continue; // commits came in from a stream meanwhile: rows open behind them
             }
             state.check()?;
-            let (epoch, position) = state.push_own_epoch(above, opener)?;
+            let newest = state.heads.iter().map(|head| head.newest_epoch()).max().unwrap_or(0).max(above);
+            let max = u64::from(u32::MAX);
+            let epoch = newest.checked_add(1).ok_or(StoreError::Limit { what: "epoch", value: max + 1, max })?;
+            let all: Vec<_> = (0..state.heads.len()).map(|index| (index, epoch)).collect();
+            let position = state.push_own_epochs(&all, opener);
             drop(state);
             self.settle(position)?;
             self.remove_orphans()?;
             return Ok(epoch);
         }
+    }
+
+    /// Opens exactly these epochs, each on its fragment: those that the manifest's cells have. Durable when it returns; what another owner's
+    /// stream brought before is published by then. A stage of one of the fragments is dropped. Commands on other fragments go on.
+    ///
+    /// # Errors
+    /// An epoch is not above every one that its fragment has: nothing was opened. An unknown fragment; as [`Store::open_epoch`].
+    pub fn open_epochs(&self, epochs: &[(FragmentId, u32)]) -> Result<Position, StoreError> {
+        self.stage_abort_of(&Scope::only(epochs.iter().map(|(id, _)| *id)))?;
+        let drawn = (self.inner.options.entropy)();
+        let opener = drawn.map_err(|error| StoreError::Invalid { what: "randomness", why: error.to_string() })?;
+        loop {
+            self.flush()?;
+            let mut state = self.inner.state();
+            let place = |&(id, epoch): &(FragmentId, u32)| Ok((state.head_routes.of_id(id).ok_or_else(|| unknown(id))?, epoch));
+            let places = epochs.iter().map(place).collect::<Result<Vec<_>, StoreError>>()?;
+            if state.is_replicating(places.iter().map(|(index, _)| *index)) {
+                continue;
+            }
+            state.check()?;
+            for &(index, epoch) in &places {
+                let (fragment, held) = (state.head_routes.id(index), state.heads[index].newest_epoch());
+                if epoch <= held {
+                    return Err(StoreError::EpochHeld { fragment, held, epoch });
+                }
+            }
+            let position = state.push_own_epochs(&places, opener);
+            drop(state);
+            self.settle(position)?;
+            return Ok(position);
+        }
+    }
+
+    /// Position of `fragment`'s newest published commit: who has seen what is published there has seen nothing behind it. `None` for an
+    /// unknown fragment.
+    pub fn last_commit(&self, fragment: FragmentId) -> Option<Position> {
+        self.inner.state().last_commit(fragment)
     }
 
     /// Takes commits of an owner's live stream: `records` as [`crate::Batch`] carries them, behind `epochs`. What is held already is
@@ -55,7 +97,6 @@ impl Store {
     pub fn replicate(&self, records: &[u8], epochs: &[(FragmentId, EpochTable)], checks: &[Check]) -> Result<Position, ReplicateError> {
         let mut state = self.inner.state();
         state.check()?;
-        state.uploads.close_all();
         state.adopt_rows(epochs)?;
         for check in checks {
             state.replicated_index(check.fragment)?;
@@ -72,17 +113,30 @@ impl Store {
 }
 
 impl State {
-    fn push_own_epoch(&mut self, above: u32, opener: u64) -> Result<(u32, Position), StoreError> {
-        let held = self.heads.iter().map(|head| head.epoch.max(head.version.epoch)).max().unwrap_or(0);
-        let newest = held.max(above);
-        let epoch =
-            newest.checked_add(1).ok_or(StoreError::Limit { what: "epoch", value: u64::from(newest) + 1, max: u64::from(u32::MAX) })?;
-        let row = |index: usize| {
+    /// Rows behind the heads of these fragments, by their index.
+    fn push_own_epochs(&mut self, epochs: &[(usize, u32)], opener: u64) -> Position {
+        let row = |&(index, epoch): &(usize, u32)| {
             let row = EpochRow { epoch, first_seq: self.heads[index].version.seq + 1, opener };
             (self.head_routes.id(index), EpochTable::from_rows(vec![row]).expect("one row is in order"))
         };
-        let rows: Vec<_> = (0..self.head_routes.len()).map(row).collect();
-        Ok((epoch, self.push_rows(&rows)))
+        let rows: Vec<_> = epochs.iter().map(row).collect();
+        self.push_rows(&rows)
+    }
+
+    pub(crate) fn last_commit(&self, fragment: FragmentId) -> Option<Position> {
+        self.routes.of_id(fragment).map(|index| self.last_commits[index])
+    }
+
+    /// Records of another owner pend in these fragments, up to `position`.
+    pub(crate) fn replicated_until(&mut self, fragments: impl IntoIterator<Item = FragmentId>, position: Position) {
+        for id in fragments {
+            let index = self.head_routes.of_id(id).expect("checked by the caller");
+            self.heads[index].replicated = position;
+            if !self.uploads.is_empty() {
+                let range = self.head_routes.range(index);
+                self.uploads.close_in(&range); // another node's commits change the state: what arrives here can't be completed
+            }
+        }
     }
 
     /// Rows that were checked against the heads: pending from here on.
@@ -111,7 +165,7 @@ impl State {
         }
         if !new.is_empty() {
             let position = self.push_rows(&new);
-            self.replicated = position;
+            self.replicated_until(new.iter().map(|(id, _)| *id), position);
         }
         Ok(())
     }
@@ -149,13 +203,14 @@ impl State {
         if commit.parts.is_empty() {
             return Ok(());
         }
-        self.replicated = if commit.parts.len() == count && reader.is_empty() {
+        let position = if commit.parts.len() == count && reader.is_empty() {
             self.push(RecordKind::Commit, body) // as it came: its bytes are the owner's
         } else {
             rewritten.clear();
             commit.encode(rewritten);
             self.push(RecordKind::Commit, rewritten)
         };
+        self.replicated_until(commit.parts.iter().map(|part| part.fragment), position);
         Ok(())
     }
 

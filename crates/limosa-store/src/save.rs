@@ -11,6 +11,7 @@ use crate::error::StoreError;
 use crate::journal::{Point, Position};
 use crate::leases::Leases;
 use crate::loader::Loader;
+use crate::notes::Notes;
 use crate::saved::{NodeFacts, put_facts};
 use crate::state::Fault;
 use crate::store::{Inner, Store};
@@ -71,6 +72,7 @@ struct Snapshot {
     node: NodeFacts,
     marks: Marks,
     leases: Leases,
+    notes: Notes,
 }
 
 impl Store {
@@ -126,8 +128,8 @@ impl Inner {
         let node = NodeFacts { stamp_ms: state.stamp_ms, stage_since: state.stage_since, role: state.role.clone() };
         state.level_generations();
         let (fragments, checkpointed) = (state.fragments.clone(), state.checkpointed.clone());
-        let (next_fragment, marks, leases) = (state.next_fragment, state.marks.clone(), self.leases().clone());
-        Ok(Snapshot { point, fragments, next_fragment, checkpointed, node, marks, leases })
+        let (next_fragment, marks, leases, notes) = (state.next_fragment, state.marks.clone(), self.leases().clone(), state.notes.clone());
+        Ok(Snapshot { point, fragments, next_fragment, checkpointed, node, marks, leases, notes })
     }
 
     /// `is_thrifty`: with as little room as can be, whatever it costs later.
@@ -139,7 +141,15 @@ impl Inner {
         for (fragment, &since) in snapshot.fragments.iter().zip(&snapshot.checkpointed) {
             write_fragment(&mut writer, fragment, since, &mut report)?;
         }
-        put_facts(&mut writer, &snapshot.fragments, snapshot.next_fragment, &snapshot.node, &snapshot.marks, &snapshot.leases)?;
+        put_facts(
+            &mut writer,
+            &snapshot.fragments,
+            snapshot.next_fragment,
+            &snapshot.node,
+            &snapshot.marks,
+            &snapshot.leases,
+            &snapshot.notes,
+        )?;
         let written = writer.commit(snapshot.point)?;
         report.bytes = written.whole_bytes + written.patch_bytes + written.moved_bytes;
         report.moved_bytes = written.moved_bytes;

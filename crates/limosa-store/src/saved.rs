@@ -7,6 +7,7 @@
 //! "totals"     { state digest 16 | live | tombstones } of each fragment: a summary that is gone from redb's tables is noticed
 //! "marks"      see crate::tail::Marks
 //! "leases"     see crate::leases; missing in older folders: none
+//! "notes"      see crate::notes; the same
 //! ```
 
 use std::collections::BTreeSet;
@@ -25,6 +26,7 @@ use crate::codec::{put_history, put_version, read_epochs, read_history, read_ver
 use crate::error::StoreError;
 use crate::journal::{Point, Position};
 use crate::leases::Leases;
+use crate::notes::Notes;
 use crate::options::Options;
 use crate::tail::Marks;
 
@@ -35,6 +37,7 @@ const NODE: &str = "node";
 const MARKS: &str = "marks";
 const TOTALS: &str = "totals";
 const LEASES: &str = "leases";
+const NOTES: &str = "notes";
 /// Longest role that a node may set, bytes.
 const ROLE_BYTES_MAX: usize = 1 << 20;
 
@@ -56,6 +59,7 @@ pub(crate) struct Saved {
     pub(crate) node: NodeFacts,
     pub(crate) marks: Marks,
     pub(crate) leases: Leases,
+    pub(crate) notes: Notes,
 }
 
 impl Saved {
@@ -78,7 +82,7 @@ impl Saved {
             let fragments: Vec<Fragment> = ranges.into_iter().map(new).collect();
             let marks = Marks::new(Position::ZERO, fragments.iter().map(Fragment::head).collect(), options.tail_bytes);
             let (next_fragment, node, leases) = (u32::from(options.fragments), NodeFacts::default(), Leases::default());
-            return Ok(Self { point, fragments, next_fragment, node, marks, leases });
+            return Ok(Self { point, fragments, next_fragment, node, marks, leases, notes: Notes::default() });
         }
         let view = checkpoint.view()?;
         let (next_fragment, metas) = match view.meta(FRAGMENTS)? {
@@ -102,7 +106,9 @@ impl Saved {
         let node = NodeFacts::decode(&needed(&view, NODE)?)?;
         let marks = Marks::decode(&needed(&view, MARKS)?, fragments.len(), options.tail_bytes)?;
         let leases = view.meta(LEASES)?.map(|bytes| Leases::decode(&bytes)).transpose()?.unwrap_or_default();
-        Ok(Self { point, fragments, next_fragment, node, marks, leases })
+        let mut notes = Notes::default();
+        view.meta(NOTES)?.map_or(Ok(()), |bytes| notes.apply(&bytes))?;
+        Ok(Self { point, fragments, next_fragment, node, marks, leases, notes })
     }
 }
 
@@ -114,13 +120,15 @@ pub(crate) fn put_facts(
     node: &NodeFacts,
     marks: &Marks,
     leases: &Leases,
+    notes: &Notes,
 ) -> Result<(), StoreError> {
     writer.put_meta(FRAGMENTS, &encode_fragments(fragments, next_fragment))?;
     writer.remove_meta(FRAGMENTS_1)?;
     writer.put_meta(TOTALS, &encode_totals(fragments))?;
     writer.put_meta(NODE, &node.encode())?;
     writer.put_meta(MARKS, &marks.encode())?;
-    writer.put_meta(LEASES, &leases.encode())
+    writer.put_meta(LEASES, &leases.encode())?;
+    writer.put_meta(NOTES, &notes.encode())
 }
 
 fn encode_totals(fragments: &[Fragment]) -> Vec<u8> {

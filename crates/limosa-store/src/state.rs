@@ -10,9 +10,11 @@ use limosa_tree::{BlockLoader, Entry, Fragment, Grave, Peek, Unloaded};
 use crate::apply::Checks;
 use crate::error::StoreError;
 use crate::fragments::Routes;
+use crate::gates::FragmentGate;
 use crate::journal::{Group, Position};
 use crate::leases::Leases;
 use crate::memory::Covers;
+use crate::notes::Notes;
 use crate::overlay::Overlay;
 use crate::save::Covered;
 use crate::tail::{Marks, Ring};
@@ -26,9 +28,23 @@ pub(crate) struct Head {
     pub(crate) version: Version,
     /// The newest epoch opened; 0 before the first.
     pub(crate) epoch: u32,
+    /// Whether commands are evaluated on it.
+    pub(crate) gate: FragmentGate,
+    /// Position of the last record of another owner: a local write must not be evaluated below it, for such records are in no overlay.
+    pub(crate) replicated: Position,
 }
 
 impl Head {
+    /// Where `fragment` stands when nothing is pending in it.
+    pub(crate) fn of(fragment: &Fragment, gate: FragmentGate) -> Self {
+        Self { version: fragment.head(), epoch: fragment.epochs().epoch(), gate, replicated: Position::ZERO }
+    }
+
+    /// The newest epoch that was opened or that a version here has.
+    pub(crate) fn newest_epoch(self) -> u32 {
+        self.epoch.max(self.version.epoch)
+    }
+
     /// The version that the next commit gets.
     pub(crate) fn next(self) -> Version {
         Version::new(self.epoch, self.version.seq + 1)
@@ -111,6 +127,8 @@ pub(crate) struct State {
     /// Which fragments there are, pending splits and merges included.
     pub(crate) head_routes: Routes,
     pub(crate) heads: Vec<Head>,
+    /// Every gate is [`FragmentGate::Serving`].
+    pub(crate) all_serve: bool,
     /// Each fragment's rows, pending ones included.
     pub(crate) epochs: Vec<History>,
     /// Above every id that a fragment here ever had.
@@ -125,12 +143,15 @@ pub(crate) struct State {
     /// The last commit's stamp: stamps never fall.
     pub(crate) stamp_ms: u64,
     pub(crate) role: Bytes,
+    pub(crate) notes: Notes,
+    /// `notes` with what pends.
+    pub(crate) pending_notes: Notes,
+    /// Of each published fragment: position of its newest commit.
+    pub(crate) last_commits: Vec<Position>,
     pub(crate) ring: Ring,
     pub(crate) marks: Marks,
     pub(crate) checks: Checks,
     pub(crate) drift: Option<Drift>,
-    /// Position of the last replicated commit: a local write must not be evaluated below it, for such commits are in no overlay.
-    pub(crate) replicated: Position,
     /// Position of the last commit or epoch row that was published: a stage that was forked before it can't be installed.
     pub(crate) changed: Position,
     /// Position of the last install: what lies before it is another history.
@@ -181,6 +202,11 @@ impl State {
         if !matches!(self.fault, Some(Fault::Poisoned { .. })) {
             self.fault = Some(Fault::Poisoned { why });
         }
+    }
+
+    /// Whether commits of another owner wait for the journal, in a fragment at one of `indices` of the heads.
+    pub(crate) fn is_replicating(&self, mut indices: impl Iterator<Item = usize>) -> bool {
+        indices.any(|index| self.heads[index].replicated > self.horizon)
     }
 
     /// Whether a split or merge waits for the journal.

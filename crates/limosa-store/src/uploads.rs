@@ -125,6 +125,11 @@ impl Uploads {
         self.arriving.clear();
     }
 
+    /// As [`Uploads::close_all`], of one fragment.
+    pub(crate) fn close_in(&mut self, fragment: &KeyRange) {
+        self.arriving.retain(|_, arriving| !fragment.contains(&arriving.stored));
+    }
+
     /// The newest generation that arrives under `stored`, 0 if none does.
     pub(crate) fn newest(&self, stored: &[u8]) -> u64 {
         self.arriving.values().filter(|arriving| *arriving.stored == *stored).map(|arriving| arriving.generation).max().unwrap_or(0)

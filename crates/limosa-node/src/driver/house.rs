@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use limosa_core::Scope;
 use limosa_store::{Store, StoreError};
 
 use super::node::Shared;
@@ -44,7 +45,7 @@ fn once(store: &Store, raises: bool, stop: &AtomicBool) -> Result<(), StoreError
         paced(|| store.free_some(FREED_BLOCKS));
     }
     if raises {
-        for peer in store.raise_floors()?.ended {
+        for peer in store.raise_floors(&Scope::All)?.ended {
             tracing::warn!(peer, "its lease ended: deletions are not remembered for it any longer, it will compare by content");
         }
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use limosa_core::{FragmentId, SpaceKeys, Version};
+use limosa_core::{FragmentId, Scope, SpaceKeys, Version};
 use limosa_store::{Durability, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -147,7 +147,7 @@ impl Node {
         // Order: no more commits of the old owner; then the epoch, durably; then the role, durably; only then are writes taken.
         self.shared.role.send_replace(Role::Promoting);
         store.flush()?;
-        store.stage_abort()?;
+        store.stage_abort_of(&Scope::All)?;
         let epoch = store.open_epoch(0)?;
         store.set_role(&Role::Promoted.encode())?;
         self.shared.registry.forget_owners();

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use limosa_core::{Digest, EpochRow, EpochTable, FragmentFacts, FragmentId, History, KeyRange, SpaceKeys, Strand};
+use limosa_core::{Digest, EpochRow, EpochTable, FragmentFacts, FragmentId, History, KeyRange, Scope, SpaceKeys, Strand};
 use limosa_node::pki::Pki;
 use limosa_store::{DamagedBlock, FragmentView, Identity, Options, SealedFacts, StageStart, Store, StoreError};
 
@@ -120,10 +120,10 @@ impl Offline {
         let facts = self.store.facts();
         let (sealed, rows) = strangers(&facts, u64::from_le_bytes(salt));
         // A stage that holds what is served already, sealed with another history: the way in which a node takes over a history.
-        self.store.stage_abort()?;
+        self.store.stage_abort_of(&Scope::All)?;
         let start = |facts: &FragmentFacts| StageStart::at(facts.id, facts.range.clone(), facts.head);
         self.store.stage_open(0, &facts.iter().map(start).collect::<Vec<_>>())?;
-        self.store.stage_install(&sealed)?;
+        self.store.stage_install(0, &sealed)?;
         self.store.sync()?;
         Ok(rows)
     }

@@ -64,12 +64,12 @@ fn install(target: &Store, frames: &[Frame], sealed: &[SealedFacts]) {
     target.stage_open(1, &starts).expect("nothing is open");
     let mut unflushed = 0;
     for frame in frames {
-        target.stage_apply(frame, &[]).expect("it fits the map and proves itself");
+        target.stage_apply(1, frame, &[]).expect("it fits the map and proves itself");
         unflushed += frame.entries.payload_bytes();
         if unflushed >= FLUSH_BYTES {
             target.flush().expect("tmpfs has room");
             unflushed = 0;
         }
     }
-    target.stage_install(sealed).expect("complete and equal");
+    target.stage_install(1, sealed).expect("complete and equal");
 }

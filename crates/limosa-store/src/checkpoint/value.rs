@@ -26,8 +26,9 @@ pub(super) const POINT_KEY: &str = "limosa.point";
 pub(super) const EXTENTS_KEY: &str = "limosa.extents";
 
 const MAGIC: [u8; 8] = *b"LIMOCKPT";
-/// Since 2 blocks lie in extent files; a file of format 1 is read, and is of format 2 from the next commit on.
-const FORMAT_VERSION: u32 = 2;
+/// Since 2 blocks lie in extent files, since 3 there are notes and several stages; older files are read, and of this format from the next
+/// commit on.
+const FORMAT_VERSION: u32 = 3;
 const FORMAT_VERSION_MIN: u32 = 1;
 const FEATURES_KNOWN: u32 = 0;
 

@@ -29,11 +29,15 @@ pub enum RecordKind {
     Floors = 10,
     /// A fragment was split, or two were merged.
     Reframe = 11,
+    /// Notes of whoever drives the store.
+    Notes = 13,
+    /// Fragments are absent from here on.
+    Drop = 14,
 }
 
 impl RecordKind {
     /// The newest code that this program knows.
-    pub const NEWEST: u8 = Self::Reframe as u8;
+    pub const NEWEST: u8 = Self::Drop as u8;
 
     /// The byte in the journal.
     pub const fn code(self) -> u8 {
@@ -54,6 +58,8 @@ impl RecordKind {
             9 => Self::Leases,
             10 => Self::Floors,
             11 => Self::Reframe,
+            13 => Self::Notes,
+            14 => Self::Drop,
             _ => return None,
         })
     }

@@ -25,7 +25,10 @@ impl State {
                 let at = self.head_routes.range(index + 1).start;
                 self.head_routes.merge(index, *merged);
                 let version = reframe.heads()[0].1;
-                self.heads.splice(index..=index + 1, [Head { version, epoch: epoch.epoch }]);
+                let (left, right) = (self.heads[index], self.heads[index + 1]);
+                // What one half refuses, the whole does.
+                let (gate, replicated) = (left.gate.max(right.gate), left.replicated.max(right.replicated));
+                self.heads.splice(index..=index + 1, [Head { version, epoch: epoch.epoch, gate, replicated }]);
                 // Floors do not matter here: they are the published fragments' business.
                 let [before, behind] = [&self.epochs[index], &self.epochs[index + 1]];
                 let mut epochs = History::join((before, Version::ZERO), &at, (behind, Version::ZERO));
@@ -35,6 +38,7 @@ impl State {
             }
         }
         self.count_ids(&reframe.makes());
+        self.gates_changed();
     }
 
     /// Ids are not used again.
@@ -65,6 +69,8 @@ impl State {
         let forked = self.fork_generations[index..index + taken].iter().copied().min().unwrap_or(0);
         self.checkpointed.splice(index..index + taken, made.iter().map(|_| covered));
         self.fork_generations.splice(index..index + taken, made.iter().map(|_| forked));
+        let last = self.last_commits[index..index + taken].iter().copied().max().unwrap_or_default();
+        self.last_commits.splice(index..index + taken, made.iter().map(|_| last));
         self.fragments.splice(index..index + taken, made);
         self.published_anew();
         self.count_ids(&reframe.makes());

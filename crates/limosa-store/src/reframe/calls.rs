@@ -85,7 +85,7 @@ impl Store {
         let position = state.push(RecordKind::Reframe, body);
         state.reframe_heads(&reframe);
         self.inner.leases().reframe(&reframe.parents(), &reframe.makes());
-        state.replicated = position;
+        state.replicated_until(reframe.makes(), position);
         Ok(position)
     }
 
@@ -107,11 +107,11 @@ impl Store {
         loop {
             self.flush()?;
             let mut state = self.inner.state();
-            if state.replicated > state.horizon {
-                continue; // commits came in from a stream meanwhile: this goes behind them
-            }
             state.check()?;
             let reframe = plan(&state)?;
+            if state.is_replicating(reframe.takes().iter().filter_map(|(id, _)| state.head_routes.of_id(*id))) {
+                continue; // commits came in from a stream meanwhile: this goes behind them
+            }
             let position = state.push(RecordKind::Reframe, &reframe.encode());
             state.reframe_heads(&reframe);
             self.inner.leases().reframe(&reframe.parents(), &reframe.makes());

@@ -2,7 +2,7 @@
 
 use std::sync::MutexGuard;
 
-use limosa_core::{FragmentId, Frame, KeyRange};
+use limosa_core::{FragmentId, Frame, KeyRange, Scope};
 
 use super::record::{FrameRecord, encode_install};
 use super::{OpenRecord, SealedFacts, Stage, StageApplied, StageStart, StageState};
@@ -13,14 +13,20 @@ use crate::refusal::StageError;
 use crate::store::Store;
 
 impl Store {
-    /// The open stage, if there is one: also behind a restart.
-    pub fn stage(&self) -> Option<StageState> {
-        self.open_stage().as_ref().map(Stage::state)
+    /// Every open stage: also behind a restart.
+    pub fn stages(&self) -> Vec<StageState> {
+        self.open_stage().as_ref().map(Stage::state).into_iter().collect()
     }
 
-    /// The forks of the open stage as they are now, for comparing; empty when none is open.
-    pub fn stage_fragments(&self) -> Vec<FragmentView> {
-        let forks = self.open_stage().as_ref().map(Stage::fragments).unwrap_or_default();
+    /// The stage of `session`, if it is open.
+    pub fn stage(&self, session: u64) -> Option<StageState> {
+        self.stages().into_iter().find(|stage| stage.session == session)
+    }
+
+    /// The forks of `session`'s stage as they are now, for comparing; empty when it has none open.
+    pub fn stage_fragments(&self, session: u64) -> Vec<FragmentView> {
+        let stage = self.open_stage();
+        let forks = stage.as_ref().filter(|stage| stage.session() == session).map(Stage::fragments).unwrap_or_default();
         self.views(forks)
     }
 
@@ -47,31 +53,33 @@ impl Store {
         Ok(())
     }
 
-    /// A new session goes on with the open stage; short ids are salted with it, and speak of the forks as they are now.
+    /// Makes one stage, of `session`, out of all forks of fragments in `scope` that are staged, whichever session left them; what those
+    /// sessions staged of other fragments stays theirs. `None` when nothing in `scope` is staged. Short ids are salted with `session` from
+    /// here on, and speak of the forks as they are now.
     ///
     /// # Errors
-    /// No stage is open, or the store fails.
-    pub fn stage_resume(&self, session: u64) -> Result<StageState, StageError> {
+    /// `session` has staged fragments outside of `scope`, or the store fails.
+    pub fn stage_gather(&self, session: u64, _scope: &Scope) -> Result<Option<StageState>, StageError> {
         let mut slot = self.open_stage();
-        let stage = slot.as_mut().ok_or(StageError::NotOpen)?;
+        let Some(stage) = slot.as_mut() else { return Ok(None) };
         if stage.session() != session {
             self.append(RecordKind::StageOpen, &OpenRecord::Resume { session }.encode())?;
             stage.resume(session);
         }
-        Ok(stage.state())
+        Ok(Some(stage.state()))
     }
 
-    /// A new session goes on with the open stage, and offers other fragments than it was opened for: its forks and maps are parted and put
-    /// together accordingly. What was taken so far stays.
+    /// `session` goes on as `next` with other fragments than its stage was opened for: forks and maps are parted and put together
+    /// accordingly. What was taken so far stays.
     ///
     /// # Errors
-    /// No stage is open, `fragments` do not hold every key once, or the store fails. The stage is as it was.
-    pub fn stage_reframe(&self, session: u64, fragments: &[(FragmentId, KeyRange)]) -> Result<StageState, StageError> {
+    /// The stage is not open, `fragments` do not hold every key of it once, or the store fails. The stage is as it was.
+    pub fn stage_reframe(&self, session: u64, next: u64, fragments: &[(FragmentId, KeyRange)]) -> Result<StageState, StageError> {
         let mut slot = self.inner.stage();
-        let stage = slot.as_mut().ok_or(StageError::NotOpen)?;
+        let stage = slot.as_mut().filter(|stage| stage.session() == session).ok_or(StageError::NotOpen)?;
         self.inner.state().check()?;
-        stage.reframe(session, fragments)?;
-        self.append(RecordKind::StageOpen, &OpenRecord::Reframe { session, fragments: fragments.to_vec() }.encode())?;
+        stage.reframe(next, fragments)?;
+        self.append(RecordKind::StageOpen, &OpenRecord::Reframe { session: next, fragments: fragments.to_vec() }.encode())?;
         Ok(stage.state())
     }
 
@@ -80,9 +88,9 @@ impl Store {
     ///
     /// # Errors
     /// Stale, gap, digest: nothing has changed. Or the store fails.
-    pub fn stage_apply(&self, frame: &Frame, drops: &[u64]) -> Result<StageApplied, StageError> {
+    pub fn stage_apply(&self, session: u64, frame: &Frame, drops: &[u64]) -> Result<StageApplied, StageError> {
         let mut slot = self.open_stage();
-        let stage = slot.as_mut().ok_or(StageError::NotOpen)?;
+        let stage = slot.as_mut().filter(|stage| stage.session() == session).ok_or(StageError::NotOpen)?;
         // Before the fork changes: a fork that is ahead of the journal would be a promise that a crash breaks.
         self.inner.state().check()?;
         // Under the stage's own lock: reads of the served state go on. Records get into the journal in the order of the forks' changes.
@@ -98,9 +106,9 @@ impl Store {
     ///
     /// # Errors
     /// Something is incomplete, differs, or would replace a higher epoch: the stage stays as it is. Or the store fails.
-    pub fn stage_install(&self, sealed: &[SealedFacts]) -> Result<Position, StageError> {
+    pub fn stage_install(&self, session: u64, sealed: &[SealedFacts]) -> Result<Position, StageError> {
         let mut slot = self.open_stage();
-        let stage = slot.as_ref().ok_or(StageError::NotOpen)?;
+        let stage = slot.as_ref().filter(|stage| stage.session() == session).ok_or(StageError::NotOpen)?;
         let position = {
             let mut state = self.inner.state();
             state.check_poisoned()?;
@@ -124,11 +132,19 @@ impl Store {
         Ok(position)
     }
 
-    /// Drops the open stage; nothing happens when there is none.
+    /// Drops `session`'s stage; nothing happens when it has none open.
     ///
     /// # Errors
     /// The store fails.
-    pub fn stage_abort(&self) -> Result<(), StoreError> {
+    pub fn stage_abort(&self, session: u64) -> Result<(), StoreError> {
+        if self.open_stage().as_ref().is_some_and(|stage| stage.session() == session) { self.stage_abort_of(&Scope::All) } else { Ok(()) }
+    }
+
+    /// Drops what is staged of the fragments in `scope`, whichever session's it is.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn stage_abort_of(&self, _scope: &Scope) -> Result<(), StoreError> {
         let mut slot = self.open_stage();
         // Also one whose opening found the disk full, and was published after all: the journal is kept from its record on.
         if slot.is_some() || self.inner.state().stage_since.is_some() {

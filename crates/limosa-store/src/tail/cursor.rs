@@ -3,16 +3,18 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use limosa_core::varint::Reader as Parser;
-use limosa_core::{Commit, EpochTable, FragmentId, Version};
+use limosa_core::{EpochTable, FragmentId, Scope, Version};
 use limosa_tree::Fragment;
 
 use super::COMMIT_BYTES_LIVE_MAX;
 use super::batch::{Batch, Builder};
+use super::narrow::{self, Narrowed};
 use super::skip::Skip;
 use crate::codec::decode_rows;
 use crate::error::StoreError;
 use crate::journal::{Position, Reader, Record, RecordKind};
+use crate::reframe::Reframe;
+use crate::stage::decode_install;
 use crate::store::Store;
 
 /// What a tail has next.
@@ -40,6 +42,10 @@ enum Carried {
 pub struct Tail {
     store: Store,
     upto: Position,
+    /// What is not in it is not handed out.
+    scope: Scope,
+    /// Installs up to here are of histories that the tail's reader has.
+    sound_to: Position,
     reader: Option<Reader>,
     carried: VecDeque<Carried>,
     skip: Option<Skip>,
@@ -63,7 +69,7 @@ impl Store {
         drop(state);
         let mut since = since.to_vec();
         since.sort_unstable_by_key(|(id, _)| *id);
-        Some(Tail { skip: Some(Skip { since, until }), rows, ..self.tail_from(upto) })
+        Some(Tail { skip: Some(Skip { since, until }), rows, sound_to: until, ..self.tail_from(upto) })
     }
 
     /// Bytes of commits behind `position`, about: 0 when none is.
@@ -77,7 +83,8 @@ impl Store {
 
     /// A tail behind `position`, as a cut or a seal names it.
     pub fn tail_from(&self, position: Position) -> Tail {
-        Tail { store: self.clone(), upto: position, reader: None, carried: VecDeque::new(), skip: None, rows: Vec::new() }
+        let (store, scope, carried) = (self.clone(), Scope::All, VecDeque::new());
+        Tail { store, upto: position, scope, sound_to: position, reader: None, carried, skip: None, rows: Vec::new() }
     }
 }
 
@@ -89,6 +96,14 @@ fn rows_behind(fragment: &Fragment, since: Version) -> Option<(FragmentId, Epoch
 }
 
 impl Tail {
+    /// The same tail, of the fragments in `scope` alone: of other fragments' commits it hands out nothing, and of commits on several the
+    /// parts in scope.
+    #[must_use]
+    pub fn within(mut self, scope: Scope) -> Self {
+        self.rows.retain(|(id, _)| scope.has(*id));
+        Self { scope, ..self }
+    }
+
     /// Position behind what was handed out.
     pub fn upto(&self) -> Position {
         self.upto
@@ -141,19 +156,23 @@ impl Tail {
         }
         let mut batch = Builder::new(self.upto);
         for piece in state.ring.behind(self.upto) {
-            if batch.is_full(max_bytes, piece.commits.len()) || (!piece.epochs.is_empty() && batch.has_commits()) {
+            let skip = self.skip.as_ref().filter(|skip| piece.last <= skip.until);
+            let (commits, epochs) = (piece.commits_in(&self.scope), piece.epochs_in(&self.scope));
+            if batch.is_full(max_bytes, commits.len()) || (!epochs.is_empty() && batch.has_commits()) {
                 break;
             }
-            let skip = self.skip.as_ref().filter(|skip| piece.last <= skip.until);
-            batch.epochs.extend(skip.map_or_else(|| piece.epochs.clone(), |skip| skip.new_rows(piece.epochs.clone())));
-            piece.checks.iter().for_each(|check| batch.reaches(check.fragment, check.version));
-            batch.checks.extend(piece.checks.iter().filter(|check| !skip.is_some_and(|skip| skip.has(check.fragment, check.version))));
-            batch.put_commits(&skip.map_or_else(|| piece.commits.clone(), |skip| skip.new_commits(&piece.commits)));
+            batch.epochs.extend(skip.map_or_else(|| epochs.clone(), |skip| skip.new_rows(epochs.clone())));
+            let checks = || piece.checks.iter().filter(|check| self.scope.has(check.fragment));
+            checks().for_each(|check| batch.reaches(check.fragment, check.version));
+            batch.checks.extend(checks().filter(|check| !skip.is_some_and(|skip| skip.has(check.fragment, check.version))));
+            batch.put_commits(&skip.map_or_else(|| commits.clone(), |skip| skip.new_commits(&commits)));
             batch.upto = piece.last;
         }
         drop(state);
         self.upto = batch.upto;
-        Ok(Some(batch.finish()))
+        // Nobody wakes a peer to tell it that others have written.
+        let is_nothing = !self.scope.is_all() && batch.is_empty();
+        Ok(Some(if is_nothing { TailRead::CaughtUp } else { batch.finish() }))
     }
 
     /// Reads groups into `carried` until there is something to hand out; an answer when there can't be.
@@ -172,8 +191,9 @@ impl Tail {
                 Ok(Some(group)) => {
                     let upto = self.upto;
                     for (position, record) in group.records().filter(|(position, _)| *position > upto) {
-                        bytes += record.body.len();
+                        let (carried, record_bytes) = (self.carried.len(), record.body.len());
                         self.carry(position, record)?;
+                        bytes += if self.carried.len() > carried { record_bytes } else { 0 };
                     }
                     if self.carried.is_empty() {
                         self.upto = self.upto.max(group.end().position); // nothing for tails in it
@@ -192,24 +212,55 @@ impl Tail {
     }
 
     fn carry(&mut self, position: Position, record: Record<'_>) -> Result<(), StoreError> {
-        let skip = self.skip.as_ref().filter(|skip| position <= skip.until);
         match record.kind {
-            RecordKind::Commit if skip.is_some_and(|skip| skip.has_commit(record.body)) => {}
-            RecordKind::Commit if record.body.len() <= COMMIT_BYTES_LIVE_MAX => {
-                let commit = Commit::decode(&mut Parser::new(record.body))?;
-                let heads = commit.parts.iter().map(|part| (part.fragment, part.version)).collect();
-                self.carried.push_back(Carried::Commit(position, Bytes::copy_from_slice(record.body), heads));
+            RecordKind::Commit => self.carry_commit(position, record.body)?,
+            RecordKind::StageInstall => {
+                let ids = decode_install(record.body)?.into_iter().map(|facts| facts.id);
+                if position > self.sound_to && { ids }.any(|id| self.scope.has(id)) {
+                    self.carried.push_back(Carried::Lost);
+                }
             }
-            RecordKind::Commit | RecordKind::StageInstall => self.carried.push_back(Carried::Lost),
-            RecordKind::Reframe => self.carried.push_back(Carried::Reframe(position, Bytes::copy_from_slice(record.body))),
+            RecordKind::Reframe => self.carry_reframe(position, record.body)?,
             RecordKind::OpenEpoch => {
-                let rows = decode_rows(record.body)?;
+                let skip = self.skip.as_ref().filter(|skip| position <= skip.until);
+                let mut rows = decode_rows(record.body)?;
+                rows.retain(|(id, _)| self.scope.has(*id));
                 let rows = skip.map_or_else(|| rows.clone(), |skip| skip.new_rows(rows.clone()));
                 if !rows.is_empty() {
                     self.carried.push_back(Carried::Epochs(position, rows));
                 }
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    fn carry_commit(&mut self, position: Position, body: &[u8]) -> Result<(), StoreError> {
+        let (narrowed, heads) = narrow::commit(body, &self.scope)?;
+        let body = match &narrowed {
+            Narrowed::Nothing => return Ok(()),
+            Narrowed::Whole => body,
+            Narrowed::Parts(body) => body,
+        };
+        let skip = self.skip.as_ref().filter(|skip| position <= skip.until);
+        if skip.is_some_and(|skip| skip.has_commit(body)) {
+            return Ok(());
+        }
+        let is_short = body.len() <= COMMIT_BYTES_LIVE_MAX;
+        self.carried.push_back(if is_short { Carried::Commit(position, Bytes::copy_from_slice(body), heads) } else { Carried::Lost });
+        Ok(())
+    }
+
+    /// What a fragment in scope becomes is in scope. One that is put together with a fragment out of scope can't be followed.
+    fn carry_reframe(&mut self, position: Position, body: &[u8]) -> Result<(), StoreError> {
+        let reframe = Reframe::decode(body)?;
+        let parents = reframe.parents();
+        let known = parents.iter().filter(|id| self.scope.has(**id)).count();
+        if known == parents.len() {
+            self.scope.add(&reframe.makes());
+            self.carried.push_back(Carried::Reframe(position, Bytes::copy_from_slice(body)));
+        } else if known > 0 {
+            self.carried.push_back(Carried::Lost);
         }
         Ok(())
     }

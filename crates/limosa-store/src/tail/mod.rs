@@ -5,6 +5,7 @@
 mod batch;
 mod cursor;
 mod marks;
+mod narrow;
 mod ring;
 mod skip;
 

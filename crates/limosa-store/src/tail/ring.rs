@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use limosa_core::{EpochTable, FragmentId, Version};
+use limosa_core::{EpochTable, FragmentId, Scope, Version};
 
-use super::COMMIT_BYTES_LIVE_MAX;
+use super::{COMMIT_BYTES_LIVE_MAX, narrow};
 use crate::apply::Slice;
 use crate::fragments::Routes;
 use crate::journal::Position;
@@ -27,6 +27,20 @@ pub(crate) struct Piece {
 }
 
 impl Piece {
+    /// The commits as `scope` sees them: shared where that is all of them.
+    pub(crate) fn commits_in(&self, scope: &Scope) -> Bytes {
+        match self.checks.iter().filter(|check| scope.has(check.fragment)).count() {
+            0 => Bytes::new(),
+            count if count == self.checks.len() => self.commits.clone(),
+            _ => narrow::commits(&self.commits, scope),
+        }
+    }
+
+    /// The rows in `scope`.
+    pub(crate) fn epochs_in(&self, scope: &Scope) -> Vec<(FragmentId, EpochTable)> {
+        self.epochs.iter().filter(|(id, _)| scope.has(*id)).cloned().collect()
+    }
+
     fn cost(&self) -> usize {
         PIECE_BYTES + self.commits.len() + (self.epochs.len() + self.checks.len()) * size_of::<Check>()
     }

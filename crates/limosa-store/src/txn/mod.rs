@@ -15,7 +15,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, MutexGuard};
 
 use limosa_core::limits::{ENTRY_VALUE_BYTES_MAX, STORED_KEY_BYTES_MAX};
-use limosa_core::{KeyRange, LiveRef};
+use limosa_core::{FragmentId, KeyRange, LiveRef};
 use limosa_tree::Unloaded;
 
 pub(crate) use batch::Batch;
@@ -23,6 +23,7 @@ use cold::Cold;
 pub use strings::{Look, StringFacts, StringValue, ValueBytes};
 
 use crate::error::StoreError;
+use crate::gates::FragmentGate;
 use crate::journal::Position;
 use crate::options::Clock;
 use crate::state::{Found, State};
@@ -97,6 +98,7 @@ impl Txn<'_> {
     #[inline]
     pub fn read(&mut self, key: &[u8]) -> Result<Found<'_>, StoreError> {
         self.state.check_poisoned()?;
+        self.state.admit(key)?;
         let Self { state, seen, cold, waits, .. } = self;
         let (position, found) = find(state, key, *waits, cold)?;
         *seen = (*seen).max(position);
@@ -158,6 +160,7 @@ impl Txn<'_> {
     pub fn remove_range(&mut self, range: &KeyRange) -> Result<bool, StoreError> {
         let mut removed = false;
         for index in self.state.head_routes.touched(range) {
+            self.state.admit_at(index)?;
             let Some(own) = self.state.head_routes.range(index).intersect(range) else { continue };
             if self.any_live(&own)? {
                 self.writable(&own.start)?;
@@ -192,6 +195,7 @@ impl Txn<'_> {
     /// The store is poisoned, or a block can't be had.
     pub fn scan(&mut self, range: &KeyRange, mut f: impl FnMut(&[u8], LiveRef<'_>) -> ControlFlow<()>) -> Result<(), StoreError> {
         self.state.check_poisoned()?;
+        self.state.admit_range(range)?;
         let Self { state, seen, cold, waits, .. } = self;
         state.scan(range, seen, &mut Cold { waits: *waits, blocks: cold }, &mut f)
     }
@@ -208,6 +212,16 @@ impl Txn<'_> {
         self.state.abort_batch();
     }
 
+    /// The fragment that holds `user_key`.
+    pub fn fragment_of(&self, user_key: &[u8]) -> FragmentId {
+        self.state.head_routes.id(self.state.head_routes.of_key(&limosa_core::key::stored(user_key)))
+    }
+
+    /// Position of `fragment`'s newest published commit, as [`Store::last_commit`]; what is newer and was looked at is in [`Txn::seen`].
+    pub fn last_commit(&self, fragment: FragmentId) -> Option<Position> {
+        self.state.last_commit(fragment)
+    }
+
     /// The newest pending position whose effect this transaction has read or written: an answer waits until the horizon is there.
     pub fn seen(&self) -> Position {
         self.seen
@@ -217,10 +231,14 @@ impl Txn<'_> {
     fn writable(&self, key: &[u8]) -> Result<usize, StoreError> {
         self.state.check()?;
         let index = self.state.head_routes.of_key(key);
-        if self.state.heads[index].epoch == 0 {
+        let head = &self.state.heads[index];
+        if head.gate != FragmentGate::Serving {
+            return self.state.admit_at(index).map(|()| index);
+        }
+        if head.epoch == 0 {
             return Err(StoreError::Invalid { what: "a write", why: "no epoch is open: this node owns nothing".into() });
         }
-        if self.state.replicated > self.state.horizon {
+        if head.replicated > self.state.horizon {
             return Err(StoreError::Invalid {
                 what: "a write",
                 why: "commits of an owner are pending: flush before this node becomes owner".into(),

@@ -156,10 +156,10 @@ pub(crate) fn transfer(source: &Store, target: &Store) {
         }
         let (frame, next) = view.delta(&start.range, common, what, usize::MAX).expect("readable");
         assert_eq!(next, None, "one frame takes all");
-        target.stage_apply(&frame, &[]).expect("the frame fits");
+        target.stage_apply(1, &frame, &[]).expect("the frame fits");
     }
     target.flush().expect("the disk works");
-    target.stage_install(&sealed(source)).expect("the stage is complete");
+    target.stage_install(1, &sealed(source)).expect("the stage is complete");
 }
 
 /// Streams everything behind `tail` from one store to the other, and publishes it there.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use limosa_core::{FragmentId, KeyRange, Version};
+use limosa_core::{FragmentId, KeyRange, Scope, Version};
 use limosa_store::disk::MemoryDisk;
 use limosa_store::{LeaseBounds, Store};
 
@@ -29,7 +29,7 @@ fn with_clock(disk: &MemoryDisk, clock: &Arc<AtomicU64>) -> Store {
 }
 
 fn raise(store: &Store) -> Vec<String> {
-    let raised = store.raise_floors().expect("writable");
+    let raised = store.raise_floors(&Scope::All).expect("writable");
     store.flush().expect("works");
     raised.ended
 }

@@ -129,7 +129,7 @@ fn a_first_copy_larger_than_memory_is_staged_installed_and_checkpointed_within_b
             let (frame, next) = cut.fragments()[index]
                 .delta(&rest, start.common.uniform().expect("one version"), Extract::Changes, 50_000)
                 .expect("readable");
-            target.stage_apply(&frame, &[]).expect("the frame fits");
+            target.stage_apply(1, &frame, &[]).expect("the frame fits");
             target.flush().expect("works");
             assert_bounded(&target);
             range = next.map(|start| KeyRange { start, end: rest.end });
@@ -142,7 +142,7 @@ fn a_first_copy_larger_than_memory_is_staged_installed_and_checkpointed_within_b
         }
     }
     assert!(target.stats().spilled_bytes > MEMORY_MAX);
-    target.stage_install(&sealed(&source)).expect("complete");
+    target.stage_install(1, &sealed(&source)).expect("complete");
     assert!(facts_equal(&source, &target));
     target.checkpoint().expect("works");
     target.relieve();

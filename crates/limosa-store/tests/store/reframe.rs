@@ -323,7 +323,7 @@ fn catch_up(source: &Store, target: &Store) -> usize {
     let starts = plan(source, target);
     target.stage_open(5, &starts).expect("the starts hold every key");
     let sent = send(source, target, &starts.iter().map(|start| start.common.clone()).collect::<Vec<_>>());
-    target.stage_install(&sealed(source)).expect("complete");
+    target.stage_install(5, &sealed(source)).expect("complete");
     sent
 }
 
@@ -334,7 +334,7 @@ fn send(source: &Store, target: &Store, maps: &[IntervalMap]) -> usize {
             let (frame, next) = view.delta(&range, since, Extract::Changes, usize::MAX).expect("readable");
             assert_eq!(next, None);
             sent += frame.entries.len();
-            target.stage_apply(&frame, &[]).expect("it fits");
+            target.stage_apply(target.stages()[0].session, &frame, &[]).expect("it fits");
         }
     }
     sent
@@ -390,24 +390,24 @@ fn an_open_stage_goes_on_in_the_sources_new_fragments_also_behind_a_crash() {
     let view = source.cut();
     for fragment in &view.fragments()[..2] {
         let (frame, _) = fragment.delta(&fragment.facts().range, Version::ZERO, Extract::Changes, usize::MAX).expect("readable");
-        target.stage_apply(&frame, &[]).expect("fits");
+        target.stage_apply(5, &frame, &[]).expect("fits");
     }
     let staged: u64 = view.fragments()[..2].iter().map(|fragment| fragment.facts().live).sum();
     let (left, _) = source.split(FragmentId(1), &slot(5_000)).expect("inside");
     source.merge(FragmentId(0), left).expect("neighbours");
     let wanted: Vec<(FragmentId, KeyRange)> = source.facts().into_iter().map(|facts| (facts.id, facts.range)).collect();
-    assert!(matches!(target.stage_reframe(6, &wanted[1..]), Err(StageError::Misplaced { .. } | StageError::UnknownFragment { .. })));
-    target.stage_reframe(6, &wanted).expect("every key has a place");
+    assert!(matches!(target.stage_reframe(5, 6, &wanted[1..]), Err(StageError::Misplaced { .. } | StageError::UnknownFragment { .. })));
+    target.stage_reframe(5, 6, &wanted).expect("every key has a place");
     target.flush().expect("works");
-    let state = target.stage().expect("open");
+    let state = target.stage(6).expect("open");
     drop(target);
     let target = open(&power_cut(&disk), "b");
-    assert_eq!(target.stage().expect("still open"), state);
+    assert_eq!(target.stage(6).expect("still open"), state);
     assert_eq!(state.session, 6);
     let maps: Vec<IntervalMap> = state.fragments.into_iter().map(|staged| staged.map).collect();
     assert_eq!(send(&source, &target, &maps) as u64, 400 - staged, "what was staged is not sent again");
     let sealed: Vec<SealedFacts> = sealed(&source);
-    target.stage_install(&sealed).expect("complete");
+    target.stage_install(6, &sealed).expect("complete");
     assert!(facts_equal(&source, &target));
     assert_eq!(published(&source), published(&target));
 }

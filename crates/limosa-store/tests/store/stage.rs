@@ -38,14 +38,14 @@ fn an_empty_target_becomes_the_source_and_serves_its_old_state_until_then() {
     let target = open(&disk, "b");
     target.stage_open(7, &starts(&source, &target)).expect("none is open");
     for frame in copy_frames(&source, 3_000) {
-        let applied = target.stage_apply(&frame, &[]).expect("fits");
+        let applied = target.stage_apply(7, &frame, &[]).expect("fits");
         assert!(target.flush().expect("works") >= applied.position);
         assert!(published(&target).is_empty());
     }
-    target.stage_install(&sealed(&source)).expect("complete");
+    target.stage_install(7, &sealed(&source)).expect("complete");
     assert!(facts_equal(&source, &target));
     assert_eq!(published(&source), published(&target));
-    assert!(target.stage().is_none());
+    assert!(target.stage(7).is_none());
     // behind a power cut, and behind a checkpoint
     drop(target);
     let disk = power_cut(&disk);
@@ -72,27 +72,27 @@ fn a_stage_that_a_crash_cut_goes_on_with_the_map_that_was_durable() {
     target.stage_open(7, &starts(&source, &target)).expect("none is open");
     let half = frames.len() / 2;
     for frame in &frames[..half] {
-        target.stage_apply(frame, &[]).expect("fits");
+        target.stage_apply(7, frame, &[]).expect("fits");
     }
     target.flush().expect("works");
-    let durable = target.stage().expect("open");
-    target.stage_apply(&frames[half], &[]).expect("fits"); // and is lost
+    let durable = target.stage(7).expect("open");
+    target.stage_apply(7, &frames[half], &[]).expect("fits"); // and is lost
     target.checkpoint().expect("does not hold the stage, and keeps its journal");
     drop(target);
     let disk = power_cut(&disk);
     let target = open(&disk, "b");
     // the checkpoint flushed the journal, but the last frame had not been written into it
-    assert_eq!(target.stage().expect("still open"), durable);
-    assert!(matches!(target.stage_apply(&frames[0], &[]), Err(StageError::Stale { .. })));
-    assert_eq!(target.stage_resume(8).expect("open").session, 8);
+    assert_eq!(target.stage(7).expect("still open"), durable);
+    assert!(matches!(target.stage_apply(7, &frames[0], &[]), Err(StageError::Stale { .. })));
+    assert_eq!(target.stage_gather(8, &limosa_core::Scope::All).expect("works").expect("open").session, 8);
     for frame in &frames[half..] {
-        target.stage_apply(frame, &[]).expect("fits");
+        target.stage_apply(8, frame, &[]).expect("fits");
     }
     target.flush().expect("works");
     drop(target);
     let target = open(&power_cut(&disk), "b");
-    assert_eq!(target.stage().expect("still open").session, 8);
-    target.stage_install(&sealed(&source)).expect("complete");
+    assert_eq!(target.stage(8).expect("still open").session, 8);
+    target.stage_install(8, &sealed(&source)).expect("complete");
     assert!(facts_equal(&source, &target));
 }
 
@@ -104,13 +104,13 @@ fn a_crash_at_every_effect_of_a_transfer_leaves_the_old_state_or_the_new_one() {
         let target = Store::open(options(disk, "b"))?;
         target.stage_open(7, &starts(&source, &target))?;
         for (i, frame) in frames.iter().enumerate() {
-            target.stage_apply(frame, &[])?;
+            target.stage_apply(7, frame, &[])?;
             target.flush()?;
             if i == 5 {
                 target.checkpoint()?;
             }
         }
-        target.stage_install(&sealed(&source)).map(drop)
+        target.stage_install(7, &sealed(&source)).map(drop)
     };
     let calm = MemoryDisk::new();
     run(&calm).expect("works");
@@ -121,19 +121,19 @@ fn a_crash_at_every_effect_of_a_transfer_leaves_the_old_state_or_the_new_one() {
         let target = open(&power_cut(&disk), "b");
         let count = published(&target).len();
         assert!(count == 60 || (count == 0 && !installed), "effect {effect}: {count}");
-        let staged = target.stage().is_some();
+        let staged = target.stage(7).is_some();
         assert!(!(staged && count == 60), "effect {effect}: a stage behind its install");
         if count == 0 {
             if !staged {
-                target.stage_open(8, &starts(&source, &target)).expect("none is open");
+                target.stage_open(7, &starts(&source, &target)).expect("none is open");
             }
             for frame in &frames {
-                match target.stage_apply(frame, &[]) {
+                match target.stage_apply(7, frame, &[]) {
                     Ok(_) | Err(StageError::Stale { .. }) => {}
                     Err(error) => panic!("effect {effect}: {error}"),
                 }
             }
-            target.stage_install(&sealed(&source)).expect("complete");
+            target.stage_install(7, &sealed(&source)).expect("complete");
         }
         assert!(facts_equal(&source, &target), "effect {effect}");
     }
@@ -144,23 +144,23 @@ fn frames_out_of_place_are_refused_and_change_nothing() {
     let source = filled(&MemoryDisk::new(), "a", 100);
     let target = open(&MemoryDisk::new(), "b");
     let frames = copy_frames(&source, 1_000);
-    assert!(matches!(target.stage_apply(&frames[0], &[]), Err(StageError::NotOpen)));
+    assert!(matches!(target.stage_apply(7, &frames[0], &[]), Err(StageError::NotOpen)));
     target.stage_open(7, &starts(&source, &target)).expect("none is open");
     assert!(matches!(target.stage_open(7, &[]), Err(StageError::AlreadyOpen { session: 7 })));
     let mut early = frames[0].clone();
     early.from = Version::new(1, 3);
-    assert!(matches!(target.stage_apply(&early, &[]), Err(StageError::Gap { .. })));
+    assert!(matches!(target.stage_apply(7, &early, &[]), Err(StageError::Gap { .. })));
     let mut wrong = frames[0].clone();
     wrong.digest.0 ^= 1;
-    assert_eq!(target.stage_apply(&wrong, &[]).map_err(|e| e.code()), Err("tree.frame_digest"));
-    assert!(matches!(target.stage_install(&sealed(&source)), Err(StageError::Incomplete { .. })));
-    frames.iter().for_each(|frame| _ = target.stage_apply(frame, &[]).expect("fits"));
-    assert!(matches!(target.stage_apply(&frames[0], &[]), Err(StageError::Stale { .. })));
+    assert_eq!(target.stage_apply(7, &wrong, &[]).map_err(|e| e.code()), Err("tree.frame_digest"));
+    assert!(matches!(target.stage_install(7, &sealed(&source)), Err(StageError::Incomplete { .. })));
+    frames.iter().for_each(|frame| _ = target.stage_apply(7, frame, &[]).expect("fits"));
+    assert!(matches!(target.stage_apply(7, &frames[0], &[]), Err(StageError::Stale { .. })));
     let mut other = sealed(&source);
     other[1].state.0 ^= 1;
-    assert!(matches!(target.stage_install(&other), Err(StageError::Digest { .. })));
-    target.stage_abort().expect("works");
-    assert!(matches!(target.stage_install(&sealed(&source)), Err(StageError::NotOpen)));
+    assert!(matches!(target.stage_install(7, &other), Err(StageError::Digest { .. })));
+    target.stage_abort(7).expect("works");
+    assert!(matches!(target.stage_install(7, &sealed(&source)), Err(StageError::NotOpen)));
     transfer(&source, &target);
     assert!(facts_equal(&source, &target));
 }
@@ -181,7 +181,7 @@ fn a_key_created_in_a_diverged_tail_is_gone_after_the_repair() {
     source.flush().expect("works");
     // the source's history must end above the target's before it may replace it
     assert!(matches!(try_transfer(&source, &target), Err(StageError::Epoch { held: 2, sealed: 1, .. })));
-    target.stage_abort().expect("works");
+    target.stage_abort(1).expect("works");
     source.open_epoch(2).expect("works");
     set(&source, "k6", "source");
     source.flush().expect("works");
@@ -211,10 +211,10 @@ fn try_transfer(source: &Store, target: &Store) -> Result<(), StageError> {
         let what = Extract::ReplaceKeys(&own);
         let (frame, _) = cut.fragments()[index].delta(&start.range, common, what, usize::MAX)?;
         if cut.fragments()[index].head() != common || !own.is_empty() {
-            target.stage_apply(&frame, &[])?;
+            target.stage_apply(1, &frame, &[])?;
         }
     }
-    target.stage_install(&sealed(source)).map(drop)
+    target.stage_install(1, &sealed(source)).map(drop)
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn entries_that_reconciling_found_too_much_are_dropped_by_their_short_ids() {
     target.flush().expect("works");
     source.open_epoch(5).expect("works");
     target.stage_open(77, &starts(&source, &target)).expect("none is open");
-    let forks = target.stage_fragments();
+    let forks = target.stage_fragments(77);
     for (view, fork) in source.cut().fragments().iter().zip(&forks) {
         let range = view.facts().range;
         let theirs: std::collections::HashSet<u64> =
@@ -239,12 +239,12 @@ fn entries_that_reconciling_found_too_much_are_dropped_by_their_short_ids() {
         let (frame, _) = view.delta(&range, Version::ZERO, Extract::Changes, usize::MAX).expect("readable");
         let frame = Frame { mode: Mode::ReplaceKeys, ..frame };
         assert!(!drops.is_empty());
-        target.stage_apply(&frame, &drops).expect("exactly the source's then");
+        target.stage_apply(77, &frame, &drops).expect("exactly the source's then");
     }
     target.flush().expect("works");
     drop(target);
     let target = open(&power_cut(&disk), "b");
-    target.stage_install(&sealed(&source)).expect("replayed drops resolve to the same keys");
+    target.stage_install(77, &sealed(&source)).expect("replayed drops resolve to the same keys");
     assert!(facts_equal(&source, &target));
     assert_eq!(published(&source), published(&target));
 }
@@ -266,7 +266,7 @@ fn late_frames_after_tombstones_were_collected_are_refused() {
     assert!(source.facts().iter().zip(&since).all(|(facts, (_, since))| facts.floor > *since), "a peer there must reconcile");
     target.stage_open(9, &starts(&source, &target)).expect("none is open");
     for frame in &late {
-        assert!(matches!(target.stage_apply(frame, &[]), Err(StageError::Stale { .. })), "a deleted key never comes back");
+        assert!(matches!(target.stage_apply(9, frame, &[]), Err(StageError::Stale { .. })), "a deleted key never comes back");
     }
     assert!(published(&target).is_empty());
 }
@@ -276,10 +276,10 @@ fn a_stage_of_a_state_that_moved_on_is_not_installed() {
     let source = filled(&MemoryDisk::new(), "a", 50);
     let target = owner(&MemoryDisk::new(), "b");
     target.stage_open(1, &starts(&source, &target)).expect("none is open");
-    copy_frames(&source, usize::MAX).iter().for_each(|frame| _ = target.stage_apply(frame, &[]).expect("fits"));
+    copy_frames(&source, usize::MAX).iter().for_each(|frame| _ = target.stage_apply(1, frame, &[]).expect("fits"));
     set(&target, "acknowledged here", "x");
     target.flush().expect("works");
-    assert!(matches!(target.stage_install(&sealed(&source)), Err(StageError::Moved)));
+    assert!(matches!(target.stage_install(1, &sealed(&source)), Err(StageError::Moved)));
     assert_eq!(get(&target, "acknowledged here").as_deref(), Some(&b"x"[..]));
 }
 
@@ -290,9 +290,9 @@ fn an_owner_has_no_stage() {
     let target = open(&disk, "b");
     target.stage_open(1, &starts(&source, &target)).expect("none is open");
     let frames = copy_frames(&source, 500);
-    target.stage_apply(&frames[0], &[]).expect("fits");
+    target.stage_apply(1, &frames[0], &[]).expect("fits");
     target.open_epoch(0).expect("works");
-    assert!(matches!(target.stage_apply(&frames[1], &[]), Err(StageError::NotOpen)));
+    assert!(matches!(target.stage_apply(1, &frames[1], &[]), Err(StageError::NotOpen)));
     set(&target, "acknowledged here", "x");
     target.flush().expect("works");
     target.checkpoint().expect("works");
@@ -345,17 +345,17 @@ fn a_stage_whose_install_waited_for_room_is_none_any_more() {
     let target = open(&disk, "b");
     target.stage_open(7, &starts(&source, &target)).expect("none is open");
     for frame in copy_frames(&source, 3_000) {
-        target.stage_apply(&frame, &[]).expect("fits");
+        target.stage_apply(7, &frame, &[]).expect("fits");
     }
     target.flush().expect("works");
     disk.set_room(Some(disk.used() + 60));
-    assert!(matches!(target.stage_install(&sealed(&source)), Err(StageError::Store(StoreError::DiskFull { .. }))));
+    assert!(matches!(target.stage_install(7, &sealed(&source)), Err(StageError::Store(StoreError::DiskFull { .. }))));
     assert!(target.has_pending(), "somebody must try again");
     disk.set_room(None);
     target.flush().expect("there is room");
     assert!(facts_equal(&source, &target));
-    assert!(target.stage().is_none());
-    let refused = target.stage_apply(&copy_frames(&source, 3_000)[0], &[]);
+    assert!(target.stage(7).is_none());
+    let refused = target.stage_apply(7, &copy_frames(&source, 3_000)[0], &[]);
     assert!(matches!(refused, Err(StageError::NotOpen)), "{refused:?}");
     drop(target);
     assert!(facts_equal(&source, &open(&power_cut(&disk), "b")));

@@ -1,5 +1,7 @@
 //! Questions and chores of an owner: the k-th key, expiry, places to split, tombstones.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use limosa_core::{KeyRange, Version};
 
@@ -74,6 +76,19 @@ impl Fragment {
     pub fn forget_below(&mut self, floor: Version) {
         self.raise_floor(floor);
         self.deletes.collect(self.floor);
+    }
+
+    /// The same fragment as one that no owner has written yet. O(1): what it held is the caller's to free. A checkpoint forgets every block
+    /// of the range.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        let generation = self.generation + 1;
+        Self {
+            source: self.source.clone(),
+            generation,
+            cleared: Arc::new(vec![(self.range.clone(), generation)]),
+            ..Self::new(self.id(), self.range.clone(), self.source.keys.clone())
+        }
     }
 
     /// Drops tombstones up to the floor: of the first `blocks` blocks with tombstones at or behind `from`. Answers how many went, and where

@@ -18,26 +18,28 @@ pub(crate) struct Tails {
 /// Everything that this node wrote behind the given versions; with `write`, into a readable file, durably.
 pub(crate) fn tails(store: &Store, tails: &[(FragmentId, KeyRange, Version)], write: bool) -> Result<Tails, StoreError> {
     let cut = store.cut();
-    let mut keys = Vec::new();
+    let (mut keys, mut shared) = (Vec::new(), Vec::new());
     for (fragment, range, since) in tails {
         let Some(view) = cut.fragment(*fragment) else { continue };
         keys.push((*fragment, changed_keys(view, range, *since)?));
+        shared.push(Some(*since));
     }
-    let all = || keys.iter().flat_map(|(_, keys)| keys);
+    let all = || keys.iter().zip(&shared).flat_map(|((_, keys), since)| keys.iter().map(move |key| (key, *since)));
     let file = write.then(|| quarantine(store, &cut, "diverged", all())).transpose()?;
     Ok(Tails { keys, file })
 }
 
-/// Writes the entries of `keys` into a readable file, durably.
+/// Writes the entries of `keys`, each with the last version that both histories shared there if it is known, into a readable file, durably.
 pub(crate) fn quarantine<'a>(
     store: &Store,
     cut: &Cut,
     promised: &str,
-    keys: impl Iterator<Item = &'a Bytes>,
+    keys: impl Iterator<Item = (&'a Bytes, Option<Version>)>,
 ) -> Result<(PathBuf, usize), StoreError> {
     let mut count = 0;
     // By its place: the owner may call the fragment another name.
-    let entries = keys.inspect(|_| count += 1).filter_map(|key| cut.holding(key).get(key).transpose());
+    let found = |(key, shared): (&Bytes, Option<Version>)| Some(cut.holding(key).get(key).transpose()?.map(|entry| (entry, shared)));
+    let entries = keys.inspect(|_| count += 1).filter_map(found);
     let path = store.quarantine(promised, entries)?;
     Ok((path, count))
 }

@@ -62,7 +62,7 @@ impl TargetCarrier {
                 Event::TailsSetAside(found.keys)
             }
             Job::SetAsideKeys(keys) => {
-                let (path, entries) = quarantine(store, &store.cut(), "only here", keys.iter().map(|(_, key)| key))?;
+                let (path, entries) = quarantine(store, &store.cut(), "only here", keys.iter().map(|(_, key)| (key, None)))?;
                 hooks.set_aside(&path, entries);
                 Event::KeysSetAside
             }

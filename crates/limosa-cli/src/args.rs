@@ -1,5 +1,7 @@
 //! The command line: commands, flags, help. Every command's help ends with an example.
 
+pub(crate) mod cluster;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -8,11 +10,12 @@ use limosa_server::config::HostPort;
 
 use crate::commands::serve::ServeArgs;
 use crate::demo::DemoArgs;
+use cluster::{Do, PlanArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done, or the answer is yes
-  1  the answer is no (verify: the nodes differ)
+  1  the answer is no (verify: the nodes differ; plan: something blocks it; safe-to-stop: it is not)
   2  wrong flags or configuration
   3  the node can't be reached
   4  the node or data folder refuses; the message says what to do
@@ -55,14 +58,62 @@ Example:
   limosa demo --input packages.jsonl --key Package --report demo.json")]
     Demo(DemoArgs),
     /// Show what a node is and how its standbys do
-    #[command(after_help = "Example:\n  limosa status\n  limosa status --node 127.0.0.1:7612 --json")]
-    Status(Ask),
+    #[command(after_help = "Example:\n  limosa status\n  limosa status --watch\n  limosa status --node 127.0.0.1:7612 --json")]
+    Status(StatusArgs),
     /// Look at fragments
     #[command(subcommand, after_help = "Example:\n  limosa fragment show 7")]
     Fragment(FragmentCommand),
-    /// Show how standbys are brought up to date, why so, and what else it could be
-    #[command(after_help = "Example:\n  limosa plan")]
-    Plan(Ask),
+    /// Show what an operation would do and cost; without one, how standbys are brought up to date, and why so
+    #[command(after_help = "\
+The plan has an id: given with the operation (--plan ID), that is refused once the world has changed materially.
+
+Example:
+  limosa plan
+  limosa plan move 3 4 --to c
+  limosa plan split 3")]
+    Plan(PlanArgs),
+    /// Make nodes a cluster, and look at it
+    #[command(subcommand, after_help = "Example:\n  limosa cluster init")]
+    Cluster(cluster::ClusterCommand),
+    /// Take nodes in, list them, forget them
+    #[command(subcommand, after_help = "Example:\n  limosa node list")]
+    Node(cluster::NodeCommand),
+    /// Say where a key lives
+    #[command(after_help = "Example:\n  limosa locate user:1000")]
+    Locate(cluster::Locate),
+    /// Move ownership of fragments to another node while the service goes on
+    #[command(after_help = "Example:\n  limosa move 3 4 --to c --wait\n  limosa move --slots 0-4095 --to c")]
+    Move(Do<cluster::Move>),
+    /// Bring a fragment's bytes ahead to another node and keep them fresh: a later move only cuts over
+    #[command(after_help = "Example:\n  limosa stage 3 --to c")]
+    Stage(Do<cluster::Stage>),
+    /// Move fragments until the nodes hold about equal bytes, to whoever holds them already where that does
+    #[command(after_help = "Example:\n  limosa plan rebalance\n  limosa rebalance --wait")]
+    Rebalance(Do<cluster::Rebalance>),
+    /// Give a node's roles to complete standbys before it is stopped; its data stays
+    #[command(after_help = "SIGTERM does the same by itself, within --stop-timeout.\n\nExample:\n  limosa handover a --wait")]
+    Handover(Do<cluster::Handover>),
+    /// Empty a node before it is removed: its roles and its copies go to others
+    #[command(after_help = "Example:\n  limosa decommission a\n  limosa node remove a")]
+    Decommission(Do<cluster::Decommission>),
+    /// Promote somebody in place of an owner that is lost
+    #[command(after_help = "Example:\n  limosa failover a\n  limosa failover 3 4 --accept-loss")]
+    Failover(Do<cluster::FailOver>),
+    /// Part a fragment between two slots: no entry moves
+    #[command(after_help = "Example:\n  limosa split 3\n  limosa split 3 --at user:1000")]
+    Split(Do<cluster::Split>),
+    /// Make one fragment of two neighbours: no entry moves
+    #[command(after_help = "Example:\n  limosa merge 3 4")]
+    Merge(Do<cluster::Merge>),
+    /// List moves: phase, bytes, rate, what is left or what blocks them
+    #[command(after_help = "Example:\n  limosa moves --json")]
+    Moves(Ask),
+    /// Give up a move before its commit; the source serves on
+    #[command(after_help = "Example:\n  limosa cancel all")]
+    Cancel(cluster::Cancel),
+    /// Say whether a node can be stopped now, and why; exit code 1 when it can't
+    #[command(after_help = "Example:\n  limosa safe-to-stop b && echo go on")]
+    SafeToStop(cluster::SafeToStop),
     /// List the last transfers: method, cost, and why
     #[command(after_help = "Example:\n  limosa transfers --json")]
     Transfers(Ask),
@@ -106,7 +157,24 @@ impl Command {
         match self {
             Self::Serve(serve) => serve.json,
             Self::Demo(demo) => demo.json,
-            Self::Status(ask) | Self::Plan(ask) | Self::Transfers(ask) | Self::Promote(ask) => ask.json,
+            Self::Status(status) => status.ask.json,
+            Self::Transfers(ask) | Self::Promote(ask) | Self::Moves(ask) => ask.json,
+            Self::Plan(plan) => plan.ask().json,
+            Self::Cluster(cluster::ClusterCommand::Init(init)) => init.ask.json,
+            Self::Cluster(cluster::ClusterCommand::Cells(ask)) => ask.json,
+            Self::Node(cluster::NodeCommand::Join(ask) | cluster::NodeCommand::List(ask)) => ask.json,
+            Self::Node(cluster::NodeCommand::Remove(remove)) => remove.ask.json,
+            Self::Locate(locate) => locate.ask.json,
+            Self::Move(todo) => todo.ask.json,
+            Self::Stage(todo) => todo.ask.json,
+            Self::Rebalance(todo) => todo.ask.json,
+            Self::Handover(todo) => todo.ask.json,
+            Self::Decommission(todo) => todo.ask.json,
+            Self::Failover(todo) => todo.ask.json,
+            Self::Split(todo) => todo.ask.json,
+            Self::Merge(todo) => todo.ask.json,
+            Self::Cancel(cancel) => cancel.ask.json,
+            Self::SafeToStop(safe) => safe.ask.json,
             Self::Fragment(FragmentCommand::Show(show)) => show.ask.json,
             Self::Verify(verify) => verify.ask.json,
             Self::Follow(follow) => follow.ask.json,
@@ -115,6 +183,8 @@ impl Command {
             Self::Store(StoreCommand::Dump(dump)) => dump.folder.json,
             Self::Quarantine(QuarantineCommand::List(ask)) => ask.json,
             Self::Quarantine(QuarantineCommand::Show(show)) => show.ask.json,
+            Self::Quarantine(QuarantineCommand::Reapply(reapply)) => reapply.ask.json,
+            Self::Quarantine(QuarantineCommand::Drop(show)) => show.ask.json,
         }
     }
 }
@@ -139,6 +209,16 @@ pub(crate) struct Ask {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `limosa status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Print it again each second until it is interrupted; with --json one line each
+    #[arg(long)]
+    pub(crate) watch: bool,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
 }
 
 /// `limosa fragment`.
@@ -287,6 +367,36 @@ pub(crate) enum QuarantineCommand {
     /// Print the records of one file, one JSON object a line
     #[command(after_help = "Example:\n  limosa quarantine show 20261122T130405Z-1.jsonl | jq .key")]
     Show(QuarantineShow),
+    /// Write records of a file again, key by key, where nobody has changed the key since; exit code 1 when a key was left alone
+    #[command(after_help = "\
+Large values need all their records: the whole key is read from the file. Where the node that has the file is not the owner, name that with --to.
+
+Example:
+  limosa quarantine reapply 20261122T130405Z-1.jsonl user:1000 user:1001 --node 127.0.0.1:7612 --to 127.0.0.1:7602
+  limosa quarantine reapply 20261122T130405Z-1.jsonl --all")]
+    Reapply(QuarantineReapply),
+    /// Delete a file, for good
+    #[command(after_help = "Example:\n  limosa quarantine drop 20261122T130405Z-1.jsonl")]
+    Drop(QuarantineShow),
+}
+
+/// `limosa quarantine reapply`.
+#[derive(Debug, Args)]
+pub(crate) struct QuarantineReapply {
+    /// Name of the file, as `limosa quarantine list` prints it
+    #[arg(value_name = "FILE", value_parser = file_name)]
+    pub(crate) name: String,
+    /// The keys
+    #[arg(value_name = "KEY", required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) keys: Vec<String>,
+    /// Every key of the file
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// HTTP address of the node that owns the keys; by default the one that has the file
+    #[arg(long, value_name = "ADDR", value_parser = host_port)]
+    pub(crate) to: Option<HostPort>,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
 }
 
 /// `limosa quarantine show`.
@@ -346,6 +456,17 @@ mod tests {
             "cert issue",
             "cert issue --for Node",
             "verify --peer ../b",
+            "move --to b",
+            "move 3",
+            "move x --to b",
+            "move --slots 9-3 --to b",
+            "move --slots 0-16384 --to b",
+            "split 3 --at a --at-slot 7",
+            "merge 3",
+            "failover",
+            "cancel 12",
+            "cluster init --from ./a",
+            "quarantine reapply a.jsonl",
             "quarantine show ../../pki/ca.key",
             "serve extra",
         ] {

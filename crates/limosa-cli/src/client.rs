@@ -19,6 +19,18 @@ use serde::de::DeserializeOwned;
 use crate::args::Ask;
 use crate::error::CliError;
 
+/// `text` as it may stand behind a question mark: everything but letters, digits and `-_.~` as `%XX` (RFC 3986, section 2).
+pub(crate) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
+    out
+}
+
 /// Longest time for an answer: the node gives up before.
 const ANSWER_TIME_MAX: Duration = HTTP_CHANGE_TIME_MAX.saturating_add(Duration::from_secs(10));
 /// Longest answer, bytes: 16,384 fragments with long histories fit.
@@ -45,6 +57,11 @@ impl Client {
     /// `POST path` without a body.
     pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
         self.call(Method::POST, path, Bytes::new()).await
+    }
+
+    /// `DELETE path`.
+    pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
+        self.call(Method::DELETE, path, Bytes::new()).await
     }
 
     /// `POST path` with a JSON body.

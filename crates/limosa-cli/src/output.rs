@@ -14,6 +14,17 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), CliError> {
     print(&text)
 }
 
+/// Prints one JSON document on one line.
+pub(crate) fn json_line(value: &impl Serialize) -> Result<(), CliError> {
+    let text = serde_json::to_string(value).map_err(io::Error::from)?;
+    print(&(text + "\n"))
+}
+
+/// What clears a terminal and goes to its top; nothing where standard output is none.
+pub(crate) fn cleared() -> &'static str {
+    if io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" }
+}
+
 /// Prints text as it is. A reader that went away (`limosa status | head -1`) is not an error.
 pub(crate) fn print(text: &str) -> Result<(), CliError> {
     let mut out = io::stdout().lock();

@@ -91,6 +91,69 @@ fn every_question_is_answered_as_table_and_as_json() {
 }
 
 #[test]
+fn operations_are_planned_carried_out_and_held_to_their_plan() {
+    let stage = Stage::new();
+    let planned = stage.ask("plan move f0 3 --to c");
+    assert_eq!(planned.status.code(), Some(0), "{}", err(&planned));
+    for part in ["plan p00000000000000aa-3  move", "f0", "0-8191", "copy", "12 ms", "at most 50 %", "--plan p00000000000000aa-3"] {
+        assert!(out(&planned).contains(part), "no {part}: {}", out(&planned));
+    }
+    assert!(stage.node.called().is_empty(), "a plan changes nothing");
+    for (words, call) in [
+        ("move f0 3 --to c --plan p1-2", r#"{"fragments":[0,3],"operation":"move","slots":[],"to":"c"} plan p1-2"#),
+        ("stage --slots 0-9 --to c", r#"{"fragments":[],"operation":"stage","slots":[{"first":0,"last":9}],"to":"c"} plan -"#),
+        ("rebalance", r#"{"operation":"rebalance"} plan -"#),
+        ("handover a", r#"{"node":"a","operation":"handover"} plan -"#),
+        ("decommission a", r#"{"node":"a","operation":"decommission"} plan -"#),
+        ("failover a", r#"{"accept_loss":false,"fragments":[],"node":"a","operation":"failover"} plan -"#),
+        ("failover 3 f4 --accept-loss", r#"{"accept_loss":true,"fragments":[3,4],"node":null,"operation":"failover"} plan -"#),
+        ("split f3 --at user:1", r#"{"at_key":"user:1","at_slot":null,"fragment":3,"operation":"split"} plan -"#),
+        ("merge 3 4", r#"{"left":3,"operation":"merge","right":4} plan -"#),
+        ("cluster init", "init"),
+        ("node join", "join"),
+        ("node remove c", "remove c"),
+        ("cancel all", "cancel all"),
+        ("quarantine drop tail-1.jsonl", "drop tail-1.jsonl"),
+        ("quarantine reapply tail-1.jsonl --all", "reapply k0 k1"),
+        ("quarantine reapply tail-1.jsonl k1", "reapply k1"),
+    ] {
+        let done = stage.ask(words);
+        assert_eq!(done.status.code(), Some(0), "{words}: {}", err(&done));
+        assert_eq!(std::mem::take(&mut *stage.node.calls.lock().expect("not poisoned")), [call], "{words}");
+    }
+    for (words, part) in [
+        ("node list", "a.example.org:7602"),
+        ("node list", "leaving"),
+        ("cluster cells", "nobody, fenced by b"),
+        ("locate user:1", "owned by a at a.example.org:7600"),
+        ("moves", "1.0 MiB of 4.0 MiB (25 %)"),
+        ("status", "copying"),
+        ("safe-to-stop b", "yes: b"),
+    ] {
+        let shown = stage.ask(words);
+        assert_eq!(shown.status.code(), Some(0), "{words}: {}", err(&shown));
+        assert!(out(&shown).contains(part), "{words}: {}", out(&shown));
+        let json = stage.ask(&format!("{words} --json"));
+        serde_json::from_str::<Value>(&out(&json)).expect("JSON");
+    }
+    let unsafe_now = stage.ask("safe-to-stop");
+    assert_eq!(unsafe_now.status.code(), Some(1));
+    assert!(out(&unsafe_now).contains("NO: a") && out(&unsafe_now).contains("no complete copy"), "{}", out(&unsafe_now));
+}
+
+#[test]
+fn a_key_that_is_left_alone_gives_exit_code_1() {
+    let stage = Stage::new();
+    stage.node.diverged.store(true, Ordering::Relaxed);
+    let done = stage.ask("quarantine reapply tail-1.jsonl --all");
+    assert_eq!(done.status.code(), Some(1), "{}", err(&done));
+    assert!(out(&done).contains("k1: left alone: it was changed at 2.7"), "{}", out(&done));
+    let absent = stage.ask("quarantine reapply tail-1.jsonl k7");
+    assert_eq!(absent.status.code(), Some(1));
+    assert!(out(&absent).contains("k7: not in the file"), "{}", out(&absent));
+}
+
+#[test]
 fn nodes_that_differ_give_exit_code_1() {
     let stage = Stage::new();
     stage.node.diverged.store(true, Ordering::Relaxed);

@@ -146,7 +146,11 @@ fn a_folder_is_checked_offline_and_can_forget_its_history_but_nothing_else() {
     assert_eq!((&checked["agree"], &checked["entries"]), (&Value::from(true), &Value::from(1)));
     let again = Served::start(dir.path());
     again.resp(b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n", b"$1\r\nb\r\n");
-    let nothing = offline("check", &dir.path().join("nothing"));
-    assert_eq!(nothing.status.code(), Some(4));
+    for command in ["check", "stats", "dump"] {
+        let nothing = offline(command, &dir.path().join("nothing"));
+        assert_eq!(nothing.status.code(), Some(4));
+        let error: Value = serde_json::from_slice(&nothing.stderr).expect("JSON");
+        assert_eq!(error["code"], "server.no_folder", "{command}");
+    }
     assert!(!dir.path().join("nothing").exists(), "a mistyped folder is not made");
 }

@@ -59,8 +59,10 @@ pub const INTERVALS_MAX: u64 = 65_536;
 
 /// Most HTTP connections of a node at once; more wait in the listener's queue.
 pub const HTTP_CONNECTIONS_MAX: usize = 256;
-/// Most bytes of an HTTP request's body: the largest one is an address.
-pub const HTTP_BODY_BYTES_MAX: usize = 16 << 10;
+/// Most bytes of an HTTP request's body: the largest one lists fragments.
+pub const HTTP_BODY_BYTES_MAX: usize = 256 << 10;
+/// Most bytes of the records that one HTTP request writes again out of a quarantine file: those of a large value may be many.
+pub const HTTP_RECORDS_BYTES_MAX: usize = 32 << 20;
 /// Most bytes of an HTTP request's line and headers.
 pub const HTTP_HEAD_BYTES_MAX: usize = 32 << 10;
 /// Longest time for an HTTP request's line and headers, and for a connection without a request.
@@ -86,6 +88,6 @@ const _: () = assert!(FRAME_BYTES_MAX < MESSAGE_BYTES_MAX);
 const _: () = assert!(CREDIT_WINDOW_BYTES + FRAME_BYTES_MAX as u64 <= SENT_AGAIN_BYTES_MAX);
 const _: () = assert!(LIVE_BATCH_BYTES < RING_BYTES);
 const _: () = assert!(STORED_KEY_BYTES_MAX < u32::MAX as usize);
-const _: () = assert!(HTTP_BODY_BYTES_MAX < COMMAND_BYTES_MAX);
+const _: () = assert!(HTTP_BODY_BYTES_MAX < HTTP_RECORDS_BYTES_MAX && HTTP_RECORDS_BYTES_MAX < COMMAND_BYTES_MAX);
 const _: () = assert!(HTTP_READ_TIME_MAX.as_secs() <= HTTP_CHANGE_TIME_MAX.as_secs());
 const _: () = assert!(SETTING_BYTES_MIN <= RING_BYTES as u64 && RING_BYTES as u64 <= RING_BYTES_MAX);

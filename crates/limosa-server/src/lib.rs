@@ -1,5 +1,6 @@
 //! The front doors of a node: RESP for clients, HTTP for operators; their configuration and metrics.
 
+mod cluster;
 pub mod config;
 pub mod http;
 pub mod metrics;

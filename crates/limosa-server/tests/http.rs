@@ -67,6 +67,12 @@ async fn every_read_answers_in_json() {
         "verify?peer=c",
         "quarantine",
         "quarantine/tail-1.jsonl?count=1",
+        "cells",
+        "locate?key=user:1",
+        "nodes",
+        "nodes/b/safe-to-stop",
+        "nodes/self/safe-to-stop",
+        "moves",
     ] {
         let (status, body) = get(&node, &format!("/v1/{path}")).await;
         assert_eq!(status, StatusCode::OK, "{path}: {body}");
@@ -92,6 +98,25 @@ async fn changing_calls_and_stored_values_need_loopback_or_a_certificate() {
         ("flush", "", "flush"),
         ("checkpoint", "", "checkpoint"),
         ("scrub", "", "scrub"),
+        ("quarantine/reapply", r#"{"records":[{"key":"a"}]}"#, "reapply a"),
+        ("cluster", "{}", "init"),
+        ("nodes", "", "join"),
+        ("moves", r#"{"fragments":[1],"to":"c"}"#, r#"{"fragments":[1],"operation":"move","slots":[],"to":"c"} plan -"#),
+        (
+            "stages?plan=p1-2",
+            r#"{"slots":[{"first":0,"last":9}],"to":"c"}"#,
+            r#"{"fragments":[],"operation":"stage","slots":[{"first":0,"last":9}],"to":"c"} plan p1-2"#,
+        ),
+        ("rebalance", "", r#"{"operation":"rebalance"} plan -"#),
+        ("handover", r#"{"node":"a"}"#, r#"{"node":"a","operation":"handover"} plan -"#),
+        ("decommission", r#"{"node":"a"}"#, r#"{"node":"a","operation":"decommission"} plan -"#),
+        (
+            "failover",
+            r#"{"node":"a","accept_loss":true}"#,
+            r#"{"accept_loss":true,"fragments":[],"node":"a","operation":"failover"} plan -"#,
+        ),
+        ("fragments/7/split", r#"{"at_slot":9}"#, r#"{"at_key":null,"at_slot":9,"fragment":7,"operation":"split"} plan -"#),
+        ("fragments/7/merge", r#"{"right":8}"#, r#"{"left":7,"operation":"merge","right":8} plan -"#),
     ];
     for (path, body, call) in changes {
         let path = format!("/v1/{path}");
@@ -104,6 +129,15 @@ async fn changing_calls_and_stored_values_need_loopback_or_a_certificate() {
         }
         assert_eq!(std::mem::take(&mut *node.calls.lock().expect("not poisoned")), [call, call]);
     }
+    for (path, call) in [("moves/09", "cancel 09"), ("nodes/c", "remove c"), ("quarantine/tail-1.jsonl", "drop tail-1.jsonl")] {
+        let path = format!("/v1/{path}");
+        assert_eq!(send(&node, REMOTE, "DELETE", &path, "").await.0, StatusCode::FORBIDDEN, "{path}");
+        assert_eq!(send(&node, LOCAL, "DELETE", &path, "").await.0, StatusCode::OK, "{path}");
+        assert_eq!(std::mem::take(&mut *node.calls.lock().expect("not poisoned")), [call]);
+    }
+    let (status, body) = send(&node, REMOTE, "POST", "/v1/plans", r#"{"operation":"rebalance"}"#).await;
+    let plan: api::OperationPlan = serde_json::from_str(&body).expect("a plan");
+    assert_eq!((status, plan.operation, node.called().len()), (StatusCode::OK, api::Operation::Rebalance, 0), "a plan changes nothing");
     assert_eq!(send(&node, REMOTE, "GET", "/v1/quarantine", "").await.0, StatusCode::FORBIDDEN);
     assert_eq!(send(&node, REMOTE, "GET", "/v1/quarantine/tail-1.jsonl", "").await.0, StatusCode::FORBIDDEN);
     assert_eq!(send(&node, REMOTE, "GET", "/v1/status", "").await.0, StatusCode::OK);

@@ -1,12 +1,14 @@
 //! Writes of a history that lost, set aside as a readable file before they are replaced.
 //!
-//! One JSON object a line: `{"key":"…","value":"…","kind":"string","expiry_ms":0,"version":"2.17","promised":"standby","deleted":false}`.
-//! A key or value that is not UTF-8 is `key_base64` or `value_base64` instead.
+//! One JSON object a line:
+//! `{"key":"…","value":"…","kind":"string","expiry_ms":0,"version":"2.17","promised":"standby","based_on":"1.40","deleted":false}`.
+//! A key or value that is not UTF-8 is `key_base64` or `value_base64` instead. `based_on` is the last version that both histories shared,
+//! where it is known: what was not changed behind it there can be written again ([`Txn::reapply`](crate::Txn::reapply)).
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use limosa_core::{EntryRef, Kind, key};
+use limosa_core::{EntryRef, Kind, Version, key};
 use limosa_tree::Entry;
 
 use crate::disk::{DiskFile, Open};
@@ -17,7 +19,8 @@ use crate::store::Store;
 const BUFFER_BYTES: usize = 256 << 10;
 
 impl Store {
-    /// Writes `entries` (by stored key), one after another as they come, into a new file of the quarantine folder; `promised` says what their writers were told.
+    /// Writes `entries` (by stored key, each with the last version that both histories shared there, if it is known), one after another as they
+    /// come, into a new file of the quarantine folder; `promised` says what their writers were told.
     /// The file and its place in the folder are on the disk when this returns; answers where.
     ///
     /// # Errors
@@ -25,7 +28,7 @@ impl Store {
     pub fn quarantine<'a>(
         &self,
         promised: &str,
-        entries: impl IntoIterator<Item = Result<Entry<'a>, StoreError>>,
+        entries: impl IntoIterator<Item = Result<(Entry<'a>, Option<Version>), StoreError>>,
     ) -> Result<PathBuf, StoreError> {
         let (disk, dir) = (&self.inner.options.disk, self.inner.folder.quarantine());
         let failed = |op: &'static str, error| StoreError::io(op, &dir, error);
@@ -47,12 +50,13 @@ impl Store {
 fn write_lines<'a>(
     file: &dyn DiskFile,
     promised: &str,
-    entries: impl IntoIterator<Item = Result<Entry<'a>, StoreError>>,
+    entries: impl IntoIterator<Item = Result<(Entry<'a>, Option<Version>), StoreError>>,
     failed: impl Fn(std::io::Error) -> StoreError,
 ) -> Result<(), StoreError> {
     let (mut offset, mut buffer) = (0, String::new());
     for entry in entries {
-        put_line(&mut buffer, &entry?.as_ref(), Some(promised));
+        let (entry, based_on) = entry?;
+        put_line(&mut buffer, &entry.as_ref(), Some(promised), based_on);
         if buffer.len() >= BUFFER_BYTES {
             file.write_at(offset, buffer.as_bytes()).map_err(&failed)?;
             offset += buffer.len() as u64;
@@ -63,8 +67,8 @@ fn write_lines<'a>(
 }
 
 /// Appends an entry, by stored key, as one JSON object and a line feed: see the head of this file. `promised` says what its writer was told,
-/// where that matters.
-pub fn put_line(out: &mut String, entry: &EntryRef<'_>, promised: Option<&str>) {
+/// where that matters, and `based_on` which version both histories shared.
+pub fn put_line(out: &mut String, entry: &EntryRef<'_>, promised: Option<&str>, based_on: Option<Version>) {
     let parsed = key::parse(entry.key);
     let user = parsed.as_ref().map_or(entry.key, |(user, _)| user);
     out.push('{');
@@ -82,6 +86,9 @@ pub fn put_line(out: &mut String, entry: &EntryRef<'_>, promised: Option<&str>) 
     if let Some(promised) = promised {
         out.push_str(",\"promised\":");
         put_string(out, promised);
+    }
+    if let Some(based_on) = based_on {
+        write!(out, ",\"based_on\":\"{based_on}\"").expect("a string takes everything");
     }
     writeln!(out, ",\"deleted\":{}}}", entry.live.is_none()).expect("a string takes everything");
 }
@@ -157,8 +164,8 @@ mod tests {
         let stored = key::stored("a\"b\n".as_bytes());
         let live = Some(LiveRef { kind: Kind::STRING, expiry: Expiry::at(7), value: &[0xFF, 0, 1, 2] });
         let mut line = String::new();
-        put_line(&mut line, &EntryRef { key: &stored, version: Version::new(2, 17), live }, Some("standby"));
-        let expected = r#"{"key":"a\"b\n","value_base64":"/wABAg==","kind":"string","expiry_ms":7,"version":"2.17","promised":"standby","deleted":false}"#;
+        put_line(&mut line, &EntryRef { key: &stored, version: Version::new(2, 17), live }, Some("standby"), Some(Version::new(1, 40)));
+        let expected = r#"{"key":"a\"b\n","value_base64":"/wABAg==","kind":"string","expiry_ms":7,"version":"2.17","promised":"standby","based_on":"1.40","deleted":false}"#;
         assert_eq!(line, format!("{expected}\n"));
     }
 

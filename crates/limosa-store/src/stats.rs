@@ -43,6 +43,12 @@ pub struct StoreStats {
     pub checkpoints: u64,
     /// Group commits.
     pub flushes: u64,
+    /// Fragments parted since the start, here or after an owner.
+    pub splits: u64,
+    /// Fragments put together since the start, here or after an owner.
+    pub merges: u64,
+    /// When the newest of those happened, milliseconds since the Unix epoch; 0: none since the start.
+    pub reframed_ms: u64,
     /// Most memory, bytes; `u64::MAX`: no bound.
     pub memory_max: u64,
     /// Memory now.
@@ -74,6 +80,9 @@ impl Store {
             entries_read: counters.entries_read.load(Ordering::Relaxed),
             checkpoints: counters.checkpoints.load(Ordering::Relaxed),
             flushes: counters.flushes.load(Ordering::Relaxed),
+            splits: counters.splits.load(Ordering::Relaxed),
+            merges: counters.merges.load(Ordering::Relaxed),
+            reframed_ms: counters.reframed_ms.load(Ordering::Relaxed),
             memory_max: relief.max(),
             memory: relief.measure(&state),
             blocks_resident: relief.ledger.blocks() as u64,

@@ -49,6 +49,12 @@ pub(crate) struct Counters {
     pub(crate) covered_bytes: AtomicU64,
     /// The last checkpoint found no room.
     pub(crate) tried_full: AtomicBool,
+    /// Splits, made here or followed.
+    pub(crate) splits: AtomicU64,
+    /// Merges, made here or followed.
+    pub(crate) merges: AtomicU64,
+    /// When the newest of those was made or followed, milliseconds since the Unix epoch; 0: none since the start.
+    pub(crate) reframed_ms: AtomicU64,
     /// Blocks that were found damaged.
     pub(crate) damage: Damage,
 }

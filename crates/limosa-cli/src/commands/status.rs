@@ -1,11 +1,13 @@
 //! `limosa status`: the node, its peers, and head, durable and acknowledged version of each fragment.
 
-use limosa_server::http::api::{Damage, DurabilityWord, Fragment, Lease, Peer, PeerState, Role, Status, Version};
+use std::time::Duration;
+
+use limosa_server::http::api::{Damage, DurabilityWord, Fragment, Lease, Move, Peer, PeerState, Role, Status, Version};
 use serde::Serialize;
 
-use crate::args::Ask;
+use crate::args::{Ask, StatusArgs};
 use crate::client::Client;
-use crate::commands::fragment;
+use crate::commands::{fragment, moves};
 use crate::error::{CliError, Exit};
 use crate::format::{bytes, count, percent, seconds, several};
 use crate::output::{self, Paint, paint};
@@ -16,19 +18,44 @@ struct Whole {
     #[serde(flatten)]
     status: Status,
     each_fragment: Vec<Fragment>,
+    moves: Vec<Move>,
 }
 
-pub(crate) async fn run(ask: &Ask) -> Result<Exit, CliError> {
+/// How often a watched status is printed.
+const WATCH: Duration = Duration::from_secs(1);
+
+pub(crate) async fn run(args: &StatusArgs) -> Result<Exit, CliError> {
+    loop {
+        let exit = once(&args.ask, args.watch).await?;
+        if !args.watch {
+            return Ok(exit);
+        }
+        tokio::time::sleep(WATCH).await;
+    }
+}
+
+async fn once(ask: &Ask, watched: bool) -> Result<Exit, CliError> {
     let client = Client::new(ask)?;
     let status: Status = client.get("/v1/status").await?;
     let each_fragment: Vec<Fragment> = client.get("/v1/fragments").await?;
-    if ask.json {
-        output::json(&Whole { status, each_fragment })?;
-    } else {
-        let text = format!("{}\n{}{}\n{}", node(&status), peers(&status.peers), leases(&status.leases), fragments(each_fragment));
-        output::print(&text)?;
+    let moves: Vec<Move> = if status.clustered { client.get("/v1/moves").await? } else { Vec::new() };
+    let whole = Whole { status, each_fragment, moves };
+    match (ask.json, watched) {
+        (true, true) => output::json_line(&whole)?,
+        (true, false) => output::json(&whole)?,
+        (false, true) => output::print(&format!("{}{}", output::cleared(), text(whole)))?,
+        (false, false) => output::print(&text(whole))?,
     }
     Ok(Exit::Yes)
+}
+
+fn text(whole: Whole) -> String {
+    let Whole { status, each_fragment, moves } = whole;
+    let mut text = format!("{}\n{}{}\n", node(&status), peers(&status.peers), leases(&status.leases));
+    if !moves.is_empty() {
+        text += &format!("{}\n", moves::table(&moves));
+    }
+    text + &fragments(each_fragment)
 }
 
 fn node(status: &Status) -> String {

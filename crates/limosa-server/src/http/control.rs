@@ -6,8 +6,8 @@ use limosa_core::Retry;
 use thiserror::Error;
 
 use super::api::{
-    Checkpointed, Flushed, Followed, Fragment, PeersReset, Plan, Promoted, QuarantineFile, QuarantinePage, Readiness, Scrubbed, Status,
-    Transfer, Verification,
+    Checkpointed, Dropped, Flushed, Followed, Fragment, PeersReset, Plan, Promoted, QuarantineFile, QuarantinePage, Readiness, Reapplied,
+    Reapply, Scrubbed, Status, Transfer, Verification,
 };
 use crate::config::HostPort;
 use crate::metrics::Counts;
@@ -76,6 +76,10 @@ pub trait Control: Send + Sync + 'static {
     fn quarantine(&self) -> impl Future<Output = Answer<Vec<QuarantineFile>>> + Send;
     /// Up to `count` records of one file from record `first` on. `name` is a plain file name: no separators, no leading dot.
     fn quarantined(&self, name: String, first: u64, count: u64) -> impl Future<Output = Answer<QuarantinePage>> + Send;
+    /// Writes records of a quarantine file again, here, key by key: only what nobody changed since the version that they were based on.
+    fn reapply(&self, records: Reapply) -> impl Future<Output = Answer<Reapplied>> + Send;
+    /// Deletes a quarantine file.
+    fn drop_quarantined(&self, name: String) -> impl Future<Output = Answer<Dropped>> + Send;
     /// Turns a standby into an owner under a new epoch.
     fn promote(&self) -> impl Future<Output = Answer<Promoted>> + Send;
     /// Makes the node a standby of `owner`.

@@ -19,10 +19,13 @@ mod control;
 mod error;
 mod guard;
 mod listen;
+mod operate;
 mod routes;
+mod routes_cluster;
 
 pub use connection::serve_connection;
 pub use control::{Answer, Control, ControlError, Turn};
 pub use guard::Hosts;
 pub use listen::{Admit, Sniff, listen};
+pub use operate::Operate;
 pub use routes::router;

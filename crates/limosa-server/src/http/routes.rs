@@ -6,26 +6,28 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use limosa_core::Retry;
 use serde::Deserialize;
 
 use super::api::{
-    Checkpointed, Flushed, Follow, Followed, Fragment, PeersReset, Plan, Promoted, QuarantineFile, QuarantinePage, Scrubbed, Status,
-    Transfer, Verification,
+    Checkpointed, Dropped, Flushed, Follow, Followed, Fragment, PeersReset, Plan, Promoted, QuarantineFile, QuarantinePage, Reapplied,
+    Reapply, Scrubbed, Status, Transfer, Verification,
 };
 use super::body::{Asked, Body, Named};
 use super::control::{Control, ControlError, Turn};
 use super::error::HttpError;
 use super::guard::{self, Hosts};
+use super::operate::Operate;
+use super::routes_cluster;
 use crate::config::HostPort;
 use crate::metrics;
-use limosa_core::limits::{HTTP_BODY_BYTES_MAX, HTTP_CHANGE_TIME_MAX, HTTP_PAGE_RECORDS_MAX, HTTP_READ_TIME_MAX};
+use limosa_core::limits::{HTTP_BODY_BYTES_MAX, HTTP_CHANGE_TIME_MAX, HTTP_PAGE_RECORDS_MAX, HTTP_READ_TIME_MAX, HTTP_RECORDS_BYTES_MAX};
 
 /// What every handler has.
-struct Node<C> {
-    control: Arc<C>,
+pub(super) struct Node<C> {
+    pub(super) control: Arc<C>,
 }
 
 impl<C> Clone for Node<C> {
@@ -34,10 +36,10 @@ impl<C> Clone for Node<C> {
     }
 }
 
-type Reply<T> = Result<Json<T>, HttpError>;
+pub(super) type Reply<T> = Result<Json<T>, HttpError>;
 
 /// Every route of the HTTP door. Requests need a [`Caller`](limosa_node::transport::Caller) extension for calls that change something.
-pub fn router<C: Control>(control: Arc<C>, hosts: Hosts) -> Router {
+pub fn router<C: Control + Operate>(control: Arc<C>, hosts: Hosts) -> Router {
     let reads = Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz::<C>))
@@ -47,17 +49,20 @@ pub fn router<C: Control>(control: Arc<C>, hosts: Hosts) -> Router {
         .route("/v1/fragments/{id}", get(fragment::<C>))
         .route("/v1/plan", get(plan::<C>))
         .route("/v1/transfers", get(transfers::<C>))
+        .merge(routes_cluster::reads::<C>())
         .layer(from_fn_with_state(HTTP_READ_TIME_MAX, guard::timed));
     // Quarantined records hold users' values: who sees them needs the same trust as who writes.
     let trusted = Router::new()
         .route("/v1/quarantine", get(quarantine::<C>))
-        .route("/v1/quarantine/{name}", get(quarantined::<C>))
+        .route("/v1/quarantine/{name}", get(quarantined::<C>).merge(delete(drop_quarantined::<C>)))
+        .route("/v1/quarantine/reapply", post(reapply::<C>).layer(DefaultBodyLimit::max(HTTP_RECORDS_BYTES_MAX)))
         .route("/v1/promote", post(promote::<C>))
         .route("/v1/follow", post(follow::<C>))
         .route("/v1/peers/reset", post(reset_peers::<C>))
         .route("/v1/flush", post(flush::<C>))
         .route("/v1/checkpoint", post(checkpoint::<C>))
         .route("/v1/scrub", post(scrub::<C>))
+        .merge(routes_cluster::changes::<C>())
         .layer(from_fn(guard::trusted))
         .layer(from_fn_with_state(HTTP_CHANGE_TIME_MAX, guard::timed));
     // Only reads, but reads a lot and may have to ask the other node.
@@ -154,6 +159,17 @@ async fn quarantined<C: Control>(
 fn is_file_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     !name.is_empty() && name.len() <= 255 && !name.starts_with('.') && name.bytes().all(plain)
+}
+
+async fn reapply<C: Control>(State(node): State<Node<C>>, Body(body): Body<Reapply>) -> Reply<Reapplied> {
+    Ok(Json(node.control.reapply(body).await?))
+}
+
+async fn drop_quarantined<C: Control>(State(node): State<Node<C>>, Named(name): Named<String>) -> Reply<Dropped> {
+    if !is_file_name(&name) {
+        return Err(HttpError::Malformed { part: "path", why: "not a plain file name".to_owned() });
+    }
+    Ok(Json(node.control.drop_quarantined(name).await?))
 }
 
 async fn promote<C: Control>(State(node): State<Node<C>>) -> Reply<Promoted> {

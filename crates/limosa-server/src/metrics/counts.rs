@@ -131,6 +131,10 @@ pub struct Counts {
     pub blocks_read: u64,
     /// Bytes of blocks spilled beside the checkpoint.
     pub spilled_bytes: u64,
+    /// Fragments parted and put together, here or after an owner.
+    pub reframes: [u64; 2],
+    /// When the newest of those happened, seconds since the Unix epoch; 0: none since the start.
+    pub reframed_s: u64,
     /// Files in the quarantine folder.
     pub quarantined: u64,
     /// Seconds until the node's certificate ends; 0 when it has ended.

@@ -84,6 +84,13 @@ impl Families<'_> {
         self.gauge("live_bytes", "Bytes of keys and values of live entries", counts.live_bytes)?;
         self.gauge("tombstones", "Deletions remembered", counts.tombstones)?;
         self.gauge("leases", "Standbys for which deletions are remembered", counts.leases)?;
+        self.counter("splits", "Fragments parted, here or after an owner", counts.reframes[0])?;
+        self.counter("merges", "Fragments put together, here or after an owner", counts.reframes[1])?;
+        self.gauge(
+            "last_reframe_timestamp_seconds",
+            "When the newest split or merge happened; 0: none since the start",
+            counts.reframed_s,
+        )?;
         self.memory(counts)?;
         self.gauge("quarantine_files", "Files in the quarantine folder", counts.quarantined)?;
         self.gauge("certificate_expiry_seconds", "Seconds until the node's certificate ends", counts.certificate_expiry_s)

@@ -46,6 +46,9 @@ mod tests {
             "limosa_horizon 0",
             "limosa_journal_bytes 0",
             "limosa_checkpoints_total 0",
+            "limosa_splits_total 0",
+            "limosa_merges_total 0",
+            "limosa_last_reframe_timestamp_seconds 0",
             "limosa_certificate_expiry_seconds 0",
         ] {
             assert!(text.lines().any(|found| found == line), "no `{line}` in:\n{text}");

@@ -10,18 +10,18 @@ use limosa_store::{Durability, StoreError};
 use tokio::task::spawn_blocking;
 
 use super::prepare::Bound;
-use super::{quarantine, refusal, verify, views};
+use super::{quarantine, reapply, refusal, verify, views};
 use crate::config::{HostPort, ValidConfig};
 use crate::http::api::{
-    self, Acknowledged, Checkpointed, DurabilityWord, Flushed, Followed, Fragment, FragmentTotals, Listening, Memory, PeersReset, Plan,
-    Promoted, QuarantineFile, QuarantinePage, Readiness, Scrubbed, Status, Transfer, Verification, hex64,
+    self, Acknowledged, Checkpointed, Dropped, DurabilityWord, Flushed, Followed, Fragment, FragmentTotals, Listening, Memory, PeersReset,
+    Plan, Promoted, QuarantineFile, QuarantinePage, Readiness, Reapplied, Reapply, Scrubbed, Status, Transfer, Verification, hex64,
 };
 use crate::http::{Answer, Control};
 use crate::metrics::{ClientCounts, Counts};
 
 /// Answers operators.
 pub(super) struct NodeControl {
-    node: Node,
+    pub(super) node: Node,
     data: PathBuf,
     quarantine: PathBuf,
     bound: Bound,
@@ -42,7 +42,7 @@ impl NodeControl {
     }
 
     /// Runs what waits for the disk or a lock beside the runtime's threads.
-    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Node) -> T + Send + 'static) -> T {
+    pub(super) async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Node) -> T + Send + 'static) -> T {
         let node = self.node.clone();
         spawn_blocking(move || work(&node)).await.expect("a panic in the node is a broken invariant: stop here too")
     }
@@ -99,6 +99,7 @@ impl Control for NodeControl {
             memory: Memory { max: stats.memory_max, used: stats.memory.total(), blocks: stats.memory.blocks, dirty: stats.memory.dirty },
             quarantined,
             leases: self.blocking(views::leases).await,
+            clustered: false,
             damage,
             peers: self.node.registry().peers().iter().map(|peer| views::peer(peer, self.node.store(), head, &transfers)).collect(),
         })
@@ -157,6 +158,16 @@ impl Control for NodeControl {
 
     async fn quarantined(&self, name: String, first: u64, count: u64) -> Answer<QuarantinePage> {
         self.quarantined_files(move |folder| quarantine::page(&folder, name, first, count)).await
+    }
+
+    async fn reapply(&self, records: Reapply) -> Answer<Reapplied> {
+        let applied = self.blocking(move |node| reapply::reapply(node.store(), &records)).await?;
+        self.node.published(self.node.store().horizon().0);
+        Ok(applied)
+    }
+
+    async fn drop_quarantined(&self, name: String) -> Answer<Dropped> {
+        self.quarantined_files(move |folder| quarantine::drop_file(&folder, name)).await
     }
 
     async fn promote(&self) -> Answer<Promoted> {

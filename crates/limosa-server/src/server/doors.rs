@@ -8,7 +8,7 @@ use limosa_node::transport::Tls;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::http::{Control, Hosts, Sniff, listen, router};
+use crate::http::{Control, Hosts, Operate, Sniff, listen, router};
 
 /// A served HTTP port. Dropping it stops it without waiting.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl HttpDoor {
     ///
     /// # Errors
     /// When the listener can't be handed to the runtime.
-    pub fn open<C: Control>(listener: TcpListener, tls: Tls, control: Arc<C>, hosts: Hosts) -> io::Result<Self> {
+    pub fn open<C: Control + Operate>(listener: TcpListener, tls: Tls, control: Arc<C>, hosts: Hosts) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let (stop, stopped) = watch::channel(false);

@@ -121,7 +121,7 @@ impl Offline {
                 }
                 count += 1;
                 text.clear();
-                put_line(&mut text, &entry, None);
+                put_line(&mut text, &entry, None, None);
                 line(&text)
             })?;
             if flow.is_break() {

@@ -50,11 +50,12 @@ impl Offline {
     /// # Errors
     /// There is no node's folder, a node uses it, or it is damaged.
     pub fn open(data: &Path) -> Result<Self, ServerError> {
-        let pki = Pki::load(data)?;
-        // The store makes what is missing: a mistyped folder must not become a node's.
+        // Before certificates are asked for, whose error would speak of bundles; and the store makes what is missing: a mistyped folder must
+        // not become a node's.
         if !data.join("node.toml").exists() {
             return Err(ServerError::NoFolder { path: data.to_owned() });
         }
+        let pki = Pki::load(data)?;
         let keys = SpaceKeys::derive(pki.cluster_secret().expose(), SPACE);
         let identity = Identity { cluster: pki.cluster().0, node: pki.node().to_string() };
         Ok(Self { store: Store::open(Options::new(data, identity, keys.clone()))?, keys })
@@ -195,7 +196,7 @@ mod tests {
         let _store = made(dir.path());
         assert_eq!(Offline::open(dir.path()).err().map(|error| error.code()), Some("store.folder_in_use"));
         let nobody = dir.path().join("nobody");
-        assert_eq!(Offline::open(&nobody).err().map(|error| error.code()), Some("pki.no_bundle"));
+        assert_eq!(Offline::open(&nobody).err().map(|error| error.code()), Some("server.no_folder"));
         assert!(!nobody.exists());
     }
 }

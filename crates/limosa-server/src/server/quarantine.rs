@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use super::views::millis;
-use crate::http::api::{QuarantineFile, QuarantinePage};
+use crate::http::api::{Dropped, QuarantineFile, QuarantinePage};
 
 /// Most bytes of records in one page.
 const PAGE_BYTES_MAX: usize = 8 << 20;
@@ -71,6 +71,15 @@ pub(super) fn page(folder: &Path, name: String, first: u64, count: u64) -> io::R
     Ok(QuarantinePage { name, first, records, more })
 }
 
+/// Deletes a file, for good. `name` has no separators.
+pub(super) fn drop_file(folder: &Path, name: String) -> io::Result<Dropped> {
+    let records = describe(folder, name.clone())?.records;
+    fs::remove_file(folder.join(&name))?;
+    // A name that comes back after a power cut would be dropped again: nothing depends on it, but the answer should be true.
+    File::open(folder)?.sync_all()?;
+    Ok(Dropped { name, records })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +105,7 @@ mod tests {
         assert_eq!(keys, ["k0", "k1", "k2", "k3", "k4"]);
         assert!(page(dir.path(), files[0].name.clone(), 9, 2).expect("readable").records.is_empty());
         assert!(page(dir.path(), "absent.jsonl".to_owned(), 0, 2).is_err());
+        assert_eq!(drop_file(dir.path(), files[0].name.clone()).expect("it is there").records, 5);
+        assert!(list(dir.path()).expect("readable").is_empty() && drop_file(dir.path(), files[0].name.clone()).is_err());
     }
 }

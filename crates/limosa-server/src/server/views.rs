@@ -197,6 +197,8 @@ pub(super) fn counts(node: &Node) -> Counts {
         refusals: totals.refusals,
         stale_frames: totals.stale_frames,
         drifts: totals.drifts,
+        reframes: [stats.splits, stats.merges],
+        reframed_s: stats.reframed_ms / 1000,
         damaged_blocks: stats.damaged,
         repaired_blocks: totals.repaired_blocks,
         repaired_bytes: totals.repaired_bytes,

@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use limosa_core::{FragmentFacts, Retry, fragment::hashed_ranges};
 use limosa_server::config::HostPort;
 use limosa_server::http::api::{
-    Acknowledged, Alternative, Checkpointed, CpuSeconds, Damage, DamagedBlock, Difference, Direction, DurabilityWord, Flushed, Followed,
-    Fragment, FragmentTotals, Kind, Listening, Memory, Method, Outcome, Peer, PeerState, PeersReset, Plan, PlanItem, Progress, Promoted,
-    QuarantineFile, QuarantinePage, Readiness, Role, Scrubbed, Status, Transfer, Verification, Version, hex64,
+    Acknowledged, Alternative, Checkpointed, CpuSeconds, Damage, DamagedBlock, Difference, Direction, Dropped, DurabilityWord, Flushed,
+    Followed, Fragment, FragmentTotals, Kind, Listening, Memory, Method, Outcome, Peer, PeerState, PeersReset, Plan, PlanItem, Progress,
+    Promoted, QuarantineFile, QuarantinePage, Readiness, Reapplied, Reapply, Refused, Role, Scrubbed, Status, Transfer, Verification,
+    Version, hex64,
 };
 use limosa_server::http::{Answer, Control, ControlError, Turn};
 use limosa_server::metrics::Counts;
+
+mod cluster;
 
 /// The node.
 #[derive(Default)]
@@ -27,7 +30,7 @@ pub(crate) struct FakeNode {
 }
 
 impl FakeNode {
-    fn change<T>(&self, call: &str, answer: T) -> Answer<T> {
+    pub(crate) fn change<T>(&self, call: &str, answer: T) -> Answer<T> {
         self.calls.lock().expect("no test panics inside").push(call.to_owned());
         if self.refusing.load(Ordering::Relaxed) {
             return Err(ControlError {
@@ -111,6 +114,7 @@ impl Control for FakeNode {
             memory: Memory::default(),
             quarantined: 0,
             leases: Vec::new(),
+            clustered: true,
             damage: Damage {
                 damaged: 1,
                 blocks: vec![DamagedBlock {
@@ -188,6 +192,18 @@ impl Control for FakeNode {
         let records =
             (first..2).take(usize::try_from(count).expect("a page fits")).map(|i| serde_json::json!({"key": format!("k{i}")})).collect();
         Ok(QuarantinePage { name, first, records, more: first + count < 2 })
+    }
+
+    async fn reapply(&self, records: Reapply) -> Answer<Reapplied> {
+        let keys: Vec<String> = records.records.iter().filter_map(|record| Some(record["key"].as_str()?.to_owned())).collect();
+        let refused = |key: &String| Refused { key: key.clone(), why: "it was changed at 2.7".to_owned() };
+        let (gone, kept): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| key == "k1" && self.diverged.load(Ordering::Relaxed));
+        let answer = Reapplied { applied: kept.clone(), unchanged: Vec::new(), refused: gone.iter().map(refused).collect() };
+        self.change(&format!("reapply {}", kept.join(" ")), answer)
+    }
+
+    async fn drop_quarantined(&self, name: String) -> Answer<Dropped> {
+        self.change(&format!("drop {name}"), Dropped { name, records: 2 })
     }
 
     async fn promote(&self) -> Answer<Promoted> {

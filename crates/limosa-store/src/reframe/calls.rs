@@ -1,5 +1,7 @@
 //! The store's calls: an owner's split and merge, and a standby's following of them.
 
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 use limosa_core::key::{slot, slot_start};
 use limosa_core::limits::{COMMIT_PARTS_MAX, STRANDS_MAX};
@@ -85,8 +87,16 @@ impl Store {
         let position = state.push(RecordKind::Reframe, body);
         state.reframe_heads(&reframe);
         self.inner.leases().reframe(&reframe.parents(), &reframe.makes());
+        self.count_reframe(&reframe);
         state.replicated_until(reframe.makes(), position);
         Ok(position)
+    }
+
+    fn count_reframe(&self, reframe: &Reframe) {
+        let counters = &self.inner.counters;
+        let count = if matches!(reframe, Reframe::Split { .. }) { &counters.splits } else { &counters.merges };
+        count.fetch_add(1, Ordering::Relaxed);
+        counters.reframed_ms.fetch_max((self.inner.options.clock)(), Ordering::Relaxed);
     }
 
     fn reframe(
@@ -115,6 +125,7 @@ impl Store {
             let position = state.push(RecordKind::Reframe, &reframe.encode());
             state.reframe_heads(&reframe);
             self.inner.leases().reframe(&reframe.parents(), &reframe.makes());
+            self.count_reframe(&reframe);
             drop(state);
             self.settle(position)?;
             return Ok(reframe.makes());

@@ -7,6 +7,7 @@ mod batch;
 mod cold;
 mod joining;
 mod ranges;
+mod reapply;
 mod scan;
 mod strings;
 mod uploads;
@@ -20,6 +21,7 @@ use limosa_tree::Unloaded;
 
 pub(crate) use batch::Batch;
 use cold::Cold;
+pub use reapply::{LostEntry, NotReapplied, Reapplied};
 pub use strings::{Look, StringFacts, StringValue, ValueBytes};
 
 use crate::error::StoreError;

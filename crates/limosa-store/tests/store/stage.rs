@@ -320,12 +320,12 @@ fn what_lost_is_set_aside_readable_before_it_is_replaced() {
     .map(drop)
     .expect("readable");
     let holder = |key: &[u8]| cut.fragments().iter().find(|view| view.tree().range().contains(key)).expect("every key has a place");
-    let entries = keys.iter().filter_map(|key| holder(key).get(key).transpose());
+    let entries = keys.iter().filter_map(|key| holder(key).get(key).transpose()).map(|entry| Ok((entry?, Some(Version::new(1, 0)))));
     let path = store.quarantine("local", entries).expect("works");
     let text = String::from_utf8(power_cut(&disk).read(&path).expect("on the disk")).expect("text");
     assert_eq!(text.lines().count(), 2);
     assert!(
-        text.contains(r#""key":"text","value":"va\"lue","kind":"string","expiry_ms":5,"version":"1.1","promised":"local","deleted":false"#),
+        text.contains(r#""key":"text","value":"va\"lue","kind":"string","expiry_ms":5,"version":"1.1","promised":"local","based_on":"1.0","deleted":false"#),
         "{text}"
     );
     assert!(text.contains(r#""key_base64":"//4=""#), "{text}");

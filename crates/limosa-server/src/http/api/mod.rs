@@ -3,9 +3,11 @@
 //! Additions are compatible, so unknown fields are ignored when reading. 64-bit random numbers (incarnations, sessions, openers) and digests are
 //! hexadecimal strings: JSON numbers of other languages end at 2^53.
 
+mod cluster;
 mod error;
 mod fragment;
 mod operate;
+mod operation;
 mod peer;
 mod plan;
 mod quarantine;
@@ -13,12 +15,14 @@ mod status;
 mod transfer;
 mod verify;
 
+pub use cluster::{Cancelled, Cell, ClusterNode, Init, Initialised, Joined, Located, Move, MovePhase, MoveState, Removed, SafeToStop};
 pub use error::{ErrorBody, RetryWord};
 pub use fragment::{Acknowledged, EpochRow, Fragment, Slots, Version};
 pub use operate::{Checkpointed, Flushed, Follow, Followed, PeersReset, Promoted, Scrubbed};
+pub use operation::{Chosen, Failover, MergeWith, MoveTo, OfNode, Operated, Operation, OperationPlan, SplitAt, Step};
 pub use peer::{Peer, PeerState, Progress};
 pub use plan::{Alternative, Method, Plan, PlanItem};
-pub use quarantine::{QuarantineFile, QuarantinePage};
+pub use quarantine::{Dropped, QuarantineFile, QuarantinePage, Reapplied, Reapply, Refused};
 pub use status::{Damage, DamagedBlock, DurabilityWord, FragmentTotals, Lease, Listening, Memory, Readiness, Role, Status};
 pub use transfer::{CpuSeconds, Direction, Kind, Outcome, Transfer};
 pub use verify::{Difference, Verification};

@@ -127,6 +127,9 @@ pub struct Status {
     /// For whom deletions are remembered.
     #[serde(default)]
     pub leases: Vec<Lease>,
+    /// It takes part in a cluster: `GET /v1/cells`, `/v1/nodes` and `/v1/moves` answer.
+    #[serde(default)]
+    pub clustered: bool,
 }
 
 /// Deletions are remembered for a standby, so that it comes back by a delta.

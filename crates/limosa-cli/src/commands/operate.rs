@@ -1,0 +1,121 @@
+//! The commands that change the cluster: each is planned or carried out, and perhaps waited for.
+
+use std::time::Duration;
+
+use clap::Args;
+use limosa_server::http::api::{Move, MoveState, Operated, Operation, OperationPlan};
+
+use crate::args::Ask;
+use crate::args::cluster::{Asks, Do};
+use crate::client::Client;
+use crate::commands::moves;
+use crate::error::{CliError, Exit};
+use crate::format::{bytes, seconds, several};
+use crate::output::{self, Paint, paint};
+
+/// How often the moves are looked at while one waits for them.
+const LOOK: Duration = Duration::from_millis(200);
+
+pub(crate) async fn plan(operation: &Operation, ask: &Ask) -> Result<Exit, CliError> {
+    let plan: OperationPlan = Client::new(ask)?.post_json("/v1/plans", operation).await?;
+    if ask.json {
+        output::json(&plan)?;
+    } else {
+        output::print(&planned(&plan))?;
+    }
+    Ok(if plan.blocked_because.is_empty() { Exit::Yes } else { Exit::No })
+}
+
+pub(crate) async fn run<T: Asks + Args>(todo: &Do<T>) -> Result<Exit, CliError> {
+    let client = Client::new(&todo.ask)?;
+    let operation = todo.what.operation();
+    let query = todo.plan.as_ref().map_or_else(String::new, |plan| format!("?plan={plan}"));
+    let (path, body) = call(&operation);
+    let done: Operated = client.post_json(&format!("{path}{query}"), &body).await?;
+    let ended = if todo.wait { wait(&client, &done.moves).await? } else { Vec::new() };
+    let aborted = ended.iter().any(|one| matches!(one.state, MoveState::Aborted { .. }));
+    if todo.ask.json {
+        output::json(&done)?;
+    } else {
+        output::print(&said(&done, &ended, todo.wait))?;
+    }
+    Ok(if aborted { Exit::No } else { Exit::Yes })
+}
+
+/// Path and body of the call that carries an operation out.
+fn call(operation: &Operation) -> (String, serde_json::Value) {
+    let json = |body: serde_json::Result<serde_json::Value>| body.expect("bodies become JSON");
+    match operation {
+        Operation::Move(to) => ("/v1/moves".to_owned(), json(serde_json::to_value(to))),
+        Operation::Stage(to) => ("/v1/stages".to_owned(), json(serde_json::to_value(to))),
+        Operation::Rebalance => ("/v1/rebalance".to_owned(), serde_json::json!({})),
+        Operation::Handover(of) => ("/v1/handover".to_owned(), json(serde_json::to_value(of))),
+        Operation::Decommission(of) => ("/v1/decommission".to_owned(), json(serde_json::to_value(of))),
+        Operation::Failover(lost) => ("/v1/failover".to_owned(), json(serde_json::to_value(lost))),
+        Operation::Split { fragment, at_key, at_slot } => {
+            (format!("/v1/fragments/{fragment}/split"), serde_json::json!({ "at_key": at_key, "at_slot": at_slot }))
+        }
+        Operation::Merge { left, right } => (format!("/v1/fragments/{left}/merge"), serde_json::json!({ "right": right })),
+    }
+}
+
+/// Until every one of `ids` has ended.
+async fn wait(client: &Client, ids: &[String]) -> Result<Vec<Move>, CliError> {
+    loop {
+        let mut moves: Vec<Move> = client.get("/v1/moves").await?;
+        moves.retain(|one| ids.contains(&one.id));
+        if moves.iter().all(|one| one.state != MoveState::Running) {
+            return Ok(moves);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn said(done: &Operated, ended: &[Move], waited: bool) -> String {
+    let mut text = format!("{}\n", done.message);
+    if !ended.is_empty() {
+        text += &moves::table(ended);
+    } else if !done.moves.is_empty() && !waited {
+        text += "next: watch with `limosa status --watch`, list with `limosa moves`, give up with `limosa cancel`\n";
+    }
+    text
+}
+
+fn planned(plan: &OperationPlan) -> String {
+    let mut text = format!("plan {}  {}\n", paint(&plan.id, Paint::Strong), plan.operation.word());
+    if plan.steps.is_empty() {
+        text += "nothing is to be done\n";
+    } else {
+        let mut table = output::table(["FRAGMENT", "SLOTS", "DO", "FROM", "TO", "BY", "BYTES", "WHY"]);
+        for step in &plan.steps {
+            table.add_row([
+                format!("f{}", step.fragment),
+                step.slots.to_string(),
+                step.action.clone(),
+                step.from.clone().unwrap_or_else(|| "-".to_owned()),
+                step.to.clone().unwrap_or_else(|| "-".to_owned()),
+                step.method.to_string(),
+                bytes(step.bytes),
+                step.why.clone(),
+            ]);
+        }
+        text += &output::text(&table);
+    }
+    let time =
+        plan.seconds.map_or_else(|| "an unknown time (nothing was measured yet)".to_owned(), |time| format!("about {}", seconds(time)));
+    text += &format!(
+        "moves    {} in {time}, {}\nwaits    a request on one fragment up to {:.0} ms; writers slowed by at most {} %\nrisk     {}\n",
+        bytes(plan.bytes),
+        several(plan.steps.len() as u64, "step", "steps"),
+        plan.pause_ms,
+        plan.slowing_percent,
+        plan.risk,
+    );
+    for why in &plan.blocked_because {
+        text += &paint(&format!("BLOCKED  {why}\n"), Paint::Bad);
+    }
+    if plan.blocked_because.is_empty() && !plan.steps.is_empty() {
+        text += &format!("next: limosa {} ... --plan {}\n", plan.operation.word(), plan.id);
+    }
+    text
+}

@@ -65,6 +65,18 @@ impl FragmentCell {
         Ok(next.after(self))
     }
 
+    /// The owner `by` takes a member out whose copy is gone: it stays as a replica, to get another one. Nothing is marked: where fewer are
+    /// left than must flush, writes wait.
+    pub fn expel(&self, by: &NodeName, member: &NodeName, committed: Version) -> Result<Self, Refusal> {
+        self.served_by(by)?;
+        let mut next = self.noted(committed);
+        if !next.sync_set.remove(member) {
+            return Err(Refusal::NotMember { fragment: self.id(), node: member.clone() });
+        }
+        next.replicas.insert(member.clone());
+        Ok(next.after(self))
+    }
+
     /// The owner `by` sets how many members must flush each write before it is acknowledged.
     pub fn require(&self, by: &NodeName, flushed_min: u8) -> Result<Self, Refusal> {
         self.served_by(by)?;

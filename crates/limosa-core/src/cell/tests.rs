@@ -38,6 +38,7 @@ fn successors(cell: &FragmentCell) -> Vec<FragmentCell> {
             out.extend(cell.join(by, other, cell.committed));
             out.extend(cell.leave(by, other, cell.committed, false));
             out.extend(cell.leave(by, other, cell.committed, true));
+            out.extend(cell.expel(by, other, cell.committed));
             out.extend(cell.assign(by, other));
             out.extend(cell.unassign(by, other));
         }

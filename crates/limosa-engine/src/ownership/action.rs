@@ -6,6 +6,7 @@ use limosa_core::{FragmentCell, FragmentId, Intent, NodeName, Version};
 use limosa_wire::{OwnershipMessage, Purpose};
 
 use super::report::Report;
+use super::step::Wish;
 
 /// What a node must do about ownership.
 #[derive(Clone, PartialEq, Debug)]
@@ -68,6 +69,8 @@ pub struct Change {
     pub fragment: FragmentId,
     /// The revision of the cell that it replaces.
     pub revision: u64,
+    /// What it is about.
+    pub wish: Wish,
     /// What it becomes.
     pub next: FragmentCell,
     /// Names the wish.

@@ -56,6 +56,29 @@ pub struct Config {
     pub converge_window: Duration,
     /// How long a copy is kept that no cell asks for: going back is cheap meanwhile. Default 1 h.
     pub retain: Duration,
+    /// What the walk breaks on purpose.
+    #[cfg(test)]
+    pub(super) planted: Option<Plant>,
+}
+
+/// A bug that tests plant, to see that they would find it.
+#[cfg_attr(not(test), allow(dead_code, reason = "named where it would be, planted by tests only"))]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Plant {
+    /// The source serves on after a while though COMMIT was sent.
+    UnsealsAfterCommit,
+    /// The owner serves before its epoch row is durable.
+    ServesBeforeRow,
+    /// A node that lost its data, or has an old copy, is believed.
+    TrustsEmptyNode,
+    /// A member answers a fence while the lease that it lent still holds.
+    FencesUnderLease,
+    /// An owner serves without a lease.
+    IgnoresLease,
+    /// Whoever raised a fence is promoted with what it has, without asking anybody.
+    PromotesAlone,
+    /// A restarted owner goes on at the epoch that it had.
+    SkipsReopen,
 }
 
 impl Config {
@@ -81,12 +104,25 @@ impl Config {
             seals_max: 5,
             converge_window: Duration::from_secs(2),
             retain: Duration::from_secs(3600),
+            #[cfg(test)]
+            planted: None,
         }
     }
 
     /// Between two signs of life of an owner.
     pub fn beat(&self) -> Duration {
         self.lease / 3
+    }
+
+    /// Whether this bug is planted; never outside of tests.
+    #[cfg(test)]
+    pub(super) fn has(&self, plant: Plant) -> bool {
+        self.planted == Some(plant)
+    }
+
+    #[cfg(not(test))]
+    pub(super) const fn has(&self, _plant: Plant) -> bool {
+        false
     }
 
     /// How long an answer to a beat counts, from the moment at which the beat was sent.

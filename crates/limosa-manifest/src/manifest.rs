@@ -181,6 +181,42 @@ impl Manifest {
         self.store.watch(Key::FRAGMENTS, revision).await
     }
 
+    /// Replaces several cells in one change, each as [`Manifest::change`] would: all, or none. `None`: one of them has changed since it was
+    /// read, or the outcome is not known to be a success; the caller goes on with single changes, which end in a certain outcome.
+    pub async fn change_all(
+        &self,
+        changes: &[(Held<FragmentCell>, FragmentCell, Intent)],
+    ) -> Result<Option<Vec<Held<FragmentCell>>>, ManifestError> {
+        let (mut change, mut made) = (Change::default(), Vec::with_capacity(changes.len()));
+        for (held, next, intent) in changes {
+            next.check_follows(&held.value)?;
+            let key = Key::Fragment(next.id());
+            let next = next.clone().marked(*intent);
+            change.guards.push(Guard { key: key.to_string(), revision: Some(held.revision) });
+            change.writes.push(put(&key, &next, None)?);
+            made.push(next);
+        }
+        let (done, revision) = match self.send(change).await {
+            Err(ManifestError::Unknown { .. }) => return Ok(None),
+            other => other?,
+        };
+        if !done {
+            return Ok(None);
+        }
+        for cell in &made {
+            self.saw_epoch(cell.id(), cell.epoch)?;
+        }
+        Ok(Some(made.into_iter().map(|value| Held { value, revision }).collect()))
+    }
+
+    /// Takes note of an epoch that the store told without being asked.
+    pub(crate) fn saw_epoch(&self, fragment: FragmentId, epoch: u32) -> Result<(), ManifestError> {
+        // Events may be older than what a read has shown meanwhile: they can't give a roll-back away, a read can.
+        let mut seen = self.seen();
+        let reached = seen.epoch(fragment).min(epoch);
+        seen.see_epoch(fragment, epoch, reached)
+    }
+
     /// The store, for its leases.
     pub fn store(&self) -> &Arc<dyn ManifestStore> {
         &self.store

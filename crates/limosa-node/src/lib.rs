@@ -4,10 +4,12 @@
 //! |---|---|
 //! | Who is this node, and who may talk to it? | [`pki`] |
 //! | What does a node do all day? | [`driver`] |
+//! | How does a node reach the manifest that another one holds? | [`manifest_link`] |
 //! | How do messages get to a peer and back? | [`transport`] |
 
 pub mod driver;
 pub mod error;
+pub mod manifest_link;
 pub mod pki;
 pub mod transport;
 

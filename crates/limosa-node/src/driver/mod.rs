@@ -15,6 +15,8 @@ mod follower;
 mod house;
 mod jobs;
 mod link;
+mod manifest;
+mod member;
 mod node;
 mod on_the_way;
 mod patience;

@@ -95,13 +95,16 @@ impl Node {
     /// Blocks on the disk.
     ///
     /// # Errors
-    /// The store fails.
+    /// The store fails; the embedded manifest can't be opened.
     pub fn open_member(store: Store, tls: Tls, options: NodeOptions, member: MemberOptions) -> Result<Self, RoleError> {
         let role = Role::Member;
         if store.role() != role.encode() {
             store.set_role(&role.encode())?;
         }
-        let board = Board::new(tls.identity().node.clone(), member);
+        let mut number = [0; 8];
+        getrandom::fill(&mut number).map_err(|error| RoleError::Randomness(error.to_string()))?;
+        let embedded = super::manifest::embedded(&member.manifest, u64::from_le_bytes(number))?;
+        let board = Board::new(tls.identity().node.clone(), member, embedded);
         Ok(Self::with(store, tls, options, role, Some(Arc::new(board))))
     }
 
@@ -130,7 +133,11 @@ impl Node {
     /// Serves peers on `listener` and follows an owner while this node is a standby, until the returned future is dropped.
     pub async fn run(&self, listener: TcpListener) {
         let pulse = super::pulse::spawn(&self.shared);
-        tokio::join!(accept(self.shared.clone(), listener), follower::run(self.shared.clone()));
+        let shared = self.shared.clone();
+        match &self.shared.board {
+            Some(board) => drop(tokio::join!(accept(shared.clone(), listener), super::member::run(shared, board.clone()))),
+            None => drop(tokio::join!(accept(shared.clone(), listener), follower::run(shared))),
+        }
         drop(pulse);
     }
 
@@ -259,6 +266,9 @@ async fn serve_peer(shared: Arc<Shared>, stream: tokio::net::TcpStream, address:
         Ok(connection) => connection,
         Err(error) => return error.into(),
     };
+    if connection.is_manifest() {
+        return serve_manifest(&shared, connection).await;
+    }
     let is_owner = shared.role.borrow().is_owner();
     if !is_owner {
         return refuse(connection).await;
@@ -266,6 +276,17 @@ async fn serve_peer(shared: Arc<Shared>, stream: tokio::net::TcpStream, address:
     match SourceSession::new(shared, connection, address) {
         Ok(session) => session.run().await,
         Err(end) => end,
+    }
+}
+
+/// To a node that does not hold the manifest, the connection just ends: the caller finds the manifest unavailable.
+async fn serve_manifest(shared: &Shared, connection: Connection) -> SessionEnd {
+    match shared.board.as_ref().and_then(|board| board.embedded.clone()) {
+        Some(held) => {
+            let source = crate::manifest_link::serve(connection.into_stream(), Arc::new(held)).await;
+            SessionEnd::Peer(crate::PeerError::Broken { what: "serving the manifest", source })
+        }
+        None => SessionEnd::NotOwner,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a node is to its state, and how the store remembers it.
 
+use limosa_manifest::ManifestError;
 use limosa_store::StoreError;
 use thiserror::Error;
 
@@ -47,6 +48,12 @@ pub enum RoleError {
         /// What it remembers.
         found: String,
     },
+    /// The manifest's file can't be opened.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The operating system gives no randomness.
+    #[error("no randomness for an id: {0}")]
+    Randomness(String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -59,6 +66,8 @@ impl RoleError {
             Self::Promoted { .. } => "role.promoted",
             Self::Member => "role.member",
             Self::Unknown { .. } => "role.unknown",
+            Self::Manifest(error) => error.code(),
+            Self::Randomness(_) => "session.randomness",
             Self::Store(error) => error.code(),
         }
     }

@@ -10,7 +10,7 @@ use rustls::{ConnectionCommon, SideData};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsStream;
+use tokio_rustls::{TlsConnector, TlsStream};
 
 use crate::error::PeerError;
 use crate::pki::{NodeName, identity_of};
@@ -20,7 +20,7 @@ use crate::transport::failure;
 use crate::transport::receiver::Receiver;
 use crate::transport::sender::Sender;
 use crate::transport::timing::{CONNECT_TIMEOUT, HANDSHAKE_TIMEOUT, READ_BUFFER_BYTES, WRITE_BUFFER_BYTES};
-use crate::transport::tls::{PEER_PROTOCOL, Tls};
+use crate::transport::tls::{MANIFEST_PROTOCOL, PEER_PROTOCOL, Tls};
 
 const HANDSHAKE: &str = "the TLS handshake";
 
@@ -38,6 +38,7 @@ pub struct Connection<S = TcpStream> {
     stream: Encrypted<S>,
     peer: NodeName,
     counters: Arc<Counters>,
+    is_manifest: bool,
 }
 
 impl Connection {
@@ -50,6 +51,17 @@ impl Connection {
         let stream = within(CONNECT_TIMEOUT, "connecting", TcpStream::connect(address)).await?.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
         Self::connect_over(stream, tls).await
+    }
+
+    /// Connects to the manifest that the node with this peer address holds.
+    ///
+    /// # Errors
+    /// As [`Connection::connect`].
+    pub(crate) async fn connect_manifest(address: &str, tls: &Tls) -> Result<Self, PeerError> {
+        let failed = |source| PeerError::Connect { address: address.to_owned(), source };
+        let stream = within(CONNECT_TIMEOUT, "connecting", TcpStream::connect(address)).await?.map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
+        Self::connect_with(stream, tls.manifest_client()).await
     }
 
     /// Takes a connection that the peer port accepted.
@@ -68,8 +80,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// # Errors
     /// As [`Connection::connect`].
     pub async fn connect_over(stream: S, tls: &Tls) -> Result<Self, PeerError> {
+        Self::connect_with(stream, tls.peer_client()).await
+    }
+
+    async fn connect_with(stream: S, client: &TlsConnector) -> Result<Self, PeerError> {
         let counted = CountingStream::new(stream, READ_BUFFER_BYTES);
-        let mut stream = handshake(tls.peer_client().connect(no_name(), counted)).await?;
+        let mut stream = handshake(client.connect(no_name(), counted)).await?;
         let (counted, session) = stream.get_mut();
         settle(counted, session)?;
         Self::new(stream.into())
@@ -89,18 +105,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn new(stream: Encrypted<S>) -> Result<Self, PeerError> {
         let (counted, session) = stream.get_ref();
-        if session.alpn_protocol() != Some(PEER_PROTOCOL) {
-            return Err(PeerError::NotPeerPort);
-        }
+        let is_manifest = match session.alpn_protocol() {
+            Some(PEER_PROTOCOL) => false,
+            Some(MANIFEST_PROTOCOL) => true,
+            _ => return Err(PeerError::NotPeerPort),
+        };
         let certificate = session.peer_certificates().and_then(<[_]>::first).ok_or(PeerError::NoCertificate)?;
         let identity = identity_of(certificate).map_err(|error| PeerError::BadCertificate { detail: error.to_string() })?;
         let counters = counted.counters();
-        Ok(Self { stream, peer: identity.node, counters })
+        Ok(Self { stream, peer: identity.node, counters, is_manifest })
     }
 
     /// Who is at the other end, as its certificate says.
     pub fn peer_name(&self) -> &NodeName {
         &self.peer
+    }
+
+    /// Whether the peer came for the manifest: then its bytes are no messages of the peer contract.
+    pub(crate) fn is_manifest(&self) -> bool {
+        self.is_manifest
     }
 
     /// Bytes of this connection; they go on counting after the split.

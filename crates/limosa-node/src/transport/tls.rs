@@ -18,6 +18,8 @@ use crate::transport::verify::{ClientVerifier, ServerVerifier};
 
 /// Application protocol of the peer port: a browser or `curl` that lands there is told so by TLS itself.
 pub(crate) const PEER_PROTOCOL: &[u8] = b"limosa";
+/// Application protocol of the peer port for nodes that reach the manifest through the one that holds it.
+pub(crate) const MANIFEST_PROTOCOL: &[u8] = b"limosa-manifest";
 /// Application protocol of the control port.
 const CONTROL_PROTOCOL: &[u8] = b"http/1.1";
 
@@ -28,6 +30,7 @@ pub struct Tls {
     pair: Arc<LivePair>,
     peer_server: TlsAcceptor,
     peer_client: TlsConnector,
+    manifest_client: TlsConnector,
     control_server: TlsAcceptor,
     control_client: TlsConnector,
 }
@@ -41,9 +44,10 @@ impl Tls {
     fn trusting(own: &Credentials, pair: Arc<LivePair>) -> Self {
         Self {
             identity: own.identity().clone(),
-            peer_server: server(own, &pair, PEER_PROTOCOL, true),
+            peer_server: server(own, &pair, &[PEER_PROTOCOL, MANIFEST_PROTOCOL], true),
             peer_client: client(own, pair.clone(), PEER_PROTOCOL),
-            control_server: server(own, &pair, CONTROL_PROTOCOL, false),
+            manifest_client: client(own, pair.clone(), MANIFEST_PROTOCOL),
+            control_server: server(own, &pair, &[CONTROL_PROTOCOL], false),
             control_client: client(own, pair.clone(), CONTROL_PROTOCOL),
             pair,
         }
@@ -87,6 +91,10 @@ impl Tls {
         &self.peer_client
     }
 
+    pub(crate) fn manifest_client(&self) -> &TlsConnector {
+        &self.manifest_client
+    }
+
     pub(crate) fn control_server(&self) -> &TlsAcceptor {
         &self.control_server
     }
@@ -96,11 +104,11 @@ impl Tls {
     }
 }
 
-fn server(own: &Credentials, pair: &Arc<LivePair>, protocol: &[u8], mandatory: bool) -> TlsAcceptor {
+fn server(own: &Credentials, pair: &Arc<LivePair>, protocols: &[&[u8]], mandatory: bool) -> TlsAcceptor {
     let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13]);
     let builder = builder.expect("the provider has suites of TLS 1.3");
     let mut config = builder.with_client_cert_verifier(Arc::new(ClientVerifier::new(own, mandatory))).with_cert_resolver(pair.clone());
-    config.alpn_protocols = vec![protocol.to_vec()];
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     // No resumption: every connection proves its certificate anew, and no ticket's bytes follow the handshake.
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -57,8 +57,8 @@ impl Acks {
     pub(in super::super) fn acked(&self, cell: &FragmentCell, level: AckLevel) -> u64 {
         let needed = match level {
             AckLevel::Local => 0,
-            AckLevel::Standby => usize::from(cell.flushed_min),
-            AckLevel::All => cell.sync_set.len().max(usize::from(cell.flushed_min)),
+            AckLevel::Standby => cell.flushes_needed(),
+            AckLevel::All => cell.sync_set.len().max(cell.flushes_needed()),
         };
         if needed == 0 {
             return u64::MAX;
@@ -66,6 +66,11 @@ impl Acks {
         let mut positions: Vec<u64> = cell.sync_set.iter().map(|member| self.of(member, cell.id())).collect();
         positions.sort_unstable_by(|a, b| b.cmp(a));
         positions.get(needed - 1).copied().unwrap_or(0) // fewer members than must flush: nothing is acknowledged
+    }
+
+    /// Members of the sync set that have everything up to `position`.
+    pub(in super::super) fn copies(&self, cell: &FragmentCell, position: u64) -> usize {
+        cell.sync_set.iter().filter(|member| self.of(member, cell.id()) >= position).count()
     }
 
     fn of(&self, member: &NodeName, fragment: FragmentId) -> u64 {

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use limosa_core::{FragmentId, NodeName};
-use limosa_manifest::{FragmentCell, NodeEntry};
-use tokio::sync::{mpsc, oneshot, watch};
+use limosa_manifest::embedded::EmbeddedStore;
+use limosa_manifest::{FragmentCell, Held, NodeEntry};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::acks::Acks;
 use super::options::MemberOptions;
@@ -28,14 +29,23 @@ pub struct NodeFacts {
 /// The manifest as this node saw it last.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct View {
-    /// Every fragment's cell.
-    pub cells: BTreeMap<FragmentId, FragmentCell>,
+    /// Every fragment's cell, with the revision that wrote it.
+    pub cells: BTreeMap<FragmentId, Arc<Held<FragmentCell>>>,
     /// Every node.
     pub nodes: BTreeMap<NodeName, NodeFacts>,
     /// The manifest's revision of that.
     pub revision: u64,
+    /// Whether the manifest was read at all.
+    pub known: bool,
     /// Why the manifest does not answer, if it does not: what is above is what it said last.
     pub outage: Option<String>,
+}
+
+impl View {
+    /// A fragment's cell.
+    pub fn cell(&self, fragment: FragmentId) -> Option<&FragmentCell> {
+        self.cells.get(&fragment).map(|held| &held.value)
+    }
 }
 
 /// A move under way, as its source sees it.
@@ -75,6 +85,15 @@ pub(in super::super) struct Fast {
     pub(in super::super) moves: BTreeMap<FragmentId, MoveStatus>,
 }
 
+/// What the view's owner has learned since the ownership driver looked last; bounded by the number of fragments.
+#[derive(Default)]
+pub(in super::super) struct Changes {
+    pub(in super::super) cells: BTreeSet<FragmentId>,
+    pub(in super::super) nodes: bool,
+    /// By who said so: why the manifest does not answer.
+    pub(super) outages: BTreeMap<&'static str, String>,
+}
+
 /// The shared state of a member.
 pub(in super::super) struct Board {
     pub(in super::super) me: NodeName,
@@ -83,12 +102,17 @@ pub(in super::super) struct Board {
     /// Counts up whenever an acknowledgement came in.
     pub(in super::super) progress: watch::Sender<u64>,
     pub(in super::super) orders: mpsc::Sender<Asked>,
+    /// The manifest's file, where this node holds it.
+    pub(in super::super) embedded: Option<EmbeddedStore>,
+    /// Wakes the ownership driver: something of [`Changes`] is there.
+    pub(in super::super) changed: Notify,
+    pub(super) changes: Mutex<Changes>,
     queue: Mutex<Option<mpsc::Receiver<Asked>>>,
     fast: Mutex<Fast>,
 }
 
 impl Board {
-    pub(in super::super) fn new(me: NodeName, options: MemberOptions) -> Self {
+    pub(in super::super) fn new(me: NodeName, options: MemberOptions, embedded: Option<EmbeddedStore>) -> Self {
         let (orders, queue) = mpsc::channel(ORDERS_MAX);
         Self {
             me,
@@ -96,6 +120,9 @@ impl Board {
             view: watch::Sender::default(),
             progress: watch::Sender::new(0),
             orders,
+            embedded,
+            changed: Notify::new(),
+            changes: Mutex::default(),
             queue: Mutex::new(Some(queue)),
             fast: Mutex::default(),
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use limosa_core::{FragmentId, NodeName};
 use limosa_manifest::FragmentCell;
@@ -43,7 +43,7 @@ impl Cluster {
 
     /// Every fragment's cell.
     pub fn cells(&self) -> BTreeMap<FragmentId, FragmentCell> {
-        self.view().cells.clone()
+        self.view().cells.iter().map(|(&id, held)| (id, held.value.clone())).collect()
     }
 
     /// Every node.
@@ -64,14 +64,25 @@ impl Cluster {
             Here { gate, staleness: fast.fresh_at.get(&fragment).map(Instant::elapsed) }
         };
         let view = self.board.view.borrow();
-        Standing::of(view.cells.get(&fragment), &self.board.me, &here, view.outage.as_deref())
+        Standing::of(view.cell(fragment), &self.board.me, &here, view.outage.as_deref())
     }
 
     /// Up to which position of this node's journal the commits of a fragment of its own are acknowledged at `level`; `u64::MAX` where
     /// nobody is waited for.
     pub fn acked(&self, fragment: FragmentId, level: AckLevel) -> u64 {
         let view = self.board.view.borrow().clone();
-        view.cells.get(&fragment).map_or(0, |cell| self.board.fast().acks.acked(cell, level))
+        view.cell(fragment).map_or(0, |cell| self.board.fast().acks.acked(cell, level))
+    }
+
+    /// How many members of the sync set of a fragment of this node's own have it on disk up to `position` of this node's journal.
+    pub fn copies(&self, fragment: FragmentId, position: u64) -> usize {
+        let view = self.board.view.borrow().clone();
+        view.cell(fragment).map_or(0, |cell| self.board.fast().acks.copies(cell, position))
+    }
+
+    /// How old the complete copy of a fragment here may be, where it follows its owner.
+    pub fn staleness(&self, fragment: FragmentId) -> Option<Duration> {
+        self.board.staleness(fragment)
     }
 
     /// Counts up whenever [`Cluster::acked`] may have grown.
@@ -83,7 +94,7 @@ impl Cluster {
     /// leaves. Never for longer than enough members promised to follow nobody else.
     pub fn may_read(&self, fragment: FragmentId) -> bool {
         let view = self.board.view.borrow().clone();
-        match view.cells.get(&fragment) {
+        match view.cell(fragment) {
             Some(cell) if cell.sync_set.is_empty() => true, // nobody could be promoted
             _ => self.board.fast().reads_until.get(&fragment).is_some_and(|until| Instant::now() < *until),
         }

@@ -14,6 +14,7 @@
 mod acks;
 mod board;
 mod handle;
+mod learn;
 mod options;
 mod order;
 mod standing;

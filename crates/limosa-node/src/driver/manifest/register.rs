@@ -1,0 +1,58 @@
+//! Says in the manifest that this node is there, where it is reached, and that it lives.
+
+use std::time::Duration;
+
+use limosa_manifest::{Manifest, ManifestError, NodeEntry};
+
+use crate::driver::cluster::Board;
+
+/// Signs of life within the time that a lease lives.
+const SIGNS: u32 = 3;
+/// Wait after a failure.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Registers, then gives signs of life, until it is dropped. A lease that was lost is taken anew.
+pub(in crate::driver) async fn register(board: &Board, manifest: &Manifest, incarnation: u64) {
+    loop {
+        let error = live(board, manifest, incarnation).await;
+        board.outage("lease", Some(error.to_string()));
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+async fn live(board: &Board, manifest: &Manifest, incarnation: u64) -> ManifestError {
+    let options = &board.options;
+    let ttl = options.lease * SIGNS; // a hint: nobody is fenced for it
+    let began = async {
+        let known = manifest.nodes().await?.into_iter().find(|held| held.value.name == board.me).map(|held| held.value);
+        let entry = NodeEntry {
+            name: board.me.clone(),
+            incarnation,
+            peer: options.addresses.peer.clone(),
+            resp: options.addresses.resp.clone(),
+            http: options.addresses.http.clone(),
+            zone: options.zone.clone(),
+            labels: options.labels.clone(),
+            leaving: known.as_ref().is_some_and(|known| known.leaving),
+        };
+        if known.as_ref() != Some(&entry) {
+            manifest.register(&entry).await?;
+        }
+        let lease = manifest.store().grant(ttl).await?;
+        manifest.announce(&board.me, lease).await?;
+        Ok::<_, ManifestError>(lease)
+    };
+    let lease = match began.await {
+        Ok(lease) => lease,
+        Err(error) => return error,
+    };
+    board.outage("lease", None);
+    loop {
+        tokio::time::sleep(ttl / SIGNS / 2).await;
+        match manifest.store().keep_alive(lease).await {
+            Ok(true) => board.outage("lease", None),
+            Ok(false) => return ManifestError::Unavailable { why: "this node's lease ran out; it takes another one".to_owned() },
+            Err(error) => board.outage("lease", Some(error.to_string())),
+        }
+    }
+}

@@ -241,12 +241,13 @@ async fn nodes_are_known_and_their_life_is_a_hint(manifest: &Manifest) {
         leaving: false,
     };
     manifest.register(&node).await.expect("answers");
-    assert_eq!(manifest.nodes().await.expect("answers").iter().map(|held| held.value.clone()).collect::<Vec<_>>(), vec![node.clone()]);
+    let nodes = manifest.nodes().await.expect("answers"); // whoever serves the store may be one, too
+    assert_eq!(nodes.into_iter().map(|held| held.value).find(|known| known.name == node.name), Some(node.clone()));
     let lease = manifest.store().grant(Duration::from_secs(60)).await.expect("answers");
     manifest.announce(&node.name, lease).await.expect("answers");
-    assert_eq!(manifest.alive().await.expect("answers"), vec![node.name]);
+    assert!(manifest.alive().await.expect("answers").contains(&node.name));
     manifest.store().revoke(lease).await.expect("answers");
-    assert!(manifest.alive().await.expect("answers").is_empty());
+    assert!(!manifest.alive().await.expect("answers").contains(&node.name));
 }
 
 /// A foreign or damaged entry is a typed error that names it.

@@ -3,6 +3,7 @@
 //! | Task or thread | Does |
 //! |---|---|
 //! | accept task | takes peers, a session task for each |
+//! | member tasks | while this node is of a cluster: manifest, control lanes |
 //! | follower task | while this node is a standby: dials its owner, a session at a time |
 //! | session task | messages and answers into a machine, its actions out |
 //! | reader and writer task of a connection | TLS, encoding and decoding |
@@ -11,6 +12,7 @@
 //! | house thread | frees what was cut out, collects deletions that no standby needs |
 
 pub mod cluster;
+mod control;
 mod follower;
 mod house;
 mod jobs;
@@ -26,6 +28,7 @@ mod repairing;
 mod role;
 mod scrub;
 mod session_end;
+mod session_table;
 mod source_session;
 mod target_jobs;
 mod target_session;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use limosa_core::{FragmentId, Scope, SpaceKeys, Version};
-use limosa_store::{Durability, Store, StoreError};
+use limosa_store::{Durability, FragmentGate, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -16,8 +16,9 @@ use super::follower;
 use super::registry::Registry;
 use super::role::Role;
 use super::session_end::SessionEnd;
+use super::session_table::SessionTable;
 use super::source_session::SourceSession;
-use crate::transport::{Connection, Tls};
+use crate::transport::{Connection, Purpose, Tls};
 
 /// What a node must be told.
 #[derive(Clone, Debug)]
@@ -40,6 +41,8 @@ pub(super) struct Shared {
     pub(super) tls: Tls,
     pub(super) options: NodeOptions,
     pub(super) registry: Arc<Registry>,
+    /// The sessions that last.
+    pub(super) sessions: Arc<SessionTable>,
     pub(super) role: watch::Sender<Role>,
     pub(super) published: watch::Sender<u64>,
     pub(super) reset: watch::Sender<u64>,
@@ -60,6 +63,24 @@ impl Shared {
         let mut bytes = [0; 8];
         getrandom::fill(&mut bytes).map_err(|error| SessionEnd::Randomness(error.to_string()))?;
         Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// Commits up to `position` were published: streams may send them.
+    pub(super) fn publish(&self, position: u64) {
+        self.published.send_if_modified(|known| {
+            let is_new = position > *known;
+            *known = position.max(*known);
+            is_new
+        });
+    }
+
+    /// The newest version of each fragment that survives a power cut; zero before the first flush since the start.
+    pub(super) fn durable_heads(&self) -> BTreeMap<FragmentId, Version> {
+        let stats = self.store.stats();
+        if self.options.durability == Durability::Commit || stats.flushed >= stats.horizon {
+            return super::pulse::heads(&self.store);
+        }
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn set_ready(&self) {
@@ -104,6 +125,9 @@ impl Node {
         let mut number = [0; 8];
         getrandom::fill(&mut number).map_err(|error| RoleError::Randomness(error.to_string()))?;
         let embedded = super::manifest::embedded(&member.manifest, u64::from_le_bytes(number))?;
+        // Nothing is served before the manifest has said so, and the epoch that it says is open.
+        let closed: Vec<_> = store.facts().iter().map(|facts| (facts.id, FragmentGate::Closed)).collect();
+        store.set_gates(&closed);
         let board = Board::new(tls.identity().node.clone(), member, embedded);
         Ok(Self::with(store, tls, options, role, Some(Arc::new(board))))
     }
@@ -116,6 +140,7 @@ impl Node {
             tls,
             options,
             registry: Arc::default(),
+            sessions: Arc::default(),
             role: watch::Sender::new(role),
             reset: watch::Sender::new(0),
             scrubbed: Mutex::new(None),
@@ -200,11 +225,7 @@ impl Node {
 
     /// The newest version of each fragment that survives a power cut; zero before the first flush since the start.
     pub fn durable_heads(&self) -> BTreeMap<FragmentId, Version> {
-        let stats = self.shared.store.stats();
-        if self.shared.options.durability == Durability::Commit || stats.flushed >= stats.horizon {
-            return super::pulse::heads(&self.shared.store);
-        }
-        self.shared.durable.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.durable_heads()
     }
 
     /// The sessions with peers.
@@ -229,11 +250,7 @@ impl Node {
 
     /// Commits up to `position` were published: streams may send them.
     pub fn published(&self, position: u64) {
-        self.shared.published.send_if_modified(|known| {
-            let is_new = position > *known;
-            *known = position.max(*known);
-            is_new
-        });
+        self.shared.publish(position);
     }
 }
 
@@ -266,8 +283,10 @@ async fn serve_peer(shared: Arc<Shared>, stream: tokio::net::TcpStream, address:
         Ok(connection) => connection,
         Err(error) => return error.into(),
     };
-    if connection.is_manifest() {
-        return serve_manifest(&shared, connection).await;
+    match connection.purpose() {
+        Purpose::Session => {}
+        Purpose::Manifest => return serve_manifest(&shared, connection).await,
+        Purpose::Lane => return serve_lane(&shared, connection).await,
     }
     let is_owner = shared.role.borrow().is_owner();
     if !is_owner {
@@ -287,6 +306,13 @@ async fn serve_manifest(shared: &Shared, connection: Connection) -> SessionEnd {
             SessionEnd::Peer(crate::PeerError::Broken { what: "serving the manifest", source })
         }
         None => SessionEnd::NotOwner,
+    }
+}
+
+async fn serve_lane(shared: &Shared, connection: Connection) -> SessionEnd {
+    match shared.board.as_ref().and_then(|board| board.lanes.get()) {
+        Some(lanes) => lanes.accept(connection).await.into(),
+        None => SessionEnd::NotOwner, // it is no member, or not yet: the other end dials again
     }
 }
 

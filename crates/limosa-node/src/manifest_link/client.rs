@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::frames::{self, PING_EVERY, fits};
 use super::messages::{Answer, Call, ChangeText, Said, WatchFrom, What};
 use super::watch::RemoteWatch;
-use crate::transport::{Backoff, Connection, Tls};
+use crate::transport::{Backoff, Connection, Purpose, Tls};
 
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -222,7 +222,7 @@ async fn run(address: String, tls: Tls, seed: u64, mut queue: mpsc::Receiver<Out
     let mut backoff = Backoff::new(seed);
     while let Some(first) = queue.recv().await {
         let mut waiting = Some(first);
-        match Connection::connect_manifest(&address, &tls).await {
+        match Connection::connect_for(Purpose::Manifest, &address, &tls).await {
             Ok(connection) => {
                 let began = Instant::now();
                 let error = connected(connection, &mut waiting, &mut queue).await;

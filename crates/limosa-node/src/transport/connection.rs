@@ -20,7 +20,7 @@ use crate::transport::failure;
 use crate::transport::receiver::Receiver;
 use crate::transport::sender::Sender;
 use crate::transport::timing::{CONNECT_TIMEOUT, HANDSHAKE_TIMEOUT, READ_BUFFER_BYTES, WRITE_BUFFER_BYTES};
-use crate::transport::tls::{MANIFEST_PROTOCOL, PEER_PROTOCOL, Tls};
+use crate::transport::tls::{Purpose, Tls};
 
 const HANDSHAKE: &str = "the TLS handshake";
 
@@ -38,7 +38,7 @@ pub struct Connection<S = TcpStream> {
     stream: Encrypted<S>,
     peer: NodeName,
     counters: Arc<Counters>,
-    is_manifest: bool,
+    purpose: Purpose,
 }
 
 impl Connection {
@@ -47,21 +47,15 @@ impl Connection {
     /// # Errors
     /// `Connect` and `TimedOut` for the network; the certificate errors of [`PeerError`]; `NotTls`, `NotPeerPort`, `Incompatible`.
     pub async fn connect(address: &str, tls: &Tls) -> Result<Self, PeerError> {
-        let failed = |source| PeerError::Connect { address: address.to_owned(), source };
-        let stream = within(CONNECT_TIMEOUT, "connecting", TcpStream::connect(address)).await?.map_err(failed)?;
-        stream.set_nodelay(true).map_err(failed)?;
-        Self::connect_over(stream, tls).await
+        Self::connect_for(Purpose::Session, address, tls).await
     }
 
-    /// Connects to the manifest that the node with this peer address holds.
-    ///
-    /// # Errors
-    /// As [`Connection::connect`].
-    pub(crate) async fn connect_manifest(address: &str, tls: &Tls) -> Result<Self, PeerError> {
+    /// As [`Connection::connect`], for any purpose.
+    pub(crate) async fn connect_for(purpose: Purpose, address: &str, tls: &Tls) -> Result<Self, PeerError> {
         let failed = |source| PeerError::Connect { address: address.to_owned(), source };
         let stream = within(CONNECT_TIMEOUT, "connecting", TcpStream::connect(address)).await?.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
-        Self::connect_with(stream, tls.manifest_client()).await
+        Self::connect_with(stream, tls.client_of(purpose)).await
     }
 
     /// Takes a connection that the peer port accepted.
@@ -80,7 +74,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// # Errors
     /// As [`Connection::connect`].
     pub async fn connect_over(stream: S, tls: &Tls) -> Result<Self, PeerError> {
-        Self::connect_with(stream, tls.peer_client()).await
+        Self::connect_with(stream, tls.client_of(Purpose::Session)).await
     }
 
     async fn connect_with(stream: S, client: &TlsConnector) -> Result<Self, PeerError> {
@@ -105,15 +99,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn new(stream: Encrypted<S>) -> Result<Self, PeerError> {
         let (counted, session) = stream.get_ref();
-        let is_manifest = match session.alpn_protocol() {
-            Some(PEER_PROTOCOL) => false,
-            Some(MANIFEST_PROTOCOL) => true,
-            _ => return Err(PeerError::NotPeerPort),
-        };
+        let purpose = Purpose::of(session.alpn_protocol()).ok_or(PeerError::NotPeerPort)?;
         let certificate = session.peer_certificates().and_then(<[_]>::first).ok_or(PeerError::NoCertificate)?;
         let identity = identity_of(certificate).map_err(|error| PeerError::BadCertificate { detail: error.to_string() })?;
         let counters = counted.counters();
-        Ok(Self { stream, peer: identity.node, counters, is_manifest })
+        Ok(Self { stream, peer: identity.node, counters, purpose })
     }
 
     /// Who is at the other end, as its certificate says.
@@ -121,9 +111,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         &self.peer
     }
 
-    /// Whether the peer came for the manifest: then its bytes are no messages of the peer contract.
-    pub(crate) fn is_manifest(&self) -> bool {
-        self.is_manifest
+    /// What it is for. Only a [`Purpose::Session`] speaks the peer contract from Hello on.
+    pub(crate) fn purpose(&self) -> Purpose {
+        self.purpose
     }
 
     /// Bytes of this connection; they go on counting after the split.

@@ -34,4 +34,5 @@ pub use cpu::CpuSeconds;
 pub(crate) use cpu::Stage;
 pub use receiver::{Received, Receiver};
 pub use sender::Sender;
+pub(crate) use tls::Purpose;
 pub use tls::Tls;

@@ -20,8 +20,32 @@ use crate::transport::verify::{ClientVerifier, ServerVerifier};
 pub(crate) const PEER_PROTOCOL: &[u8] = b"limosa";
 /// Application protocol of the peer port for nodes that reach the manifest through the one that holds it.
 pub(crate) const MANIFEST_PROTOCOL: &[u8] = b"limosa-manifest";
+/// Application protocol of the peer port for what nodes say about ownership, beside the transfers that may keep a connection busy.
+pub(crate) const LANE_PROTOCOL: &[u8] = b"limosa-control";
 /// Application protocol of the control port.
 const CONTROL_PROTOCOL: &[u8] = b"http/1.1";
+
+/// What a connection to a peer port is for, as its handshake says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Purpose {
+    /// A session that moves state, or an older program.
+    Session,
+    /// A control lane.
+    Lane,
+    /// The manifest that the other end holds.
+    Manifest,
+}
+
+impl Purpose {
+    pub(crate) fn of(protocol: Option<&[u8]>) -> Option<Self> {
+        match protocol {
+            Some(PEER_PROTOCOL) => Some(Self::Session),
+            Some(LANE_PROTOCOL) => Some(Self::Lane),
+            Some(MANIFEST_PROTOCOL) => Some(Self::Manifest),
+            _ => None,
+        }
+    }
+}
 
 /// The TLS side of one node, or of a client that holds a node's certificate. Clones share everything.
 #[derive(Clone)]
@@ -31,6 +55,7 @@ pub struct Tls {
     peer_server: TlsAcceptor,
     peer_client: TlsConnector,
     manifest_client: TlsConnector,
+    lane_client: TlsConnector,
     control_server: TlsAcceptor,
     control_client: TlsConnector,
 }
@@ -44,9 +69,10 @@ impl Tls {
     fn trusting(own: &Credentials, pair: Arc<LivePair>) -> Self {
         Self {
             identity: own.identity().clone(),
-            peer_server: server(own, &pair, &[PEER_PROTOCOL, MANIFEST_PROTOCOL], true),
+            peer_server: server(own, &pair, &[PEER_PROTOCOL, LANE_PROTOCOL, MANIFEST_PROTOCOL], true),
             peer_client: client(own, pair.clone(), PEER_PROTOCOL),
             manifest_client: client(own, pair.clone(), MANIFEST_PROTOCOL),
+            lane_client: client(own, pair.clone(), LANE_PROTOCOL),
             control_server: server(own, &pair, &[CONTROL_PROTOCOL], false),
             control_client: client(own, pair.clone(), CONTROL_PROTOCOL),
             pair,
@@ -87,12 +113,12 @@ impl Tls {
         &self.peer_server
     }
 
-    pub(crate) fn peer_client(&self) -> &TlsConnector {
-        &self.peer_client
-    }
-
-    pub(crate) fn manifest_client(&self) -> &TlsConnector {
-        &self.manifest_client
+    pub(crate) fn client_of(&self, purpose: Purpose) -> &TlsConnector {
+        match purpose {
+            Purpose::Session => &self.peer_client,
+            Purpose::Lane => &self.lane_client,
+            Purpose::Manifest => &self.manifest_client,
+        }
     }
 
     pub(crate) fn control_server(&self) -> &TlsAcceptor {

@@ -83,7 +83,7 @@ fn without_the_holder_calls_fail_honestly_watches_end_and_both_work_again_when_i
         (store, revision, watch)
     });
     let address = first.address.clone();
-    first.runtime.shutdown_background();
+    drop(first); // waits for its threads
     runtime.block_on(async {
         assert_eq!(watch.next().await.expect_err("its connection broke").code(), "manifest.unavailable");
         match store.commit(put("t/a", "2")).await {

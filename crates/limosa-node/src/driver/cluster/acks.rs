@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use limosa_core::{FragmentId, NodeName};
-use limosa_manifest::FragmentCell;
+use limosa_engine::ownership::Count;
 
 /// Who must have a write before its reply leaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -53,24 +53,24 @@ impl Acks {
         self.rows.remove(&session);
     }
 
-    /// Up to where `cell`'s commits are acknowledged at `level`; `u64::MAX` where nobody is waited for.
-    pub(in super::super) fn acked(&self, cell: &FragmentCell, level: AckLevel) -> u64 {
+    /// Up to where commits are acknowledged at `level` where `count` says who counts; `u64::MAX` where nobody is waited for.
+    pub(in super::super) fn acked(&self, count: &Count, level: AckLevel) -> u64 {
         let needed = match level {
             AckLevel::Local => 0,
-            AckLevel::Standby => cell.flushes_needed(),
-            AckLevel::All => cell.sync_set.len().max(cell.flushes_needed()),
+            AckLevel::Standby => count.needed,
+            AckLevel::All => count.members.len().max(count.needed),
         };
         if needed == 0 {
             return u64::MAX;
         }
-        let mut positions: Vec<u64> = cell.sync_set.iter().map(|member| self.of(member, cell.id())).collect();
+        let mut positions: Vec<u64> = count.members.iter().map(|member| self.of(member, count.fragment)).collect();
         positions.sort_unstable_by(|a, b| b.cmp(a));
         positions.get(needed - 1).copied().unwrap_or(0) // fewer members than must flush: nothing is acknowledged
     }
 
-    /// Members of the sync set that have everything up to `position`.
-    pub(in super::super) fn copies(&self, cell: &FragmentCell, position: u64) -> usize {
-        cell.sync_set.iter().filter(|member| self.of(member, cell.id()) >= position).count()
+    /// Members that have everything up to `position`.
+    pub(in super::super) fn copies(&self, count: &Count, position: u64) -> usize {
+        count.members.iter().filter(|member| self.of(member, count.fragment) >= position).count()
     }
 
     fn of(&self, member: &NodeName, fragment: FragmentId) -> u64 {
@@ -82,15 +82,12 @@ impl Acks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use limosa_core::KeyRange;
-
     fn name(text: &str) -> NodeName {
         text.parse().expect("a good name")
     }
 
-    fn cell(members: &[&str], flushed_min: u8) -> FragmentCell {
-        let new = FragmentCell::new("0", FragmentId(1), 1, KeyRange::ALL, name("a"));
-        FragmentCell { sync_set: members.iter().map(|member| name(member)).collect(), flushed_min, ..new }
+    fn count(members: &[&str], needed: usize) -> Count {
+        Count { fragment: FragmentId(1), members: members.iter().map(|member| name(member)).collect(), needed }
     }
 
     #[test]
@@ -103,14 +100,14 @@ mod tests {
             assert!(acks.acknowledged(session, position));
             assert!(!acks.acknowledged(session, position - 1), "an older word is no news");
         }
-        let both = cell(&["b", "c"], 1);
+        let both = count(&["b", "c"], 1);
         assert_eq!(acks.acked(&both, AckLevel::Standby), 20, "one is enough; d is no member, session 3 is about another fragment");
         assert_eq!(acks.acked(&both, AckLevel::All), 10);
         assert_eq!(acks.acked(&both, AckLevel::Local), u64::MAX);
         acks.end(2);
         assert_eq!(acks.acked(&both, AckLevel::Standby), 10);
         assert_eq!(acks.acked(&both, AckLevel::All), 0, "c's word went with its session");
-        assert_eq!(acks.acked(&cell(&["b"], 2), AckLevel::Standby), 0, "fewer members than must flush");
-        assert_eq!(acks.acked(&cell(&[], 0), AckLevel::Standby), u64::MAX, "visibly local");
+        assert_eq!(acks.acked(&count(&["b"], 2), AckLevel::Standby), 0, "fewer members than must flush");
+        assert_eq!(acks.acked(&count(&[], 0), AckLevel::Standby), u64::MAX, "visibly local");
     }
 }

@@ -1,18 +1,19 @@
 //! What the tasks of a member know together: the view of the manifest, gates, acknowledgements, moves. Tasks write, front doors read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use limosa_core::{FragmentId, NodeName};
 use limosa_manifest::embedded::EmbeddedStore;
-use limosa_manifest::{FragmentCell, Held, NodeEntry};
+use limosa_engine::ownership::{Count, Gate};
+use limosa_manifest::{FragmentCell, Held, Manifest, NodeEntry};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::acks::Acks;
 use super::options::MemberOptions;
 use super::order::{Order, OrderError, Ordered};
-use super::standing::Gate;
+use crate::driver::control::Lanes;
 
 /// Orders that wait for the ownership driver.
 const ORDERS_MAX: usize = 64;
@@ -63,6 +64,8 @@ pub struct MoveStatus {
     pub bytes: (u64, u64),
     /// When this node took it up.
     pub since: Instant,
+    /// The fragment's writers are to be slowed by this share, in thousandths.
+    pub slowed_per_mille: u16,
     /// Why it can't go on, if it can't.
     pub blocked: Option<String>,
 }
@@ -78,6 +81,14 @@ pub(in super::super) struct Asked {
 pub(in super::super) struct Fast {
     pub(in super::super) gates: BTreeMap<FragmentId, Gate>,
     pub(in super::super) acks: Acks,
+    /// Who counts for the acknowledgements of this node's fragments.
+    pub(in super::super) counts: BTreeMap<FragmentId, Count>,
+    /// Fragments whose last step to this node may be under way: commands wait here instead of going back.
+    pub(in super::super) arriving: BTreeSet<FragmentId>,
+    /// Writers to be slowed, in thousandths.
+    pub(in super::super) slowed: BTreeMap<FragmentId, u16>,
+    /// What keeps this node from serving or taking over: code and words.
+    pub(in super::super) blocked: BTreeMap<FragmentId, (&'static str, String)>,
     /// Complete copies that follow, with when they were last known to be at their owner's head.
     pub(in super::super) fresh_at: BTreeMap<FragmentId, Instant>,
     /// Until when reads at the owner need no one else; nothing for fragments without members.
@@ -104,6 +115,12 @@ pub(in super::super) struct Board {
     pub(in super::super) orders: mpsc::Sender<Asked>,
     /// The manifest's file, where this node holds it.
     pub(in super::super) embedded: Option<EmbeddedStore>,
+    /// The control lanes, once the node runs.
+    pub(in super::super) lanes: OnceLock<Lanes>,
+    /// The manifest, once the node runs.
+    pub(in super::super) manifest: OnceLock<Manifest>,
+    /// Whether the manifest knows another data folder of this node's name; `None` before it was read.
+    pub(in super::super) reborn: watch::Sender<Option<bool>>,
     /// Wakes the ownership driver: something of [`Changes`] is there.
     pub(in super::super) changed: Notify,
     pub(super) changes: Mutex<Changes>,
@@ -121,6 +138,9 @@ impl Board {
             progress: watch::Sender::new(0),
             orders,
             embedded,
+            lanes: OnceLock::new(),
+            manifest: OnceLock::new(),
+            reborn: watch::Sender::new(None),
             changed: Notify::new(),
             changes: Mutex::default(),
             queue: Mutex::new(Some(queue)),

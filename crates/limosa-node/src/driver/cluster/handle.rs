@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use limosa_core::{FragmentId, NodeName};
+use limosa_engine::ownership::Gate;
 use limosa_manifest::FragmentCell;
 use tokio::sync::{oneshot, watch};
 
@@ -60,8 +61,9 @@ impl Cluster {
     pub fn standing(&self, fragment: FragmentId) -> Standing {
         let here = {
             let fast = self.board.fast();
-            let gate = fast.gates.get(&fragment).copied().unwrap_or_default();
-            Here { gate, staleness: fast.fresh_at.get(&fragment).map(Instant::elapsed) }
+            let gate = fast.gates.get(&fragment).copied().unwrap_or(Gate::Closed);
+            let is_arriving = fast.arriving.contains(&fragment);
+            Here { gate, is_arriving, staleness: fast.fresh_at.get(&fragment).map(Instant::elapsed) }
         };
         let view = self.board.view.borrow();
         Standing::of(view.cell(fragment), &self.board.me, &here, view.outage.as_deref())
@@ -70,14 +72,14 @@ impl Cluster {
     /// Up to which position of this node's journal the commits of a fragment of its own are acknowledged at `level`; `u64::MAX` where
     /// nobody is waited for.
     pub fn acked(&self, fragment: FragmentId, level: AckLevel) -> u64 {
-        let view = self.board.view.borrow().clone();
-        view.cell(fragment).map_or(0, |cell| self.board.fast().acks.acked(cell, level))
+        let fast = self.board.fast();
+        fast.counts.get(&fragment).map_or(if level == AckLevel::Local { u64::MAX } else { 0 }, |count| fast.acks.acked(count, level))
     }
 
     /// How many members of the sync set of a fragment of this node's own have it on disk up to `position` of this node's journal.
     pub fn copies(&self, fragment: FragmentId, position: u64) -> usize {
-        let view = self.board.view.borrow().clone();
-        view.cell(fragment).map_or(0, |cell| self.board.fast().acks.copies(cell, position))
+        let fast = self.board.fast();
+        fast.counts.get(&fragment).map_or(0, |count| fast.acks.copies(count, position))
     }
 
     /// How old the complete copy of a fragment here may be, where it follows its owner.
@@ -93,11 +95,17 @@ impl Cluster {
     /// Whether a linearizable read of a fragment of this node's own may be answered: asked after it was evaluated and before its answer
     /// leaves. Never for longer than enough members promised to follow nobody else.
     pub fn may_read(&self, fragment: FragmentId) -> bool {
-        let view = self.board.view.borrow().clone();
-        match view.cell(fragment) {
-            Some(cell) if cell.sync_set.is_empty() => true, // nobody could be promoted
-            _ => self.board.fast().reads_until.get(&fragment).is_some_and(|until| Instant::now() < *until),
-        }
+        self.board.fast().reads_until.get(&fragment).is_some_and(|until| Instant::now() < *until)
+    }
+
+    /// By how much writers of a fragment are to be slowed, in thousandths: its move would never end otherwise.
+    pub fn slowed_per_mille(&self, fragment: FragmentId) -> u16 {
+        self.board.fast().slowed.get(&fragment).copied().unwrap_or(0)
+    }
+
+    /// What keeps this node from serving or taking over fragments that it should: code and words.
+    pub fn blocked(&self) -> BTreeMap<FragmentId, (&'static str, String)> {
+        self.board.fast().blocked.clone()
     }
 
     /// Moves under way of fragments of this node.

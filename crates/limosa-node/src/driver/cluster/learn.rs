@@ -71,6 +71,11 @@ impl Board {
         }
     }
 
+    /// Whoever routes requests looks again: a gate, or who arrives, is another one now.
+    pub(in super::super) fn touch(&self) {
+        self.view.send_modify(|_| {});
+    }
+
     /// What was learned since the last call.
     pub(in super::super) fn take_changes(&self) -> (BTreeSet<FragmentId>, bool) {
         let mut changes = self.changes();

@@ -1,7 +1,5 @@
 //! What an operator, or the node's own shutdown, asks of the ownership machine.
 
-use std::time::Duration;
-
 use limosa_core::{FragmentId, NodeName, Retry};
 use limosa_manifest::ManifestError;
 use thiserror::Error;
@@ -15,8 +13,6 @@ pub enum Order {
         fragments: Vec<FragmentId>,
         /// Where to.
         to: NodeName,
-        /// From then on anybody may end it.
-        deadline: Duration,
     },
     /// The running moves of these fragments end where they are.
     Cancel {
@@ -44,11 +40,13 @@ pub enum Order {
         /// Who.
         node: NodeName,
     },
-    /// All fragments of this node go to complete standbys, as far as there are some: nothing is copied.
-    HandOver {
-        /// What has not gone by then stays.
-        deadline: Duration,
+    /// Members of these fragments of this node that are away are let go, though too few may be left for each write to be flushed.
+    Shrink {
+        /// Which.
+        fragments: Vec<FragmentId>,
     },
+    /// All fragments of this node go to complete standbys, as far as there are some: nothing is copied.
+    HandOver,
 }
 
 /// What became of an order: it was taken up for some fragments, and refused for others. How it ends, [`super::Cluster::moves`] tells.

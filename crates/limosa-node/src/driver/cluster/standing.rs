@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use limosa_core::NodeName;
+use limosa_engine::ownership::Gate;
 use limosa_manifest::FragmentCell;
 use limosa_manifest::cell::Holder;
 
@@ -30,20 +31,10 @@ pub enum Standing {
 pub(super) struct Here {
     /// The store's gate, as it was set last.
     pub(super) gate: Gate,
+    /// The fragment's last step to this node may be under way.
+    pub(super) is_arriving: bool,
     /// The age of the copy, where it is complete.
     pub(super) staleness: Option<Duration>,
-}
-
-/// Whether commands are evaluated on a fragment here.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) enum Gate {
-    /// They are.
-    Serving,
-    /// They wait.
-    Parked,
-    /// They are refused.
-    #[default]
-    Closed,
 }
 
 impl Standing {
@@ -57,6 +48,9 @@ impl Standing {
             return Self::Down(outage.map_or_else(|| "nobody owns it: run `limosa cluster init`".to_owned(), away));
         };
         let owner = cell.owner().filter(|owner| *owner != me).cloned();
+        if here.is_arriving {
+            return Self::Park; // its owner may have sent the client here already: sent back, it would go to and fro
+        }
         if let Some(staleness) = here.staleness {
             return Self::Replica { owner, staleness };
         }
@@ -85,13 +79,15 @@ mod tests {
     #[test]
     fn a_closed_gate_sends_clients_to_the_owner_and_holds_them_where_this_node_is_about_to_serve() {
         let cell = FragmentCell::new("0", FragmentId(1), 1, KeyRange::ALL, name("a"));
-        let closed = || Here { gate: Gate::Closed, staleness: None };
+        let closed = || Here { gate: Gate::Closed, is_arriving: false, staleness: None };
         let at = |me: &str, here: Here, outage| Standing::of(Some(&cell), &name(me), &here, outage);
         assert_eq!(at("b", closed(), None), Standing::Moved(name("a")));
         assert_eq!(at("a", closed(), None), Standing::Park);
         assert!(matches!(at("a", closed(), Some("etcd")), Standing::Down(why) if why.contains("the manifest is away")));
         assert_eq!(at("b", closed(), Some("etcd")), Standing::Moved(name("a")), "an outage does not hide who served last");
-        let replica = Here { gate: Gate::Closed, staleness: Some(Duration::ZERO) };
+        let replica = Here { gate: Gate::Closed, is_arriving: false, staleness: Some(Duration::ZERO) };
+        let arriving = Here { gate: Gate::Closed, is_arriving: true, staleness: None };
+        assert_eq!(at("b", arriving, None), Standing::Park);
         assert_eq!(at("b", replica, None), Standing::Replica { owner: Some(name("a")), staleness: Duration::ZERO });
     }
 }

@@ -25,9 +25,15 @@ async fn live(board: &Board, manifest: &Manifest, incarnation: u64) -> ManifestE
     let ttl = options.lease * SIGNS; // a hint: nobody is fenced for it
     let began = async {
         let known = manifest.nodes().await?.into_iter().find(|held| held.value.name == board.me).map(|held| held.value);
+        // A folder that is not the one that the manifest knows is announced only when no cell believes anything of the former one.
+        let former = known.as_ref().map(|known| known.incarnation).filter(|known| *known != incarnation);
+        let is_believed = *board.reborn.borrow() == Some(false);
+        if !is_believed {
+            board.reborn.send_replace(Some(former.is_some()));
+        }
         let entry = NodeEntry {
             name: board.me.clone(),
-            incarnation,
+            incarnation: former.filter(|_| !is_believed).unwrap_or(incarnation),
             peer: options.addresses.peer.clone(),
             resp: options.addresses.resp.clone(),
             http: options.addresses.http.clone(),
@@ -47,8 +53,15 @@ async fn live(board: &Board, manifest: &Manifest, incarnation: u64) -> ManifestE
         Err(error) => return error,
     };
     board.outage("lease", None);
+    let is_reborn = *board.reborn.borrow() == Some(true);
+    let mut reborn = board.reborn.subscribe();
     loop {
-        tokio::time::sleep(ttl / SIGNS / 2).await;
+        tokio::select! {
+            () = tokio::time::sleep(ttl / SIGNS / 2) => {}
+            _ = reborn.wait_for(|reborn| *reborn == Some(false)), if is_reborn => {
+                return ManifestError::Unavailable { why: "this node's new data folder is announced".to_owned() };
+            }
+        }
         match manifest.store().keep_alive(lease).await {
             Ok(true) => board.outage("lease", None),
             Ok(false) => return ManifestError::Unavailable { why: "this node's lease ran out; it takes another one".to_owned() },

@@ -6,7 +6,7 @@ use limosa_store::{Drift, Position, Store, StoreError};
 
 /// Whether the job with this answer appended to the journal: a [`flush`] must follow, at once or together with later ones.
 pub fn wants_flush(answer: &Event) -> bool {
-    matches!(answer, Event::Staged(_) | Event::Replicated(_))
+    matches!(answer, Event::Staged(_) | Event::Replicated(_) | Event::Reframed { .. })
 }
 
 /// Flushes the journal. For the machine: how far it is durable, and, where the digest of a fragment is not its owner's, that.

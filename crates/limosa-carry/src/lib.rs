@@ -13,6 +13,7 @@
 
 mod compare;
 mod flush;
+mod narrow;
 mod setting_aside;
 mod source;
 mod target;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use limosa_core::varint::Reader;
-use limosa_core::{Commit, EntryRef, FragmentId, KeyRange, Version};
+use limosa_core::{Commit, EntryRef, FragmentId, KeyRange, Scope, Version};
 use limosa_engine::plan::Estimate;
 use limosa_engine::source::{Event, Extract, Job, TailRead, TailStart};
 use limosa_store::{Cut, FragmentView, Position, Store, StoreError, Tail};
@@ -32,6 +32,8 @@ impl SourceHooks for () {}
 pub struct SourceCarrier {
     cut: Option<Cut>,
     tail: Option<Tail>,
+    /// What the tail is of.
+    scope: Scope,
     told_floors: BTreeMap<FragmentId, Version>,
 }
 
@@ -52,12 +54,18 @@ impl SourceCarrier {
             Job::Blocks { ranges, salt } => Event::Blocks(blocks(self.cut().fragments(), ranges, *salt)?),
             Job::Entries { ranges, salt } => Event::Entries(entries(self.cut().fragments(), ranges, *salt)?),
             Job::Extract(extract) => self.extract(extract, hooks)?,
-            Job::OpenTail(start) => {
-                self.tail = match start {
+            Job::OpenTail { start, scope } => {
+                let tail = match start {
                     TailStart::At(position) => Some(store.tail_from(Position(*position))),
                     TailStart::Behind(versions) => store.tail(versions),
                 };
+                self.scope = scope.clone();
+                self.tail = tail.map(|tail| tail.within(scope.clone()));
                 Event::TailOpened(self.tail.as_ref().map(Tail::bytes_behind))
+            }
+            Job::NarrowTail(left) => {
+                self.narrow(store, left);
+                return Ok(None);
             }
             Job::ReadTail { max_bytes } => Event::Tail(self.read_tail(store, *max_bytes, hooks)?),
         }))
@@ -93,6 +101,15 @@ impl SourceCarrier {
         Ok(Event::Extracted { frame, next })
     }
 
+    fn narrow(&mut self, store: &Store, left: &[FragmentId]) {
+        let Some(tail) = self.tail.take() else { return };
+        if self.scope.is_all() {
+            self.scope = Scope::only(store.facts().iter().map(|facts| facts.id));
+        }
+        self.scope.remove(left);
+        self.tail = Some(tail.within(self.scope.clone()));
+    }
+
     fn read_tail(&mut self, store: &Store, max_bytes: usize, hooks: &mut impl SourceHooks) -> Result<TailRead, StoreError> {
         let horizon = store.horizon().0; // before the read: all of it has been handed out when the tail has caught up
         let tail = self.tail.as_mut().expect("the machine opens a tail before it reads from it");
@@ -102,6 +119,9 @@ impl SourceCarrier {
             limosa_store::TailRead::Lost => return Ok(TailRead::Lost),
         };
         show(&batch.records, hooks)?;
+        if !batch.reframe.is_empty() {
+            self.scope.add(&batch.heads.iter().map(|(id, _)| *id).collect::<Vec<_>>());
+        }
         let checks = batch.checks.iter().map(|check| (check.fragment, check.version, check.state)).collect();
         let floors = if batch.reframe.is_empty() { self.new_floors(store) } else { Vec::new() };
         let live = Live { upto: batch.upto.0, records: batch.records, epochs: batch.epochs, checks, floors, reframe: batch.reframe };
@@ -111,7 +131,7 @@ impl SourceCarrier {
     /// The floors that rose since they were told last.
     fn new_floors(&mut self, store: &Store) -> Vec<(FragmentId, Version)> {
         let mut floors = store.floors();
-        floors.retain(|(id, floor)| !floor.is_zero() && self.told_floors.insert(*id, *floor) != Some(*floor));
+        floors.retain(|(id, floor)| self.scope.has(*id) && !floor.is_zero() && self.told_floors.insert(*id, *floor) != Some(*floor));
         floors
     }
 }

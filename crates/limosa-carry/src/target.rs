@@ -9,6 +9,7 @@ use limosa_store::{Check, FragmentView, ReplicateError, SealedFacts, StageError,
 use limosa_wire::{Refusal, SealedFragment};
 
 use crate::compare::{blocks, entries};
+use crate::narrow::{self, Foreign};
 use crate::setting_aside::{quarantine, tails};
 
 /// What a driver of a target wants to do beside the jobs.
@@ -37,8 +38,8 @@ impl TargetHooks for () {}
 pub struct TargetCarrier {
     /// The open stage's forks as they were: clones share what is loaded from disk.
     forks: Vec<FragmentView>,
-    /// Whose stage it is that this session goes on with.
-    stage: Option<u64>,
+    /// Names this session's stage.
+    stage: u64,
     /// A frame was refused: those behind it belong to the same offer and are not looked at.
     refused: Option<(FragmentId, KeyRange)>,
 }
@@ -48,14 +49,7 @@ impl TargetCarrier {
     /// [`crate::flush`] some time.
     pub fn carry_out(&mut self, store: &Store, job: &Job, hooks: &mut impl TargetHooks) -> Result<Option<Event>, StoreError> {
         Ok(Some(match job {
-            Job::State => {
-                // What an earlier session appended, or this node wrote as an owner, comes first: published behind this answer, it would
-                // make the answer a lie.
-                store.flush()?;
-                self.stage = store.stages().first().map(|stage| stage.session);
-                self.forks = store.stage_fragments(self.session());
-                Event::State { facts: store.facts(), stage: store.stage(self.session()).map(stage_state) }
-            }
+            Job::State { stage, scope } => self.state(store, *stage, scope)?,
             Job::SetAsideTails { tails: behind, write } => {
                 let found = tails(store, behind, *write)?;
                 found.file.iter().for_each(|(path, entries)| hooks.set_aside(path, *entries));
@@ -68,16 +62,21 @@ impl TargetCarrier {
             }
             Job::OpenStage { session, starts } => self.open_stage(store, *session, starts)?,
             Job::ReframeStage { session, fragments } => self.reframe_stage(store, *session, fragments)?,
-            Job::AbortStage => {
-                store.stage_abort_of(&Scope::All)?;
+            Job::AbortStage(scope) => {
+                store.stage_abort_of(scope)?;
+                self.forks.retain(|fork| !scope.has(fork.id()));
                 return Ok(None);
             }
             Job::Blocks { ranges, salt } => Event::Blocks(blocks(&self.forks, ranges, *salt)?),
             Job::Entries { ranges, salt } => Event::Entries(entries(&self.forks, ranges, *salt)?),
             Job::Apply(frame) => self.apply(store, frame, hooks)?,
+            Job::Pass => Event::Staged(0), // durable since ever
             Job::Install(sealed) => self.install(store, sealed, hooks)?,
-            Job::Replicate { reframe, .. } if !reframe.is_empty() => replicated(store.replicate_reframe(reframe).map(|at| at.0))?,
-            Job::Replicate { records, epochs, checks, floors, .. } => replicate(store, records, epochs, checks, floors)?,
+            Job::Replicate { reframe, .. } if !reframe.is_empty() => follow(store, reframe)?,
+            Job::Replicate { records, epochs, checks, floors, scope, left, .. } => match narrow::records(records, scope, left) {
+                Ok(records) => replicate(store, &records, epochs, checks, floors)?,
+                Err(foreign) => refused_foreign(foreign),
+            },
         }))
     }
 
@@ -85,31 +84,49 @@ impl TargetCarrier {
     pub fn give_up(&mut self, store: &Store, job: &Job, error: &StoreError) -> Result<(), StoreError> {
         if matches!((error, job), (StoreError::CorruptBlock { .. }, Job::Apply(_))) {
             self.forks.clear();
-            store.stage_abort_of(&Scope::All)?;
+            store.stage_abort(self.stage)?;
         }
         Ok(())
     }
 
-    /// The session whose stage is open; one that nobody has, where none is.
-    fn session(&self) -> u64 {
-        self.stage.unwrap_or_default()
+    fn state(&mut self, store: &Store, stage: u64, scope: &Scope) -> Result<Event, StoreError> {
+        // What an earlier session appended, or this node wrote as an owner, comes first: published behind this answer, it would make the
+        // answer a lie.
+        store.flush()?;
+        (self.stage, self.refused) = (stage, None);
+        let staged = match store.stage_gather(stage, scope) {
+            Ok(staged) => staged.filter(|staged| !staged.fragments.is_empty()),
+            Err(StageError::Store(error)) => return Err(error),
+            Err(error) => unreachable!("no other session has this random name for its stage: {error}"),
+        };
+        self.forks = store.stage_fragments(stage);
+        Ok(Event::State { facts: store.facts(), stage: staged.map(stage_state) })
     }
 
     fn open_stage(&mut self, store: &Store, session: u64, starts: &[(FragmentId, KeyRange, IntervalMap)]) -> Result<Event, StoreError> {
         self.refused = None;
-        store.stage_abort_of(&Scope::All)?;
+        let new = Scope::only(starts.iter().map(|(id, ..)| *id));
+        store.stage_abort_of(&new)?;
         let start = |(fragment, range, common): &(FragmentId, KeyRange, IntervalMap)| StageStart {
             fragment: *fragment,
             range: range.clone(),
             common: common.clone(),
         };
         let starts: Vec<StageStart> = starts.iter().map(start).collect();
-        let opened = store.stage_open(session, &starts);
+        let opened = match store.stage(session) {
+            None => store.stage_open(session, &starts),
+            // Beside what is staged already: on its own first, then put together.
+            Some(staged) => {
+                let all = staged.fragments.iter().map(|staged| staged.id).chain(starts.iter().map(|start| start.fragment));
+                let beside = store.stage_open(session.wrapping_add(1), &starts);
+                beside.and_then(|()| store.stage_gather(session, &Scope::only(all)).map(drop))
+            }
+        };
         self.opened(store, session, opened, &starts[0].range, starts[0].fragment)
     }
 
     fn reframe_stage(&mut self, store: &Store, session: u64, fragments: &[(FragmentId, KeyRange)]) -> Result<Event, StoreError> {
-        let reframed = store.stage_reframe(self.session(), session, fragments).map(drop);
+        let reframed = store.stage_reframe(self.stage, session, fragments).map(drop);
         self.opened(store, session, reframed, &fragments[0].1, fragments[0].0)
     }
 
@@ -123,7 +140,7 @@ impl TargetCarrier {
     ) -> Result<Event, StoreError> {
         match outcome {
             Ok(()) => {
-                self.stage = Some(session);
+                self.stage = session;
                 self.forks = store.stage_fragments(session);
                 Ok(Event::StageOpened)
             }
@@ -140,7 +157,7 @@ impl TargetCarrier {
         if let Some(fork) = self.forks.iter().find(|fork| fork.id() == frame.fragment) {
             hooks.applying(fork, frame)?;
         }
-        match store.stage_apply(self.session(), frame, &[]) {
+        match store.stage_apply(self.stage, frame, &[]) {
             Ok(applied) => Ok(Event::Staged(applied.position.0)),
             Err(StageError::Store(error)) => Err(error),
             Err(error) => {
@@ -159,14 +176,17 @@ impl TargetCarrier {
             epochs: seal.epochs.clone(),
         };
         let facts: Vec<SealedFacts> = sealed.iter().map(facts).collect();
-        match store.stage_install(self.session(), &facts) {
+        match store.stage_install(self.stage, &facts) {
             Ok(position) => {
                 self.forks.clear();
                 hooks.published(position.0);
                 Ok(Event::Installed)
             }
             Err(StageError::Store(error)) => Err(error),
-            Err(error) => Ok(refused(unlike(&error).unwrap_or(facts[0].id), KeyRange::ALL, &error)),
+            Err(error) => {
+                let first = facts.first().map(|facts| facts.id).unwrap_or_default();
+                Ok(refused(unlike(&error).unwrap_or(first), KeyRange::ALL, &error))
+            }
         }
     }
 }
@@ -185,6 +205,17 @@ fn replicate(
         store.adopt_floors(floors)?;
     }
     replicated(outcome.map(|at| at.0))
+}
+
+/// A split or merge, and what fragments there are behind it: published, so flushed.
+fn follow(store: &Store, reframe: &Bytes) -> Result<Event, StoreError> {
+    Ok(match replicated(store.replicate_reframe(reframe).map(|at| at.0))? {
+        Event::Replicated(position) => {
+            store.flush()?;
+            Event::Reframed { position, facts: store.facts() }
+        }
+        refused => refused,
+    })
 }
 
 fn replicated(outcome: Result<u64, ReplicateError>) -> Result<Event, StoreError> {
@@ -216,6 +247,14 @@ fn unlike(error: &StageError) -> Option<FragmentId> {
         }
         _ => None,
     }
+}
+
+fn refused_foreign(foreign: Foreign) -> Event {
+    let (fragment, detail) = match foreign {
+        Foreign::Malformed(error) => (FragmentId::default(), error.to_string()),
+        Foreign::Fragment(fragment) => (fragment, format!("a commit on {fragment}, which was not asked for")),
+    };
+    Event::Refused { fragment, range: KeyRange::ALL, why: Refusal::Gap, detail }
 }
 
 fn refused_commits(error: &ReplicateError) -> Event {

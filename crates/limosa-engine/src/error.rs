@@ -57,6 +57,22 @@ pub enum SessionError {
         /// Need and have.
         detail: String,
     },
+    /// Nothing of what the session was to be about is part of it, or the peer can't speak of some fragments only.
+    #[error("nothing to do in this session: {why}")]
+    Scope {
+        /// What is in the way.
+        why: &'static str,
+    },
+    /// Something at the target must be replaced, and the source may not open the epoch that this needs.
+    #[error("fragment {fragment}: the target holds epoch {theirs}, this end {ours}: its owner must open a higher one first")]
+    Epoch {
+        /// Which fragment.
+        fragment: FragmentId,
+        /// The newest epoch of this end.
+        ours: u32,
+        /// The newest that the target holds.
+        theirs: u32,
+    },
     /// The peer closed with this code.
     #[error("peer closed: {code}: {detail}")]
     ClosedByPeer {
@@ -79,6 +95,8 @@ impl SessionError {
             Self::WireVersion { .. } => "session.wire_version",
             Self::Unequal { .. } => "session.unequal",
             Self::NoRoom { .. } => "session.no_room",
+            Self::Scope { .. } => "session.scope",
+            Self::Epoch { .. } => "session.epoch",
             Self::ClosedByPeer { .. } => "session.closed_by_peer",
         }
     }
@@ -88,7 +106,7 @@ impl SessionError {
         match self {
             Self::Identity { .. } | Self::WireVersion { .. } => Retry::Never,
             Self::OutOfOrder { .. } | Self::Malformed { .. } | Self::Unequal { .. } => Retry::AfterResync,
-            Self::NoRoom { .. } => Retry::Later,
+            Self::NoRoom { .. } | Self::Scope { .. } | Self::Epoch { .. } => Retry::Later,
             Self::ClosedByPeer { retry, .. } => {
                 if *retry {
                     Retry::Later

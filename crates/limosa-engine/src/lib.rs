@@ -19,6 +19,7 @@ pub mod credit;
 pub mod error;
 pub mod ownership;
 pub mod plan;
+mod reach;
 pub mod repair;
 pub mod shared;
 pub mod source;

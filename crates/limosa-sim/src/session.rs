@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use limosa_carry::{SourceCarrier, TargetCarrier, flush, wants_flush};
-use limosa_core::FragmentFacts;
+use limosa_core::{FragmentFacts, Scope};
 use limosa_engine::source::{self, Source};
 use limosa_engine::target::{self, Target};
 use limosa_store::{Store, StoreError};
-use limosa_wire::{Message, Method, WIRE_VERSIONS, features};
+use limosa_wire::{Message, Method, Purpose, WIRE_VERSIONS, features};
 
 use crate::link::Lane;
 use crate::node::{CLUSTER, Node};
@@ -58,15 +58,16 @@ pub(crate) enum Outcome {
 
 impl Session {
     pub(crate) fn new(standby: &str, incarnation: u64, now_ms: u64, random: &mut Random) -> Self {
-        let space_keys = Node::keys().id();
+        let (space_keys, session) = (Node::keys().id(), random.draw());
         let source = Source::new(source::Config {
             cluster: CLUSTER,
             space_keys,
             peer: standby.to_owned(),
-            session: random.draw(),
+            session,
             credit_window: CREDIT_WINDOW_BYTES,
             wire_versions: WIRE_VERSIONS,
             features: features::ALL,
+            permit: source::Permit::default(),
         });
         let target = Target::new(target::Config {
             cluster: CLUSTER,
@@ -76,6 +77,9 @@ impl Session {
             wire_versions: WIRE_VERSIONS,
             features: features::ALL,
             credit_window: CREDIT_WINDOW_BYTES,
+            scope: Scope::All,
+            purpose: Purpose::Follow,
+            stage: session,
         });
         Self {
             source,

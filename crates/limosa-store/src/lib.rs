@@ -50,7 +50,6 @@ mod notes;
 mod options;
 mod overlay;
 mod parts;
-mod past;
 mod quarantine;
 mod ready;
 mod recover;

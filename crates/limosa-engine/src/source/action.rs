@@ -1,7 +1,7 @@
 //! What a source asks of its driver, and what it is told.
 
 use bytes::Bytes;
-use limosa_core::{Digest, FragmentFacts, FragmentId, Frame, History, KeyRange, Version};
+use limosa_core::{Digest, FragmentFacts, FragmentId, Frame, History, KeyRange, Scope, Version};
 use limosa_wire::{Live, Message};
 
 use crate::error::SessionError;
@@ -55,7 +55,14 @@ pub enum Job {
     /// The next frame of a range of the snapshot. Answer: [`Event::Extracted`].
     Extract(Extract),
     /// Find a place in the order of commits, in ring or journal, and keep it. Answer: [`Event::TailOpened`].
-    OpenTail(TailStart),
+    OpenTail {
+        /// Where.
+        start: TailStart,
+        /// Commits of these fragments only.
+        scope: Scope,
+    },
+    /// The tail is no longer of these fragments. No answer.
+    NarrowTail(Vec<FragmentId>),
     /// Read on from the tail's place. Answer: [`Event::Tail`].
     ReadTail {
         /// At most about this many bytes of records.
@@ -158,6 +165,8 @@ pub enum Event {
     Tail(TailRead),
     /// The store published new commits.
     Published,
+    /// This end no longer sends these fragments: it does not own them any more. Not an answer to a job.
+    Leave(Vec<FragmentId>),
 }
 
 /// The name of a message, for errors and logs.

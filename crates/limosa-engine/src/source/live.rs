@@ -39,6 +39,10 @@ pub(super) struct Live {
     covered: u64,
     /// Messages that are not acknowledged: their `upto`, and what the fragments that they touch are at behind them.
     on_the_way: VecDeque<(u64, Vec<(FragmentId, Version)>)>,
+    /// A read of the tail is under way: what it gives may be of fragments that left meanwhile.
+    reading: bool,
+    /// Fragments that left, which the target is told behind that read.
+    left: Vec<FragmentId>,
 }
 
 impl Live {
@@ -54,11 +58,35 @@ impl Live {
             acknowledged: 0,
             covered: 0,
             on_the_way: VecDeque::new(),
+            reading: false,
+            left: Vec::new(),
         }
     }
 
     pub(super) fn restart(&mut self) {
-        *self = Self::new(self.window);
+        *self = Self { left: std::mem::take(&mut self.left), ..Self::new(self.window) };
+    }
+
+    /// These fragments are held by the target as far as was told, and no further.
+    pub(super) fn leave(&mut self, fragments: &[FragmentId]) {
+        let stays = |(id, _): &(FragmentId, Version)| !fragments.contains(id);
+        self.sealed_heads.retain(stays);
+        self.on_the_way.iter_mut().for_each(|(_, heads)| heads.retain(stays));
+        self.left.extend(fragments);
+        self.left.sort_unstable();
+    }
+
+    pub(super) fn take_left(&mut self) -> Vec<FragmentId> {
+        std::mem::take(&mut self.left)
+    }
+
+    /// What the read gave is not sent.
+    pub(super) fn give_up_read(&mut self) {
+        self.reading = false;
+    }
+
+    pub(super) fn is_reading(&self) -> bool {
+        self.reading
     }
 
     pub(super) fn seal(&mut self, position: u64, heads: Vec<(FragmentId, Version)>) {
@@ -113,6 +141,7 @@ impl Source {
         match self.live.place {
             Place::Ready if !self.job_under_way && self.live.credit.is_open() => {
                 self.live.published = false;
+                self.live.reading = true;
                 self.job(Job::ReadTail { max_bytes: LIVE_BATCH_BYTES });
             }
             Place::Lost if !self.job_under_way => self.compare(),
@@ -138,6 +167,13 @@ impl Source {
 
     pub(super) fn on_tail(&mut self, read: TailRead) -> Result<(), SessionError> {
         assert_eq!(self.phase, Phase::Live, "the tail is read in the live phase only");
+        self.live.reading = false;
+        self.take_read(read)?;
+        self.tell_left();
+        Ok(())
+    }
+
+    fn take_read(&mut self, read: TailRead) -> Result<(), SessionError> {
         match read {
             TailRead::CaughtUp(position) => {
                 self.live.place = if self.live.published { Place::Ready } else { Place::CaughtUp };
@@ -150,7 +186,11 @@ impl Source {
                 let why = "it can't follow fragments that are split or merged: upgrade it";
                 return Err(SessionError::Identity { peer: self.config.peer.clone(), why });
             }
-            TailRead::Batch { live, heads } => {
+            TailRead::Batch { live, mut heads } => {
+                if !live.reframe.is_empty() {
+                    self.reach.add(&heads.iter().map(|(id, _)| *id).collect::<Vec<_>>());
+                }
+                heads.retain(|(id, _)| !self.reach.has_left(*id));
                 self.live.credit.spend(live_cost(&live));
                 self.live.upto = live.upto;
                 self.live.on_the_way.push_back((live.upto, heads));

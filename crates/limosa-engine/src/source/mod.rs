@@ -16,8 +16,10 @@
 //! - At most one job is under way: checked in `Source::job`.
 //! - A frame of a range starts where the target's map of that range stands, and only credits that were given back are spent again.
 //! - A seal is sent only when every range stands at the cut's head: checked in `sending`.
+//! - Only what lies within the reach is offered and sent: [`Reach::take_in`], and behind `leaving` nothing of what left.
 
 mod action;
+mod leaving;
 mod live;
 mod opening;
 mod planning;
@@ -28,7 +30,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use limosa_core::{FragmentFacts, FragmentId, IntervalMap};
+use limosa_core::{FragmentFacts, FragmentId, IntervalMap, Scope};
 use limosa_wire::{HaveFragment, Hello, Message, Method};
 
 pub(crate) use action::name;
@@ -36,6 +38,7 @@ pub use action::{Action, BlockRef, EntryId, Event, Extract, Job, TailRead, TailS
 
 use crate::error::SessionError;
 use crate::plan::Piece;
+use crate::reach::Reach;
 use reconciling::Reconciling;
 use sending::Sending;
 
@@ -56,6 +59,27 @@ pub struct Config {
     pub wire_versions: (u32, u32),
     /// Feature bits that this end understands.
     pub features: u64,
+    /// What it may do. See also [`Source::permit`].
+    pub permit: Permit,
+}
+
+/// What a source may do in a session.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Permit {
+    /// What this end may send to this peer.
+    pub scope: Scope,
+    /// Who opens epochs.
+    pub epochs: Epochs,
+}
+
+/// Who opens the epoch that replacing something at the target needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Epochs {
+    /// This end, by itself: there is no manifest.
+    #[default]
+    Opened,
+    /// The manifest gives them, or this end is no owner: where a higher one is needed the session ends with [`SessionError::Epoch`].
+    Given,
 }
 
 /// Where a session stands, for people.
@@ -144,6 +168,7 @@ impl TargetState {
 pub struct Source {
     config: Config,
     phase: Phase,
+    reach: Reach,
     actions: VecDeque<Action>,
     job_under_way: bool,
     /// The job under way was asked for a comparison that is over: its answer is dropped.
@@ -170,9 +195,10 @@ const OFFERS_MAX: u32 = 8;
 impl Source {
     /// Waits for the target's Hello.
     pub fn new(config: Config) -> Self {
-        let window = config.credit_window;
+        let (window, reach) = (config.credit_window, Reach::new(config.permit.scope.clone()));
         Self {
             config,
+            reach,
             phase: Phase::Hello,
             actions: VecDeque::new(),
             job_under_way: false,
@@ -194,6 +220,20 @@ impl Source {
         }
     }
 
+    /// What this end may do, now that the driver knows who asks for what: called with the peer's Hello in hand, before it is handled.
+    ///
+    /// # Panics
+    /// If the Hello was handled.
+    pub fn permit(&mut self, permit: Permit) {
+        assert_eq!(self.phase, Phase::Hello, "what was offered can't be taken back: it leaves");
+        self.config.permit = permit;
+    }
+
+    /// What the session is about.
+    pub fn scope(&self) -> &Scope {
+        self.reach.scope()
+    }
+
     /// Takes what happened. Follow with [`Source::poll`] until it gives nothing.
     pub fn handle(&mut self, now: Duration, event: Event) {
         if self.phase == Phase::Closed {
@@ -205,10 +245,13 @@ impl Source {
                 self.live.wake();
                 Ok(())
             }
+            Event::Leave(fragments) => self.on_leave(&fragments),
             answer => {
                 assert!(self.job_under_way, "an answer without a job: {answer:?}");
                 self.job_under_way = false;
                 if std::mem::take(&mut self.answer_is_stale) {
+                    self.live.give_up_read();
+                    self.tell_left();
                     self.compare();
                     Ok(())
                 } else {
@@ -252,6 +295,7 @@ impl Source {
             (_, Message::Ping) => Ok(()),
             (_, Message::Close(close)) => Err(SessionError::ClosedByPeer { code: close.code, detail: close.detail, retry: close.retry }),
             (Phase::Hello, Message::Hello(hello)) => self.on_hello(hello),
+            (phase, Message::Leave(leave)) if phase != Phase::Hello => self.on_leave(&leave.fragments),
             (Phase::AwaitHave, Message::Have(have)) => self.on_have(have),
             (Phase::Reconciling, Message::Symbols(symbols)) => self.on_symbols(now, &symbols),
             (Phase::Sending | Phase::Sealing | Phase::Live, Message::Ack(ack)) => self.on_ack(ack),
@@ -279,7 +323,7 @@ impl Source {
             }
             Event::TailOpened(bytes) => self.on_tail_opened(bytes),
             Event::Tail(read) => self.on_tail(read),
-            Event::Message(_) | Event::Published => unreachable!("sorted out by the caller"),
+            Event::Message(_) | Event::Published | Event::Leave(_) => unreachable!("sorted out by the caller"),
         }
     }
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use limosa_core::{FragmentFacts, FragmentId};
-use limosa_wire::{Hello, Message, Offer, OfferedFragment, Refusal, Refuse, common_features, negotiate};
+use limosa_core::{FragmentFacts, FragmentId, Scope};
+use limosa_wire::{Hello, Message, Offer, OfferedFragment, Purpose, Refusal, Refuse, common_features, negotiate};
 
-use super::{Action, Cut, Job, Phase, Progress, Source, TailStart};
+use super::{Action, Cut, Epochs, Job, Phase, Progress, Source, TailStart};
 use crate::error::SessionError;
 use crate::shared::shared_digest;
 
@@ -29,6 +29,14 @@ impl Source {
         let window = self.config.credit_window.min(hello.credit_window.max(1));
         self.sending = super::Sending::new(window);
         self.live = super::live::Live::new(window);
+        if hello.purpose != Purpose::Follow {
+            self.config.permit.epochs = Epochs::Given; // who collects asks members, and those open nothing
+        }
+        let asked = if hello.scope.is_empty() { Scope::All } else { Scope::only(hello.scope.iter().copied()) };
+        self.reach.narrow(&asked.intersect(&self.config.permit.scope));
+        if self.reach.is_empty() {
+            return Err(SessionError::Scope { why: "this node may send none of the fragments that were asked for" });
+        }
         self.hello = Some(hello);
         self.compare();
         Ok(())
@@ -47,6 +55,10 @@ impl Source {
     }
 
     pub(super) fn on_cut(&mut self, now: Duration, position: u64, facts: Vec<FragmentFacts>) -> Result<(), SessionError> {
+        let facts = self.reach.take_in(facts);
+        if facts.is_empty() {
+            return Err(SessionError::Scope { why: "this node has none of the fragments that were asked for" });
+        }
         let by_id: BTreeMap<FragmentId, FragmentFacts> = facts.into_iter().map(|facts| (facts.id, facts)).collect();
         self.cut = Some(Cut { position, facts: by_id, taken_at: now, bytes_sent: 0 });
         match self.phase {
@@ -72,7 +84,7 @@ impl Source {
 
     fn offer_or_open_epoch(&mut self) -> Result<(), SessionError> {
         let theirs = self.hello.as_ref().map_or(0, |hello| hello.epoch_max);
-        if self.own_epoch() < theirs {
+        if self.own_epoch() < theirs && self.config.permit.epochs == Epochs::Opened {
             // The target wrote under an epoch that this end never opened: before anything of it is replaced, this end's epoch must be above.
             self.release_cut();
             self.job(Job::OpenEpoch { above: theirs });
@@ -102,11 +114,17 @@ impl Source {
             self.pieces.clear();
             self.release_cut();
             self.phase = Phase::Live;
-            self.job(Job::OpenTail(TailStart::At(position)));
+            self.open_tail(TailStart::At(position));
         } else {
             self.phase = Phase::AwaitHave;
             self.targets.clear();
         }
+    }
+
+    /// Looks for a place in the order of commits, of the session's fragments.
+    pub(super) fn open_tail(&mut self, start: TailStart) {
+        let scope = self.reach.scope().clone();
+        self.job(Job::OpenTail { start, scope });
     }
 
     /// Names this offer, and salts the ids of its comparison: another one each time, so that a collision does not repeat.

@@ -3,7 +3,7 @@
 use limosa_core::{FragmentId, KeyRange, Version};
 use limosa_wire::{Have, HaveFragment, Message, Method, Plan, PlanItem};
 
-use super::{Action, Job, Phase, Source, TailStart, TargetState};
+use super::{Action, Epochs, Job, Phase, Source, TailStart, TargetState};
 use crate::error::SessionError;
 use crate::plan::{self, Alternative, Estimate, Piece};
 
@@ -18,6 +18,9 @@ impl Source {
     fn take_have(&mut self, mut have: HaveFragment) -> Result<(), SessionError> {
         let malformed = |why| SessionError::Malformed { message: "Have", why };
         let cut = self.cut.as_ref().expect("an offer holds its cut");
+        if self.reach.has_left(have.id) {
+            return Ok(());
+        }
         let facts = cut.facts.get(&have.id).ok_or_else(|| malformed("a fragment that was not offered"))?;
         if *have.map.range() != facts.range {
             return Err(malformed("a map of another range than the fragment's"));
@@ -38,12 +41,17 @@ impl Source {
             return Err(SessionError::Malformed { message: "Have", why: "a fragment missing" });
         }
         self.pieces.clear();
-        let mut epoch_above = false;
+        let (mut epoch_above, mut too_low) = (false, None);
         for (facts, target) in cut.facts.values().zip(self.targets.values_mut()) {
             target.own_keys.sort_unstable();
             target.own_keys.dedup();
             let pieces = plan::assess(facts, &target.have);
-            epoch_above |= plan::needs_epoch_above(&pieces, &target.have);
+            if plan::needs_epoch_above(&pieces, &target.have) {
+                epoch_above = true;
+                let (fragment, ours) = (facts.id, facts.epochs.epoch());
+                let theirs = target.have.each_part().map(|(_, head, _)| head.epoch).max().unwrap_or(0);
+                too_low = too_low.or((ours <= theirs).then_some(SessionError::Epoch { fragment, ours, theirs }));
+            }
             self.pieces.extend(pieces.into_iter().map(|piece| (facts.id, piece)));
         }
         // What both histories have: durable there, for a target recovers only what its journal has.
@@ -51,7 +59,12 @@ impl Source {
         let common = self.targets.values().map(|target| (target.have.id, lowest(&target.have))).collect();
         self.tell_held(common);
         let theirs = self.hello.as_ref().map_or(0, |hello| hello.epoch_max);
-        if epoch_above && self.own_epoch() <= theirs {
+        if self.config.permit.epochs == Epochs::Given
+            && let Some(error) = too_low
+        {
+            return Err(error);
+        }
+        if self.config.permit.epochs == Epochs::Opened && epoch_above && self.own_epoch() <= theirs {
             // The same epoch on both sides and yet something to replace: two openers, or a drift. Rise above it first, then offer again.
             self.release_cut();
             self.phase = Phase::Comparing;
@@ -64,7 +77,7 @@ impl Source {
         self.may_tail = plan::may_tail(&facts, &haves);
         self.tail_bytes = None;
         if self.may_tail {
-            self.job(Job::OpenTail(TailStart::Behind(haves.iter().map(|have| (have.id, have.head)).collect())));
+            self.open_tail(TailStart::Behind(haves.iter().map(|have| (have.id, have.head)).collect()));
         } else {
             self.estimate();
         }
@@ -91,16 +104,20 @@ impl Source {
 
     pub(super) fn on_estimated(&mut self, estimates: &[Estimate]) -> Result<(), SessionError> {
         assert_eq!(estimates.len(), self.pieces.len(), "one estimate for each piece");
+        let stays = |((id, _), _): &((FragmentId, Piece), Estimate)| self.targets.contains_key(id);
+        let asked = std::mem::take(&mut self.pieces).into_iter().zip(estimates.iter().copied());
+        let (pieces, estimates): (Vec<_>, Vec<Estimate>) = asked.filter(stays).unzip();
+        self.pieces = pieces;
         let delta_bytes: u64 = estimates.iter().map(|estimate| estimate.bytes).sum();
         if let Some(tail_bytes) = self.tail_bytes
             && plan::tail_wins(tail_bytes, delta_bytes)
         {
-            self.start_tail(tail_bytes, estimates);
+            self.start_tail(tail_bytes, &estimates);
             return Ok(());
         }
-        let items = self.pieces.iter().zip(estimates).map(|((id, piece), estimate)| plan::item(*id, piece, *estimate)).collect();
+        let items = self.pieces.iter().zip(&estimates).map(|((id, piece), estimate)| plan::item(*id, piece, *estimate)).collect();
         let tail = self.tail_cost();
-        let others = self.pieces.iter().zip(estimates).map(|((_, piece), estimate)| plan::alternatives(piece.method, *estimate, tail));
+        let others = self.pieces.iter().zip(&estimates).map(|((_, piece), estimate)| plan::alternatives(piece.method, *estimate, tail));
         let others = others.collect();
         self.announce(items, others);
         self.progress.bytes_total = delta_bytes;

@@ -31,6 +31,12 @@ impl Reconciling {
         let keys = self.found.get(&fragment).map_or(&[][..], Vec::as_slice);
         keys.iter().filter(|key| range.contains(key)).cloned().collect()
     }
+
+    /// What is found in these fragments is of no interest; both ends go on comparing what they have told.
+    pub(super) fn forget(&mut self, fragments: &[FragmentId]) {
+        self.found.retain(|id, _| !fragments.contains(id));
+        self.entries.retain(|entry| !fragments.contains(&entry.fragment));
+    }
 }
 
 impl Source {

@@ -43,15 +43,36 @@ pub(super) struct Sending {
     window: u64,
     queue: VecDeque<Work>,
     frames: u64,
+    extracting: Extracting,
+}
+
+/// What becomes of the frame that is being extracted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Extracting {
+    /// None is.
+    No,
+    /// It is sent.
+    Wanted,
+    /// Its fragment has left the session meanwhile.
+    Dropped,
 }
 
 impl Sending {
     pub(super) fn new(window: u64) -> Self {
-        Self { credit: Credit::new(window), window, queue: VecDeque::new(), frames: 0 }
+        Self { credit: Credit::new(window), window, queue: VecDeque::new(), frames: 0, extracting: Extracting::No }
     }
 
     pub(super) fn restart(&mut self) {
         *self = Self::new(self.window);
+    }
+
+    /// Nothing more of these fragments.
+    pub(super) fn forget(&mut self, fragments: &[FragmentId]) {
+        let goes = |work: &Work| fragments.contains(&work.fragment);
+        if self.extracting == Extracting::Wanted && self.queue.front().is_some_and(goes) {
+            self.extracting = Extracting::Dropped;
+        }
+        self.queue.retain(|work| !goes(work));
     }
 }
 
@@ -117,6 +138,7 @@ impl Source {
             self.release_cut();
             self.job(Job::Cut);
         } else {
+            self.sending.extracting = Extracting::Wanted;
             self.job(Job::Extract(extract));
         }
         Ok(())
@@ -129,6 +151,9 @@ impl Source {
     }
 
     pub(super) fn on_extracted(&mut self, mut frame: Frame, next: Option<Bytes>) {
+        if std::mem::replace(&mut self.sending.extracting, Extracting::No) == Extracting::Dropped {
+            return;
+        }
         let work = self.sending.queue.front_mut().expect("a frame is extracted for the first of the queue");
         frame.from = work.from;
         assert!(work.range.covers(&frame.range) && frame.fragment == work.fragment, "the frame lies in the range asked for");
@@ -177,7 +202,7 @@ impl Source {
         self.phase = Phase::Sealing;
         self.release_cut();
         self.reconciling = None;
-        self.job(Job::OpenTail(TailStart::At(position)));
+        self.open_tail(TailStart::At(position));
     }
 
     pub(super) fn on_ack(&mut self, ack: Ack) -> Result<(), SessionError> {

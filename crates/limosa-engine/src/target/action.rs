@@ -1,7 +1,7 @@
 //! What a target asks of its driver, and what it is told.
 
 use bytes::Bytes;
-use limosa_core::{Digest, EpochTable, FragmentFacts, FragmentId, Frame, IntervalMap, KeyRange, Version};
+use limosa_core::{Digest, EpochTable, FragmentFacts, FragmentId, Frame, IntervalMap, KeyRange, Scope, Version};
 use limosa_wire::{Message, Refusal, SealedFragment};
 
 use crate::error::SessionError;
@@ -23,8 +23,13 @@ pub enum Action {
 /// Work on the store.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Job {
-    /// What this node holds. Answer: [`Event::State`].
-    State,
+    /// What this node holds, and what earlier sessions staged of it. Answer: [`Event::State`].
+    State {
+        /// Names this session's stage: what is staged in `scope` is that stage from here on.
+        stage: u64,
+        /// What the session is about.
+        scope: Scope,
+    },
     /// Name the keys changed behind these versions. Answer: [`Event::TailsSetAside`].
     SetAsideTails {
         /// Behind which version, in which part of which of this node's fragments.
@@ -34,11 +39,12 @@ pub enum Job {
     },
     /// Write these entries to a readable file, durably, before they are replaced. Answer: [`Event::KeysSetAside`].
     SetAsideKeys(Vec<(FragmentId, Bytes)>),
-    /// Open a stage in place of any other: each fragment with its range stands at these versions. Answer: [`Event::StageOpened`].
+    /// Stage these fragments, in place of what is staged of them and beside what this session's stage has of others: each with its range
+    /// stands at these versions. Answer: [`Event::StageOpened`].
     OpenStage {
         /// Names the stage.
         session: u64,
-        /// Every fragment of the offer.
+        /// Fragments of the offer.
         starts: Vec<(FragmentId, KeyRange, IntervalMap)>,
     },
     /// Go on with the open stage in these fragments. Answer: [`Event::StageOpened`] or [`Event::Refused`].
@@ -48,8 +54,8 @@ pub enum Job {
         /// Every fragment of the offer.
         fragments: Vec<(FragmentId, KeyRange)>,
     },
-    /// Give the stage up. No answer.
-    AbortStage,
+    /// Give up what is staged of these fragments. No answer.
+    AbortStage(Scope),
     /// The comparison blocks of these ranges of the stage. Answer: [`Event::Blocks`].
     Blocks {
         /// Where.
@@ -66,6 +72,8 @@ pub enum Job {
     },
     /// Check, apply and journal a frame. Answer: [`Event::Staged`] or [`Event::Refused`]. Frames behind a refused one are refused too.
     Apply(Frame),
+    /// Nothing is to be done for a frame whose fragment left the session; it is counted in its turn. Answer: [`Event::Staged`].
+    Pass,
     /// Verify every fragment against the seal, make the stage what readers see, durably. Answer: [`Event::Installed`] or [`Event::Refused`].
     Install(Vec<SealedFragment>),
     /// Append commits of the live stream, or follow a split or merge. Answer: [`Event::Replicated`] or [`Event::Refused`].
@@ -80,6 +88,10 @@ pub enum Job {
         floors: Vec<(FragmentId, Version)>,
         /// As in [`limosa_wire::Live`]; when it is not empty nothing else is there.
         reframe: Bytes,
+        /// Commits may touch these fragments,
+        scope: Scope,
+        /// and parts of these are passed over: they left the session, and this was on its way.
+        left: Vec<FragmentId>,
     },
 }
 
@@ -118,6 +130,13 @@ pub enum Event {
     Installed,
     /// The commits are appended; the last has this position.
     Replicated(u64),
+    /// The split or merge is appended at this position.
+    Reframed {
+        /// Of this node's journal.
+        position: u64,
+        /// Every fragment of this node behind it.
+        facts: Vec<FragmentFacts>,
+    },
     /// Frame, seal or commits were refused; nothing of them was kept.
     Refused {
         /// Which fragment.
@@ -140,4 +159,6 @@ pub enum Event {
         /// The two digests, for people.
         detail: String,
     },
+    /// This node no longer wants these fragments from this source. Not an answer to a job.
+    Leave(Vec<FragmentId>),
 }

@@ -92,8 +92,11 @@ impl Target {
         let wanted: HashSet<u64> = entry_ids.iter().copied().collect();
         let entries = std::mem::take(&mut self.compare_state()?.entries);
         self.comparing = None;
-        let surplus: Vec<(FragmentId, Bytes)> =
-            entries.into_iter().filter(|entry| wanted.contains(&entry.id)).map(|entry| (entry.fragment, entry.key)).collect();
+        let surplus: Vec<(FragmentId, Bytes)> = entries
+            .into_iter()
+            .filter(|entry| wanted.contains(&entry.id) && self.reach.has(entry.fragment))
+            .map(|entry| (entry.fragment, entry.key))
+            .collect();
         for (fragment, key) in &surplus {
             self.drop_keys.entry(*fragment).or_default().push(key.clone());
         }

@@ -16,21 +16,24 @@
 //! - What readers see changes only by an install that was verified against the seal, or by contiguous commits.
 //! - What a frame or a comparison replaces was set aside in a readable file, durably, before.
 //! - An ack names only what the journal has durably.
+//! - Nothing outside the reach is offered, staged or followed: [`Reach::covers`], and the scope of each job.
 
 mod action;
 mod comparing;
+mod leaving;
 mod preparing;
 mod receiving;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use limosa_core::{Digest, FragmentFacts, FragmentId, KeyRange};
-use limosa_wire::{HaveFragment, Hello, Message, Method, Offer, Refusal, Refuse};
+use limosa_core::{Digest, FragmentFacts, FragmentId, KeyRange, Scope};
+use limosa_wire::{HaveFragment, Hello, Message, Method, Offer, Purpose, Refusal, Refuse};
 
 pub use action::{Action, Event, Job, StageState};
 
 use crate::error::SessionError;
+use crate::reach::Reach;
 use crate::shared::shared_digest;
 use crate::source::name;
 use comparing::Comparing;
@@ -53,6 +56,12 @@ pub struct Config {
     pub features: u64,
     /// Most bytes that it takes before its journal has them.
     pub credit_window: u64,
+    /// What the session is about.
+    pub scope: Scope,
+    /// What for.
+    pub purpose: Purpose,
+    /// Random: names what this session stages.
+    pub stage: u64,
 }
 
 /// Where a session stands, for people.
@@ -111,6 +120,9 @@ pub struct Progress {
 pub struct Target {
     config: Config,
     phase: Phase,
+    reach: Reach,
+    /// Fragments that left, and of which something may still be on its way: until the source has said the same.
+    leaving: BTreeSet<FragmentId>,
     actions: VecDeque<Action>,
     /// Jobs under way; the oldest `stale` of them were asked for before a refusal, their answers are dropped.
     outstanding: usize,
@@ -134,8 +146,11 @@ pub struct Target {
 impl Target {
     /// Begins: looks at what this node holds, then says Hello.
     pub fn new(config: Config) -> Self {
+        let reach = Reach::new(config.scope.clone());
         let mut target = Self {
             config,
+            reach,
+            leaving: BTreeSet::new(),
             phase: Phase::Starting,
             actions: VecDeque::new(),
             outstanding: 0,
@@ -152,7 +167,7 @@ impl Target {
             planned_bytes: 0,
             methods: BTreeMap::new(),
         };
-        target.job(Job::State);
+        target.ask_state();
         target
     }
 
@@ -167,10 +182,12 @@ impl Target {
                 self.on_durable(position);
                 Ok(())
             }
+            Event::Drifted { fragment, .. } if !self.reach.has(fragment) => Ok(()), // another session's
             Event::Drifted { fragment, range, detail } => {
                 self.refuse(fragment, range, Refusal::Mismatch, detail);
                 Ok(())
             }
+            Event::Leave(fragments) => self.on_leave(&fragments),
             answer => self.take_answer(answer),
         };
         if let Err(error) = result {
@@ -182,6 +199,11 @@ impl Target {
     /// The next thing to do, in order.
     pub fn poll(&mut self) -> Option<Action> {
         self.actions.pop_front()
+    }
+
+    /// What the session is about.
+    pub fn scope(&self) -> &Scope {
+        self.reach.scope()
     }
 
     /// Where the session stands.
@@ -204,6 +226,7 @@ impl Target {
         match (self.phase, message) {
             (_, Message::Ping) => Ok(()),
             (_, Message::Close(close)) => Err(SessionError::ClosedByPeer { code: close.code, detail: close.detail, retry: close.retry }),
+            (_, Message::Leave(leave)) => self.on_left(&leave.fragments),
             (Phase::AwaitOffer | Phase::Live | Phase::Refused, Message::Offer(offer)) => self.on_offer(offer),
             (Phase::AwaitPlan, Message::Plan(plan)) => self.on_plan(&plan),
             (Phase::Receiving, Message::Differ(differ)) => self.on_differ(differ),
@@ -248,6 +271,11 @@ impl Target {
                 self.receiving.replicated(position);
                 Ok(())
             }
+            Event::Reframed { position, facts } => {
+                self.reach.take_in(facts);
+                self.receiving.replicated(position);
+                Ok(())
+            }
             Event::Installed => {
                 self.on_installed();
                 Ok(())
@@ -256,12 +284,16 @@ impl Target {
                 self.refuse(fragment, range, why, detail);
                 Ok(())
             }
-            Event::Message(_) | Event::Durable(_) | Event::Drifted { .. } => unreachable!("sorted out by the caller"),
+            Event::Message(_) | Event::Durable(_) | Event::Drifted { .. } | Event::Leave(_) => unreachable!("sorted out by the caller"),
         }
     }
 
     fn on_state(&mut self, facts: Vec<FragmentFacts>, stage: Option<StageState>) -> Result<(), SessionError> {
         let first = self.phase == Phase::Starting;
+        let facts = self.reach.take_in(facts);
+        if facts.is_empty() {
+            return Err(SessionError::Scope { why: "this node has no place for any of the fragments" });
+        }
         let shared = if stage.is_some() { Digest::ZERO } else { shared_digest(&facts) };
         self.facts = facts.into_iter().map(|facts| (facts.id, facts)).collect();
         self.stage = stage;
@@ -279,15 +311,19 @@ impl Target {
             credit_window: self.config.credit_window,
             epoch_max: self.epoch_max(),
             shared,
-            scope: Vec::new(),
-            purpose: limosa_wire::Purpose::Follow,
+            scope: self.reach.scope().fragments().into_iter().flatten().copied().collect(),
+            purpose: self.config.purpose,
         }));
         Ok(())
     }
 
+    fn ask_state(&mut self) {
+        let (stage, scope) = (self.config.stage, self.reach.scope().clone());
+        self.job(Job::State { stage, scope });
+    }
+
     fn epoch_max(&self) -> u32 {
-        // A table may have been lost; the entries still carry their epochs.
-        self.facts.values().map(|facts| facts.epochs.epoch().max(facts.head.epoch)).max().unwrap_or(0)
+        self.facts.values().map(newest_epoch).max().unwrap_or(0)
     }
 
     /// Drops everything of the current offer and waits for the next one; the fragment will be compared by content.
@@ -297,11 +333,16 @@ impl Target {
         }
         self.suspects.insert(fragment);
         self.forget_jobs();
-        if self.stage.take().is_some() {
-            self.actions.push_back(Action::Job(Job::AbortStage));
-        }
+        self.abort_stage();
         self.phase = Phase::Refused;
         self.send(Message::Refuse(Refuse { fragment, range, why, detail }));
+    }
+
+    fn abort_stage(&mut self) {
+        if self.stage.take().is_some() {
+            let scope = self.reach.scope().clone();
+            self.actions.push_back(Action::Job(Job::AbortStage(scope)));
+        }
     }
 
     fn forget_jobs(&mut self) {
@@ -319,4 +360,9 @@ impl Target {
         self.outstanding += 1;
         self.actions.push_back(Action::Job(job));
     }
+}
+
+/// A table may have been lost; the entries still carry their epochs.
+fn newest_epoch(facts: &FragmentFacts) -> u32 {
+    facts.epochs.epoch().max(facts.head.epoch)
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use limosa_core::{Digest, FragmentId, IntervalMap, KeyRange, Version};
-use limosa_wire::{Have, HaveFragment, HavePart, Message, Method, Offer, OfferedFragment, Plan, features};
+use limosa_core::{Digest, FragmentId, IntervalMap, KeyRange, Scope, Version};
+use limosa_wire::{Have, HaveFragment, HavePart, Message, Method, Offer, OfferedFragment, Plan, PlanItem, Purpose, features};
 
 use super::{Action, Job, Phase, StageState, Target};
 use crate::error::SessionError;
@@ -16,6 +16,10 @@ impl Target {
     pub(super) fn on_offer(&mut self, offer: Offer) -> Result<(), SessionError> {
         self.receiving = super::Receiving::default();
         self.compared.clear();
+        let speaks_of_some = offer.features & features::SCOPE != 0;
+        if !speaks_of_some && (!self.reach.scope().is_all() || self.config.purpose != Purpose::Follow) {
+            return Err(SessionError::Scope { why: "the peer can't speak of some fragments only: upgrade it" });
+        }
         if offer.equal {
             if self.stage.is_some() {
                 return Err(SessionError::Malformed { message: "Offer", why: "equality with a target that has a stage open" });
@@ -24,10 +28,22 @@ impl Target {
             self.enter_live();
             return Ok(());
         }
-        self.offer = Some(offer);
+        self.take_offered(offer)?;
         self.phase = Phase::Preparing;
-        self.job(Job::State);
+        self.ask_state();
         Ok(())
+    }
+
+    /// What is offered lies within the session's reach, and what is not offered is no part of the session any more.
+    fn take_offered(&mut self, mut offer: Offer) -> Result<(), SessionError> {
+        offer.fragments.retain(|offered| !self.reach.has_left(offered.id));
+        if offer.fragments.iter().any(|offered| !self.reach.covers(offered.id, &offered.range)) {
+            return Err(SessionError::Malformed { message: "Offer", why: "a fragment that was not asked for" });
+        }
+        let is_offered = |range: &KeyRange| offer.fragments.iter().any(|offered| offered.range.intersect(range).is_some());
+        let missing: Vec<FragmentId> = self.facts.values().filter(|own| !is_offered(&own.range)).map(|own| own.id).collect();
+        self.offer = Some(offer);
+        self.on_left(&missing)
     }
 
     pub(super) fn enter_live(&mut self) {
@@ -97,37 +113,56 @@ impl Target {
         Ok(HaveFragment { head, parts: told.collect(), ..empty(id, map) })
     }
 
-    /// A stage of an earlier session goes on if it was opened at the same common points; its map is the resume token. Where the source has
+    /// What earlier sessions staged goes on where it was opened at the same common points; its map is the resume token. Where the source has
     /// split or merged fragments since, it goes on in those.
     fn keep_or_drop_stage(&mut self) {
-        let Some(stage) = self.stage.take() else { return };
+        let Some(mut stage) = self.stage.take() else { return };
         let wanted: Vec<(FragmentId, KeyRange)> = self.haves.iter().map(|have| (have.id, have.map.range().clone())).collect();
-        let is_same = |(id, _, map): &(FragmentId, IntervalMap, IntervalMap)| wanted.contains(&(*id, map.range().clone()));
-        let same = stage.fragments.len() == wanted.len() && stage.fragments.iter().all(is_same);
-        let framed = reframed(&stage, &wanted);
-        let fits = framed.fragments.iter().zip(&self.haves).all(|((_, start, _), have)| {
-            let commons = commons(have);
-            // zero: it was being compared by content
-            start.iter().all(|(range, version)| version.is_zero() || commons.bounds(&range) == (version, version))
-        });
-        if !fits {
-            self.actions.push_back(Action::Job(Job::AbortStage));
+        let (inside, outside): (Vec<_>, Vec<_>) =
+            stage.fragments.into_iter().partition(|(_, _, map)| wanted.iter().any(|(_, range)| range.intersect(map.range()).is_some()));
+        self.abort(outside.iter().map(|(id, ..)| *id).collect());
+        stage.fragments = inside;
+        let staged = |range: &KeyRange| stage.fragments.iter().any(|(_, _, map)| map.range().intersect(range).is_some());
+        let kept: Vec<(FragmentId, KeyRange)> = wanted.into_iter().filter(|(_, range)| staged(range)).collect();
+        let is_same = |(id, _, map): &(FragmentId, IntervalMap, IntervalMap)| kept.contains(&(*id, map.range().clone()));
+        let same = stage.fragments.len() == kept.len() && stage.fragments.iter().all(is_same);
+        let framed = reframed(&stage, &kept);
+        let (fitting, unfit): (Vec<_>, Vec<_>) = framed.fragments.into_iter().partition(|(id, start, _)| self.fits(*id, start));
+        if !same && (!unfit.is_empty() || !is_whole(&stage, &kept)) {
+            self.abort(stage.fragments.iter().map(|(id, ..)| *id).collect());
             return;
         }
         if !same {
-            let session = self.offer.as_ref().map_or(0, |offer| offer.session);
-            self.job(Job::ReframeStage { session, fragments: wanted });
+            self.job(Job::ReframeStage { session: self.config.stage, fragments: kept });
         }
+        self.abort(unfit.iter().map(|(id, ..)| *id).collect());
+        self.go_on_with(fitting);
+    }
+
+    /// Whether what is staged of an offered fragment was opened at its common points. Zero: it was being compared by content.
+    fn fits(&self, id: FragmentId, start: &IntervalMap) -> bool {
+        let have = self.haves.iter().find(|have| have.id == id).expect("what is kept is offered");
+        let commons = commons(have);
+        start.iter().all(|(range, version)| version.is_zero() || commons.bounds(&range) == (version, version))
+    }
+
+    fn go_on_with(&mut self, fragments: Vec<(FragmentId, IntervalMap, IntervalMap)>) {
         let was_compared = |(id, start, _): &(FragmentId, IntervalMap, IntervalMap)| {
             let zero = start.iter().filter(|(_, version)| version.is_zero());
             zero.into_iter().any(|(range, _)| self.holds_some(&range)).then_some(*id)
         };
-        let compared: BTreeSet<FragmentId> = framed.fragments.iter().filter_map(was_compared).collect();
-        for ((_, _, map), have) in framed.fragments.iter().zip(&mut self.haves) {
+        self.compared = fragments.iter().filter_map(was_compared).collect();
+        for (id, _, map) in &fragments {
+            let have = self.haves.iter_mut().find(|have| have.id == *id).expect("what is kept is offered");
             have.map = map.clone();
         }
-        self.compared = compared;
-        self.stage = Some(framed);
+        self.stage = (!fragments.is_empty()).then_some(StageState { fragments });
+    }
+
+    fn abort(&mut self, fragments: Vec<FragmentId>) {
+        if !fragments.is_empty() {
+            self.actions.push_back(Action::Job(Job::AbortStage(Scope::only(fragments))));
+        }
     }
 
     /// Whether anything was ever written here in `range`.
@@ -145,7 +180,8 @@ impl Target {
             for key in keys {
                 // By its place: what this node calls its fragment need not be what the source does.
                 let place = places.partition_point(|have| have.map.range().start <= key);
-                let Some(have) = place.checked_sub(1).map(|place| places[place]) else { continue };
+                let have = place.checked_sub(1).map(|place| places[place]);
+                let Some(have) = have.filter(|have| have.map.range().contains(&key)) else { continue }; // it left meanwhile
                 if bytes > OWN_KEYS_BYTES {
                     messages.push(Have { fragments: Vec::new(), last: false });
                     bytes = 0;
@@ -167,9 +203,7 @@ impl Target {
             if plan.items.len() != 1 {
                 return Err(SessionError::Malformed { message: "Plan", why: "commits beside other methods" });
             }
-            if self.stage.take().is_some() {
-                self.job(Job::AbortStage); // an earlier session left it; what readers see is where the commits go on
-            }
+            self.abort_stage(); // an earlier session left it; what readers see is where the commits go on
             self.enter_live();
             return Ok(());
         }
@@ -188,8 +222,9 @@ impl Target {
     fn ranges_to_compare(&mut self, plan: &Plan) -> Result<Vec<(FragmentId, KeyRange)>, SessionError> {
         let malformed = |why| SessionError::Malformed { message: "Plan", why };
         let mut ranges = Vec::new();
-        let mut seen = BTreeSet::new();
-        for item in plan.items.iter().filter(|item| item.method == Method::Reconcile) {
+        let (mut seen, mut again) = (BTreeSet::new(), BTreeSet::new());
+        let reconciled = |item: &&PlanItem| item.method == Method::Reconcile && !self.reach.has_left(item.fragment);
+        for item in plan.items.iter().filter(reconciled) {
             let have = self.haves.iter_mut().find(|have| have.id == item.fragment);
             let have = have.ok_or_else(|| malformed("a fragment that was not offered"))?;
             let whole = have.map.range().clone();
@@ -198,32 +233,37 @@ impl Target {
                 Some(range) => {
                     if have.map.bounds(range).1 > Version::ZERO {
                         have.map.set(range, Version::ZERO);
-                        self.stage = None; // opened again with this range at zero
+                        again.insert(have.id);
                     }
                     ranges.push((have.id, range.clone()));
                 }
                 None if seen.insert(have.id) => {
                     if have.map.bounds(&whole).0 > Version::ZERO {
                         have.map = IntervalMap::new(whole, Version::ZERO);
-                        self.stage = None;
+                        again.insert(have.id);
                     }
                     ranges.extend(have.map.iter().filter(|(_, version)| version.is_zero()).map(|(range, _)| (have.id, range)));
                 }
                 None => {}
             }
         }
+        if let Some(stage) = &mut self.stage {
+            stage.fragments.retain(|(id, ..)| !again.contains(id)); // staged again with these ranges at zero
+        }
         Ok(ranges)
     }
 
+    /// Stages what is not staged yet.
     fn open_stage(&mut self) {
-        if self.stage.is_some() {
+        let stage = self.stage.get_or_insert_with(|| StageState { fragments: Vec::new() });
+        let is_new = |have: &&HaveFragment| stage.fragments.iter().all(|(id, ..)| *id != have.id);
+        let new: Vec<&HaveFragment> = self.haves.iter().filter(is_new).collect();
+        let starts: Vec<_> = new.iter().map(|have| (have.id, have.map.range().clone(), have.map.clone())).collect();
+        if starts.is_empty() {
             return;
         }
-        let starts: Vec<_> = self.haves.iter().map(|have| (have.id, have.map.range().clone(), have.map.clone())).collect();
-        let session = self.offer.as_ref().map_or(0, |offer| offer.session);
-        let fragments = starts.iter().map(|(id, _, map)| (*id, map.clone(), map.clone())).collect();
-        self.stage = Some(StageState { fragments });
-        self.job(Job::OpenStage { session, starts });
+        stage.fragments.extend(starts.iter().map(|(id, _, map)| (*id, map.clone(), map.clone())));
+        self.job(Job::OpenStage { session: self.config.stage, starts });
     }
 }
 
@@ -238,6 +278,22 @@ struct Part {
 fn empty(id: FragmentId, map: IntervalMap) -> HaveFragment {
     let zero = Version::ZERO;
     HaveFragment { id, head: zero, state: Digest::ZERO, live: 0, common: zero, map, own_keys: Vec::new(), parts: Vec::new() }
+}
+
+/// Whether the stage has every key of `fragments`.
+fn is_whole(stage: &StageState, fragments: &[(FragmentId, KeyRange)]) -> bool {
+    let mut staged: Vec<&KeyRange> = stage.fragments.iter().map(|(_, _, map)| map.range()).collect();
+    staged.sort_by(|a, b| a.start.cmp(&b.start));
+    let reaches = |(_, range): &(FragmentId, KeyRange)| {
+        let mut end = Some(range.start.clone());
+        for next in &staged {
+            if end.as_ref().is_some_and(|end| next.contains(end)) {
+                end.clone_from(&next.end);
+            }
+        }
+        end.is_none_or(|end| range.end.as_ref().is_some_and(|wanted| end >= *wanted))
+    };
+    fragments.iter().all(reaches)
 }
 
 /// What both histories have of each part.

@@ -84,23 +84,38 @@ impl Target {
         if self.comparing.is_some() {
             return Err(malformed("a comparison still under way"));
         }
-        if message.frame.mode != Mode::Advance && self.offered_epoch() <= self.epoch_max() {
+        if self.reach.has_left(message.frame.fragment) {
+            self.take_frame(&message);
+            self.job(Job::Pass);
+            return Ok(());
+        }
+        if message.frame.mode != Mode::Advance && !self.is_offered_above(&message.frame) {
             return Err(malformed("replacing under an epoch that is not above every one held here"));
         }
-        let cost = frame_cost(&message);
-        self.receiving.frames = expected;
-        self.receiving.frame_bytes += cost;
-        self.receiving.entries += message.frame.entries.len() as u64;
-        self.receiving.asked.push_back(Taken::Frame { number: expected, bytes: self.receiving.frame_bytes });
+        self.take_frame(&message);
         let surplus = self.take_drop_keys(message.frame.fragment, &message.frame.range);
         let frame = if surplus.is_empty() { message.frame } else { with_absent(message.frame, &surplus)? };
         self.job(Job::Apply(frame));
         Ok(())
     }
 
-    fn offered_epoch(&self) -> u32 {
-        let fragments = self.offer.as_ref().map_or(&[][..], |offer| &offer.fragments);
-        fragments.iter().map(|fragment| fragment.epochs.epoch()).max().unwrap_or(0)
+    fn take_frame(&mut self, message: &FrameMessage) {
+        self.receiving.frames = message.number;
+        self.receiving.frame_bytes += frame_cost(message);
+        self.receiving.entries += message.frame.entries.len() as u64;
+        self.receiving.asked.push_back(Taken::Frame { number: message.number, bytes: self.receiving.frame_bytes });
+    }
+
+    /// Whether the frame's fragment is offered under an epoch that is above every one held where it lies, or anything under one that is
+    /// above every one held at all.
+    fn is_offered_above(&self, frame: &Frame) -> bool {
+        let fragments = || self.offer.iter().flat_map(|offer| &offer.fragments);
+        if fragments().map(|offered| offered.epochs.epoch()).max() > Some(self.epoch_max()) {
+            return true;
+        }
+        let offered = fragments().find(|offered| offered.id == frame.fragment);
+        let held = self.facts.values().filter(|facts| facts.range.intersect(&frame.range).is_some()).map(super::newest_epoch).max();
+        offered.is_some_and(|offered| offered.epochs.epoch() > held.unwrap_or(0))
     }
 
     fn take_drop_keys(&mut self, fragment: FragmentId, range: &KeyRange) -> Vec<Bytes> {
@@ -111,6 +126,7 @@ impl Target {
     }
 
     pub(super) fn on_seal(&mut self, mut seal: Seal) -> Result<(), SessionError> {
+        seal.fragments.retain(|sealed| !self.reach.has_left(sealed.id));
         if seal.fragments.len() != self.haves.len() {
             return Err(SessionError::Malformed { message: "Seal", why: "other fragments than were offered" });
         }
@@ -139,8 +155,14 @@ impl Target {
     pub(super) fn on_live(&mut self, live: Live) {
         self.receiving.live_bytes += live_cost(&live);
         self.receiving.asked.push_back(Taken::Live { upto: live.upto, bytes: self.receiving.live_bytes });
-        let Live { records, epochs, checks, floors, reframe, .. } = live;
-        self.job(Job::Replicate { records, epochs, checks, floors, reframe });
+        let Live { records, mut epochs, mut checks, mut floors, reframe, .. } = live;
+        let left: Vec<FragmentId> = self.leaving.iter().copied().collect();
+        let stays = |id: FragmentId| !self.reach.has_left(id);
+        epochs.retain(|(id, _)| stays(*id));
+        checks.retain(|(id, ..)| stays(*id));
+        floors.retain(|(id, _)| stays(*id));
+        let scope = self.reach.scope().clone();
+        self.job(Job::Replicate { records, epochs, checks, floors, reframe, scope, left });
     }
 
     pub(super) fn on_durable(&mut self, position: u64) {

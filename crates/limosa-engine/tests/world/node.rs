@@ -10,7 +10,7 @@ use limosa_core::fragment::hashed_ranges;
 use limosa_core::varint::{self, Reader};
 use limosa_core::{
     Commit, Digest, EntryRef, EpochTable, Expiry, FragmentFacts, FragmentId, Frame, IntervalMap, KeyRange, Kind, LiveRef, Mode, Part,
-    SpaceKeys, Version, key,
+    Scope, SpaceKeys, Version, key,
 };
 use limosa_engine::plan::Estimate;
 use limosa_engine::source::{self, BlockRef, EntryId, TailRead, TailStart};
@@ -41,6 +41,13 @@ enum Reframe {
 }
 
 impl Reframe {
+    fn parents(&self) -> Vec<FragmentId> {
+        match self {
+            Self::Split { fragment, .. } => vec![*fragment],
+            Self::Merge { left, right, .. } => vec![*left, *right],
+        }
+    }
+
     fn encode(&self) -> Bytes {
         let numbers = match self {
             Self::Split { fragment, at, made } => vec![1, fragment.0, u32::from(key::slot(at).expect("a slot")), made.0.0, made.1.0],
@@ -92,6 +99,7 @@ pub struct Node {
     ring_commits: usize,
     cut: Option<(u64, Fragments)>,
     tail: Option<u64>,
+    tail_scope: Scope,
     /// Rows that the tail's reader lacks: told with the first batch.
     lead: Vec<(FragmentId, EpochTable)>,
     next_id: u32,
@@ -122,6 +130,7 @@ impl Node {
             ring_commits: usize::MAX,
             cut: None,
             tail: None,
+            tail_scope: Scope::All,
             lead: Vec::new(),
             next_id: 1_000 * (1 + seed as u32 % 1_000_000), // each node makes ids of its own
             seed,

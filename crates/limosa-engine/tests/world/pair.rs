@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use limosa_core::{FragmentId, Version};
-use limosa_engine::source::{self, Source};
+use limosa_core::{FragmentId, Scope, Version};
+use limosa_engine::source::{self, Permit, Source};
 use limosa_engine::target::{self, Target};
 use limosa_engine::{SessionError, shared};
-use limosa_wire::{Message, Method};
+use limosa_wire::{Message, Method, Purpose};
 
 use super::Random;
 use super::node::Node;
@@ -38,6 +38,10 @@ pub struct Pair {
     pub held: BTreeMap<FragmentId, Version>,
     pub consistent: bool,
     pub errors: Vec<SessionError>,
+    /// What the next sessions are about, and what for.
+    pub scope: Scope,
+    pub purpose: Purpose,
+    pub permit: Permit,
 }
 
 impl Pair {
@@ -54,6 +58,9 @@ impl Pair {
             held: BTreeMap::new(),
             consistent: false,
             errors: Vec::new(),
+            scope: Scope::All,
+            purpose: Purpose::Follow,
+            permit: Permit::default(),
         }
     }
 
@@ -68,6 +75,7 @@ impl Pair {
             credit_window: window,
             wire_versions: versions,
             features: limosa_wire::features::ALL,
+            permit: self.permit.clone(),
         });
         let target = Target::new(target::Config {
             cluster: CLUSTER,
@@ -77,6 +85,9 @@ impl Pair {
             wire_versions: versions,
             features: limosa_wire::features::ALL,
             credit_window: window,
+            scope: self.scope.clone(),
+            purpose: self.purpose,
+            stage: self.random.next(),
         });
         self.consistent = false;
         self.session = Some(Session {
@@ -177,6 +188,36 @@ impl Pair {
     pub fn owner_published(&mut self) {
         if let Some(session) = &mut self.session {
             session.source.handle(self.now, source::Event::Published);
+        }
+    }
+
+    /// One end wants these fragments out of the session, if there is one.
+    pub fn leave(&mut self, source: bool, fragments: &[FragmentId]) {
+        let Some(session) = &mut self.session else { return };
+        if source {
+            session.source.handle(self.now, source::Event::Leave(fragments.to_vec()));
+        } else {
+            session.target.handle(target::Event::Leave(fragments.to_vec()));
+        }
+        self.carry_out();
+    }
+
+    /// So many steps, or fewer when nothing is left to do.
+    pub fn steps(&mut self, count: u64) {
+        (0..count).all(|_| self.step());
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// Both ends hold the same of the fragments in `scope`.
+    pub fn assert_equal_in(&self, scope: &Scope) {
+        let of = |node: &Node| node.facts().into_iter().filter(|facts| scope.has(facts.id)).collect::<Vec<_>>();
+        assert_eq!(shared::shared_digest(&of(&self.owner)), shared::shared_digest(&of(&self.standby)), "trace {:?}", self.trace);
+        for facts in of(&self.owner) {
+            let within = |node: &Node| -> Vec<_> { node.contents().into_iter().filter(|(key, _)| facts.range.contains(key)).collect() };
+            assert!(within(&self.owner) == within(&self.standby), "every entry of {}", facts.id);
         }
     }
 

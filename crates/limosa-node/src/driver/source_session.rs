@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use limosa_carry::SourceCarrier;
 use limosa_engine::Source;
-use limosa_engine::source::{Action, Config, Event, Phase};
+use limosa_engine::source::{Action, Config, Event, Permit, Phase};
 use limosa_store::StoreError;
 use limosa_wire::{Message, Method, WIRE_VERSIONS, features};
 use tokio::sync::mpsc;
@@ -81,6 +81,7 @@ impl SourceSession {
             credit_window: shared.options.credit_window,
             wire_versions: WIRE_VERSIONS,
             features: features::ALL,
+            permit: Permit::default(),
         });
         let (store, counters) = (shared.store.clone(), connection.counters());
         let (mut carrier, mut log) = (SourceCarrier::default(), Logged(log));

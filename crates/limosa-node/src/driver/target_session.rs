@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use limosa_core::Scope;
 use limosa_engine::Target;
 use limosa_engine::target::{Action, Config, Event, Job, Phase};
-use limosa_wire::{Message, Method, WIRE_VERSIONS, features};
+use limosa_wire::{Message, Method, Purpose, WIRE_VERSIONS, features};
 
 use super::jobs::JobThread;
 use super::link::Link;
@@ -48,6 +49,9 @@ impl TargetSession {
             wire_versions: WIRE_VERSIONS,
             features: features::ALL,
             credit_window: shared.options.credit_window,
+            scope: Scope::All,
+            purpose: Purpose::Follow,
+            stage: shared.random().unwrap_or_default(),
         });
         let mut carrier = TargetJobs::new(shared.store.clone(), shared.published.clone(), counters.clone());
         let clocks = counters.clone();

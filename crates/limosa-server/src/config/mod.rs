@@ -9,7 +9,6 @@
 //!
 //! One table ([`Setting`]) names every setting, so that flags, variables, file keys and help can't drift apart.
 
-mod cluster;
 mod error;
 mod layers;
 mod machine;
@@ -17,7 +16,6 @@ mod parse;
 mod setting;
 mod valid;
 
-pub use cluster::{Ack, ClusterConfig, EtcdSettings, ManifestSetting};
 pub use error::ConfigError;
 pub use layers::{Given, Origin, Settings};
 pub use parse::HostPort;

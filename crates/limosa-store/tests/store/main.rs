@@ -5,7 +5,6 @@ mod common;
 mod crash;
 mod damage;
 mod flips;
-mod gates;
 mod house;
 mod large;
 mod memory;

@@ -31,10 +31,22 @@ impl Node {
                 self.count_sent(&frame);
                 Event::Extracted { frame, next }
             }
-            Job::OpenTail(TailStart::Behind(since)) => Event::TailOpened(self.open_tail(since)),
-            Job::OpenTail(TailStart::At(position)) => {
-                (self.tail, self.lead) = (Some(position), Vec::new());
-                Event::TailOpened(Some(0))
+            Job::OpenTail { start, scope } => {
+                self.tail_scope = scope;
+                match start {
+                    TailStart::Behind(since) => Event::TailOpened(self.open_tail(since)),
+                    TailStart::At(position) => {
+                        (self.tail, self.lead) = (Some(position), Vec::new());
+                        Event::TailOpened(Some(0))
+                    }
+                }
+            }
+            Job::NarrowTail(left) => {
+                if self.tail_scope.is_all() {
+                    self.tail_scope = Scope::only(self.now.fragments.keys().copied());
+                }
+                self.tail_scope.remove(&left);
+                return None;
             }
             Job::ReadTail { max_bytes } => Event::Tail(self.read_tail(max_bytes.min(400))),
         })
@@ -65,13 +77,13 @@ impl Node {
             let rows = fragment.epochs().rows().iter().filter(|row| row.epoch > places[id].epoch).copied().collect();
             (*id, EpochTable::from_rows(rows).expect("in order"))
         };
-        self.lead = self.now.fragments.iter().map(newer).collect();
+        self.lead = self.now.fragments.iter().filter(|(id, _)| places.contains_key(id)).map(newer).collect();
         Some(bytes)
     }
 
     /// Whether the log has every commit behind these versions.
     fn reaches(&self, places: &BTreeMap<FragmentId, Version>) -> bool {
-        self.now.fragments.iter().all(|(id, fragment)| {
+        self.now.fragments.iter().filter(|(id, _)| places.contains_key(id)).all(|(id, fragment)| {
             let logged = self.now.log.iter().flat_map(parts).filter(|p| p.0 == *id && p.1 > places[id]).count() as u64;
             fragment.head().seq - places[id].seq == logged
         })
@@ -89,15 +101,24 @@ impl Node {
             match &logged.what {
                 _ if records.len() > max_bytes => break,
                 What::Commit { record, parts } => {
-                    varint::put_bytes(&mut records, record);
-                    checks.extend(parts.iter().map(|part| (part.0, *part)));
-                    let commit = Commit::decode(&mut Reader::new(record)).expect("our own record");
+                    let mut commit = Commit::decode(&mut Reader::new(record)).expect("our own record");
+                    commit.parts.retain(|part| self.tail_scope.has(part.fragment));
+                    if !commit.parts.is_empty() {
+                        let mut record = Vec::new();
+                        commit.encode(&mut record);
+                        varint::put_bytes(&mut records, &record);
+                    }
+                    checks.extend(parts.iter().filter(|part| self.tail_scope.has(part.0)).map(|part| (part.0, *part)));
                     for entry in commit.parts.iter().flat_map(|part| &part.entries) {
                         *self.sent.entry((entry.key.to_vec(), entry.version)).or_default() += 1;
                     }
                 }
-                What::Epochs(rows) if records.is_empty() => epochs.extend(rows.iter().cloned()),
+                What::Epochs(rows) if records.is_empty() => {
+                    epochs.extend(rows.iter().filter(|(id, _)| self.tail_scope.has(*id)).cloned());
+                }
+                What::Reframe(what, _) if !self.tail_scope.has(what.parents()[0]) => {}
                 What::Reframe(what, heads) if upto == from && epochs.is_empty() => {
+                    self.tail_scope.add(&heads.iter().map(|(id, _)| *id).collect::<Vec<_>>());
                     (upto, reframe, made) = (logged.position, what.encode(), heads.clone());
                     break;
                 }
@@ -105,13 +126,20 @@ impl Node {
             }
             upto = logged.position;
         }
+        let is_nothing = records.is_empty() && reframe.is_empty() && epochs.is_empty();
+        if is_nothing && upto > from {
+            self.tail = Some(upto); // others wrote
+            return TailRead::CaughtUp(self.now.position);
+        }
         if upto == from && (epochs.is_empty() || self.now.log.back().is_none_or(|last| last.position <= from)) {
             self.lead = epochs; // told with what follows
             return TailRead::CaughtUp(self.now.position);
         }
         self.tail = Some(upto);
         let heads = checks.values().map(|(id, version, _)| (*id, *version)).chain(made).collect();
-        let (checks, floors) = (checks.into_values().collect(), self.floors());
+        let mut floors = self.floors();
+        floors.retain(|(id, _)| self.tail_scope.has(*id));
+        let checks = checks.into_values().collect();
         let live = Live { upto, records: records.into(), epochs, checks, floors, reframe };
         TailRead::Batch { live, heads }
     }
@@ -130,7 +158,8 @@ fn is_behind(logged: &Logged, places: &BTreeMap<FragmentId, Version>) -> bool {
 
 fn blocks(fragments: &Fragments, ranges: &[(FragmentId, KeyRange)], salt: u64) -> Vec<BlockRef> {
     let of = |(id, range): &(FragmentId, KeyRange)| {
-        fragments[id].block_ids(range, salt).expect("resident").into_iter().map(|b| (*id, b)).collect::<Vec<_>>()
+        let there = fragments.get(id).map(|fragment| fragment.block_ids(range, salt).expect("resident"));
+        there.into_iter().flatten().map(|b| (*id, b)).collect::<Vec<_>>()
     };
     ranges.iter().flat_map(of).map(|(fragment, block)| BlockRef { id: block.id, fragment, range: block.range }).collect()
 }
@@ -138,7 +167,8 @@ fn blocks(fragments: &Fragments, ranges: &[(FragmentId, KeyRange)], salt: u64) -
 fn entries(fragments: &Fragments, ranges: &[(FragmentId, KeyRange)], salt: u64) -> Vec<EntryId> {
     let mut out = Vec::new();
     for (fragment, range) in ranges {
-        let ids = fragments[fragment].entry_ids(std::slice::from_ref(range), salt).expect("resident");
+        let Some(there) = fragments.get(fragment) else { continue };
+        let ids = there.entry_ids(std::slice::from_ref(range), salt).expect("resident");
         out.extend(ids.into_iter().map(|(id, key)| EntryId { id, fragment: *fragment, key }));
     }
     out
@@ -149,7 +179,12 @@ impl Node {
     pub fn target_job(&mut self, job: target::Job) -> Option<target::Event> {
         use target::{Event, Job};
         Some(match job {
-            Job::State => Event::State { facts: self.facts(), stage: self.now.stage.as_ref().map(stage_state) },
+            Job::State { scope, .. } => {
+                let staged = |stage: &&Stage| {
+                    stage.maps.keys().any(|id| scope.has(*id)) || stage.maps.keys().all(|id| !self.now.fragments.contains_key(id))
+                };
+                Event::State { facts: self.facts(), stage: self.now.stage.as_ref().filter(staged).map(stage_state) }
+            }
             Job::SetAsideTails { tails, write } => Event::TailsSetAside(
                 tails.into_iter().map(|(id, range, since)| (id, self.set_aside_tail(id, &range, since, write))).collect(),
             ),
@@ -159,8 +194,13 @@ impl Node {
             }
             Job::OpenStage { starts, .. } => {
                 let fork = framed(&self.now.fragments, starts.iter().map(|(id, range, _)| (*id, range.clone())));
-                let starts: BTreeMap<_, _> = starts.into_iter().map(|(id, _, map)| (id, map)).collect();
-                self.now.stage = Some(Stage { maps: starts.clone(), starts, fork });
+                let stage =
+                    self.now.stage.get_or_insert_with(|| Stage { starts: BTreeMap::new(), maps: BTreeMap::new(), fork: Fragments::new() });
+                stage.fork.extend(fork);
+                for (id, _, map) in starts {
+                    stage.starts.insert(id, map.clone());
+                    stage.maps.insert(id, map);
+                }
                 self.now.position += 1;
                 Event::StageOpened
             }
@@ -175,17 +215,24 @@ impl Node {
                 self.now.position += 1;
                 Event::StageOpened
             }
-            Job::AbortStage => {
-                self.now.stage = None;
+            Job::AbortStage(scope) => {
+                if let Some(stage) = &mut self.now.stage {
+                    stage.starts.retain(|id, _| !scope.has(*id));
+                    stage.maps.retain(|id, _| !scope.has(*id));
+                    stage.fork.retain(|id, _| !scope.has(*id));
+                }
+                self.now.stage.take_if(|stage| stage.maps.is_empty());
                 self.now.position += 1;
                 return None;
             }
-            Job::Blocks { ranges, salt } => Event::Blocks(blocks(&self.now.stage.as_ref().expect("an open stage").fork, &ranges, salt)),
-            Job::Entries { ranges, salt } => Event::Entries(entries(&self.now.stage.as_ref().expect("an open stage").fork, &ranges, salt)),
+            Job::Pass => Event::Staged(self.now.position),
+            Job::Blocks { ranges, salt } => Event::Blocks(blocks(self.forks(), &ranges, salt)),
+            Job::Entries { ranges, salt } => Event::Entries(entries(self.forks(), &ranges, salt)),
             Job::Apply(frame) => self.stage_frame(&frame),
             Job::Install(sealed) => self.install(&sealed),
             Job::Replicate { reframe, .. } if !reframe.is_empty() => self.follow(&Reframe::decode(&reframe)),
-            Job::Replicate { records, epochs, checks, floors, .. } => {
+            Job::Replicate { records, epochs, checks, floors, scope, left, .. } => {
+                let records = without(&records, &scope, &left);
                 let answer = self.replicate(&records, &epochs, &checks);
                 self.adopt_floors(&floors);
                 answer
@@ -193,9 +240,15 @@ impl Node {
         })
     }
 
+    /// None where all of them have left.
+    fn forks(&self) -> &Fragments {
+        static NONE: Fragments = Fragments::new();
+        self.now.stage.as_ref().map_or(&NONE, |stage| &stage.fork)
+    }
+
     fn follow(&mut self, reframe: &Reframe) -> target::Event {
         self.reframe(reframe);
-        target::Event::Replicated(self.now.position)
+        target::Event::Reframed { position: self.now.position, facts: self.facts() }
     }
 
     fn set_aside_tail(&mut self, id: FragmentId, range: &KeyRange, since: Version, write: bool) -> Vec<Bytes> {
@@ -248,7 +301,9 @@ impl Node {
             fork.adopt(seal.head, seal.epochs.clone());
             fork.raise_floor(seal.floor);
         }
-        self.now.fragments = stage.fork;
+        let places: Vec<KeyRange> = stage.fork.values().map(|fork| fork.range().clone()).collect();
+        self.now.fragments.retain(|_, fragment| places.iter().all(|place| place.intersect(fragment.range()).is_none()));
+        self.now.fragments.extend(stage.fork);
         self.now.stage = None;
         self.now.position += 1;
         self.forget_log();
@@ -306,4 +361,21 @@ fn framed(held: &Fragments, wanted: impl Iterator<Item = (FragmentId, KeyRange)>
         None => (id, Fragment::assemble(parts.iter().copied(), id, &range).expect("resident").expect("covered")),
     };
     wanted.map(one).collect()
+}
+
+/// The records without the parts of fragments that left the session; those that are left must be part of it.
+fn without(records: &[u8], scope: &Scope, left: &[FragmentId]) -> Vec<u8> {
+    let (mut reader, mut out) = (Reader::new(records), Vec::new());
+    while !reader.is_empty() {
+        let record = reader.bytes_max("record", 1 << 20).expect("a well-formed record");
+        let mut commit = Commit::decode(&mut Reader::new(record)).expect("a well-formed commit");
+        commit.parts.retain(|part| !left.contains(&part.fragment));
+        assert!(commit.parts.iter().all(|part| scope.has(part.fragment)), "a commit outside of the session's scope");
+        if !commit.parts.is_empty() {
+            let mut record = Vec::new();
+            commit.encode(&mut record);
+            varint::put_bytes(&mut out, &record);
+        }
+    }
+    out
 }

@@ -13,8 +13,7 @@ use crate::journal::{Position, Record, RecordKind};
 use crate::leases::read_floors;
 use crate::ready::{Ready, ReadyBatch};
 use crate::refusal::part_refused;
-use crate::save::Covered;
-use crate::stage::OpenRecord;
+use crate::stage::StageRecord;
 use crate::state::{Check, Drift, Head, State};
 
 /// Most records that are applied before the lock is given to others for a moment.
@@ -34,8 +33,8 @@ pub(crate) struct Slice {
     pub(crate) epochs: Vec<(FragmentId, EpochTable)>,
     /// Indices of fragments with commits, each once.
     pub(crate) touched: Vec<usize>,
-    /// A stage was installed: what lies before is another history.
-    pub(crate) installed: bool,
+    /// It holds one record, behind which fragments are others or have another history.
+    pub(crate) is_alone: bool,
     /// Fragments were split or merged: what lies before speaks of others.
     pub(crate) reframe: bool,
     /// Bytes of all records, for the journal's marks.
@@ -53,7 +52,7 @@ impl Slice {
             commits: Vec::new(),
             epochs: Vec::new(),
             touched: Vec::new(),
-            installed: false,
+            is_alone: false,
             reframe: false,
             bytes: 0,
             is_touched: vec![false; fragments],
@@ -70,9 +69,10 @@ impl Slice {
 
     /// Whether `record` may join. Epoch rows, splits, merges and installs stand alone: a tail tells them before what follows.
     pub(crate) fn takes(&self, record: &Record<'_>) -> bool {
-        let alone = |kind| matches!(kind, RecordKind::OpenEpoch | RecordKind::StageInstall | RecordKind::Reframe | RecordKind::Drop);
+        use RecordKind::{Drop, OpenEpoch, Reframe, Stage, StageInstall};
+        let alone = |kind| matches!(kind, OpenEpoch | StageInstall | Stage | Reframe | Drop);
         let full = self.records >= self.records_max || self.bytes + record.body.len() > SLICE_BYTES;
-        self.records == 0 || !(full || alone(record.kind) || self.installed || self.reframe || !self.epochs.is_empty())
+        self.records == 0 || !(full || alone(record.kind) || self.is_alone || self.reframe || !self.epochs.is_empty())
     }
 
     /// Counts a record in, whether or not it is applied.
@@ -154,20 +154,17 @@ impl State {
         }
         slice.count(position, &record);
         match record.kind {
-            RecordKind::OpenEpoch => self.apply_epochs(record.body, slice)?,
-            RecordKind::StageOpen => self.apply_stage_open(position, record.body)?,
+            RecordKind::OpenEpoch => self.apply_epochs(position, record.body, slice)?,
             RecordKind::Floors => self.apply_floors(&read_floors(&mut Reader::new(record.body))?)?,
             // a commit was applied above; a frame changed the fork, a lease the leases: when they were taken, or by replay
             RecordKind::Commit | RecordKind::StageFrame | RecordKind::Witness | RecordKind::Leases => {}
-            RecordKind::StageInstall => self.apply_install(slice),
+            RecordKind::StageOpen | RecordKind::StageInstall | RecordKind::StageAbort | RecordKind::Stage => {
+                self.apply_stage(position, &StageRecord::decode(&record)?, slice);
+            }
             RecordKind::Reframe => self.apply_reframe(record.body, slice)?,
-            RecordKind::StageAbort => self.stage_since = None,
             RecordKind::Role => self.role = Bytes::copy_from_slice(record.body),
             RecordKind::Drop => self.apply_drop(position, record.body, slice)?,
             RecordKind::Notes => self.notes.apply(record.body)?,
-        }
-        if matches!(record.kind, RecordKind::Commit | RecordKind::OpenEpoch | RecordKind::Reframe) {
-            self.changed = position;
         }
         self.horizon = position;
         Ok(())
@@ -191,7 +188,7 @@ impl State {
             };
             applied.map_err(part_refused)?;
             self.grave.append(&mut self.fragments[index].take_grave());
-            self.last_commits[index] = position;
+            self.pasts[index].commit(position);
             slice.touch(index);
             self.verify(index, part.version);
         }
@@ -219,7 +216,7 @@ impl State {
         }
     }
 
-    fn apply_epochs(&mut self, body: &[u8], slice: &mut Slice) -> Result<(), StoreError> {
+    fn apply_epochs(&mut self, position: Position, body: &[u8], slice: &mut Slice) -> Result<(), StoreError> {
         for (id, new) in decode_rows(body)? {
             let index = self.index_of(id)?;
             let fragment = &mut self.fragments[index];
@@ -228,65 +225,17 @@ impl State {
                 return Err(DISORDER.into());
             }
             fragment.set_epochs(history);
+            self.pasts[index].changed = position;
             slice.epochs.push((id, new));
         }
         Ok(())
     }
 
-    /// The fork is made here, where the trees stand exactly at the record's position: live and in recovery alike.
-    fn apply_stage_open(&mut self, position: Position, body: &[u8]) -> Result<(), StoreError> {
-        if let OpenRecord::Open { .. } = OpenRecord::decode(body)? {
-            self.stage_since = Some(position);
-            let level = self.level_generations();
-            self.fork = Some(self.fragments.clone());
-            self.fork_generations = vec![level; self.fragments.len()];
-            for fragment in self.baseline.take().into_iter().flatten() {
-                self.grave.append(&mut fragment.into_grave()); // kept until the next stage opens, which is now
-            }
-        }
-        Ok(())
-    }
-
-    /// Swaps in the verified roots. Nothing reads half of it: the lock is held.
-    fn apply_install(&mut self, slice: &mut Slice) {
-        let incoming = self.incoming.take().expect("whoever writes or replays an install record has verified roots at hand");
-        let mut baseline = std::mem::replace(&mut self.fragments, incoming);
-        for fragment in &mut baseline {
-            fragment.set_loader(self.unpinned.clone());
-        }
-        self.baseline = Some(baseline);
-        // What the forks changed is dirty, whatever was checkpointed meanwhile. All fragments count on one scale.
-        let forked = self.fork_generations.iter().copied().min().unwrap_or(0);
-        let generation = self.checkpointed.iter().map(|covered| covered.generation).min().unwrap_or(0);
-        self.checkpointed = vec![Covered { generation, head: None }.before_fork(forked); self.fragments.len()];
-        self.fork_generations = vec![forked; self.fragments.len()];
-        self.covers.fall_back(forked);
-        self.published_anew();
-        let ids: Vec<FragmentId> = self.fragments.iter().map(limosa_tree::Fragment::id).collect();
-        self.count_ids(&ids);
-        // Copying or comparing has raised the floor.
-        let unswept = self.fragments.iter().filter(|fragment| fragment.total().tombstones > 0);
-        self.to_sweep = unswept.map(|fragment| (fragment.id(), Bytes::new())).collect();
-        self.last_commits = vec![slice.last; self.fragments.len()];
-        self.meet();
-        self.stage_since = None;
-        self.uploads.close_all();
-        self.checks = Checks::default();
-        self.drift = None;
-        slice.installed = true;
-        self.installed = slice.last;
-        self.changed = slice.last;
-    }
-
-    /// Sets the heads to the published ones: nothing is pending.
+    /// Sets the heads to the published ones: nothing is pending, and no gate was set.
     pub(crate) fn meet(&mut self) {
         self.epochs = self.fragments.iter().map(|fragment| fragment.epochs().clone()).collect();
-        let gates: HashMap<FragmentId, FragmentGate> =
-            self.heads.iter().enumerate().map(|(index, head)| (self.head_routes.id(index), head.gate)).collect();
-        let head = |fragment: &limosa_tree::Fragment| Head::of(fragment, gates.get(&fragment.id()).copied().unwrap_or_default());
-        self.heads = self.fragments.iter().map(head).collect();
+        self.heads = self.fragments.iter().map(|fragment| Head::of(fragment, FragmentGate::Serving)).collect();
         self.head_routes = (*self.routes).clone();
-        self.gates_changed();
     }
 
     /// Ends a slice: tails can see it.
@@ -296,14 +245,13 @@ impl State {
             Check { fragment: self.routes.id(index), version: fragment.head(), state: fragment.total().state }
         };
         let checks: Vec<Check> = slice.touched.iter().map(check).collect();
-        if slice.installed || slice.reframe {
-            // Versions of before are of other fragments: who reads on from before a split or merge does so by position, from the journal.
-            let heads: Vec<Version> = self.fragments.iter().map(limosa_tree::Fragment::head).collect();
-            self.ring.reset(slice.last, heads.clone());
-            self.marks.reset(slice.last, heads);
+        self.marks.advance(slice.last, slice.bytes as u64, &self.fragments);
+        if slice.reframe {
+            // Who reads on from before a split or merge is told of it by the journal.
+            self.ring.reset(slice.last, self.fragments.iter().map(limosa_tree::Fragment::head).collect());
         } else {
-            self.marks.advance(slice.last, slice.bytes as u64, &self.fragments);
-            self.ring.push(slice, checks, &self.routes);
+            let pasts = &self.pasts;
+            self.ring.push(slice, checks, &self.routes, |index| pasts[index].began);
         }
     }
 

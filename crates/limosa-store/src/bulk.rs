@@ -64,11 +64,11 @@ impl Bulk {
                 let index = state.index_of(part.fragment)?;
                 heads[index] = part.version;
                 parts[index].push(part);
-                state.last_commits[index] = position;
+                state.pasts[index].commit(position);
             }
             state.stamp_ms = state.stamp_ms.max(commit.stamp_ms);
             state.marks.advance_at(position, body.len() as u64, || heads.clone());
-            (state.horizon, state.changed) = (position, position);
+            state.horizon = position;
         }
         apply_all(&mut state.fragments, parts)?;
         let graves = state.fragments.iter_mut().map(Fragment::take_grave);

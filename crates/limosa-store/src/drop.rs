@@ -10,13 +10,12 @@
 use limosa_core::commit::read_u32;
 use limosa_core::limits::COMMIT_PARTS_MAX;
 use limosa_core::varint::{self, Reader};
-use limosa_core::{DecodeError, FragmentId, Scope};
+use limosa_core::{DecodeError, FragmentId, History, Scope, Version};
 
 use crate::apply::Slice;
 use crate::error::StoreError;
 use crate::gates::{FragmentGate, unknown};
 use crate::journal::{Position, RecordKind};
-use crate::save::Covered;
 use crate::state::{Head, State};
 use crate::store::Store;
 
@@ -45,8 +44,8 @@ impl Store {
             let position = state.push(RecordKind::Drop, &encode(fragments));
             for index in places {
                 let gate = FragmentGate::Closed;
-                state.heads[index] = Head { version: limosa_core::Version::ZERO, epoch: 0, gate, replicated: position };
-                state.epochs[index] = limosa_core::History::default();
+                state.heads[index] = Head { version: Version::ZERO, epoch: 0, gate, replicated: position };
+                state.epochs[index] = History::default();
             }
             position
         };
@@ -71,15 +70,27 @@ impl State {
             let empty = self.fragments[index].emptied();
             let old = std::mem::replace(&mut self.fragments[index], empty);
             self.grave.append(&mut old.into_grave());
-            self.checkpointed[index] = Covered { head: None, ..self.checkpointed[index] };
-            self.last_commits[index] = position;
+            self.pasts[index] = self.pasts[index].dropped(position);
+            self.ring.rebase(index, Version::ZERO);
+            self.marks.forget(index);
             self.to_sweep.remove(&id);
             self.checks.forget(id);
+            self.drift.take_if(|drift| drift.fragment == id);
+            self.stand(id, position);
         }
-        slice.installed = true;
+        slice.is_alone = true;
         self.installed = position;
-        self.changed = position;
         Ok(())
+    }
+
+    /// Sets the head of `id` to the published one, unless something newer than `position` pends.
+    pub(crate) fn stand(&mut self, id: FragmentId, position: Position) {
+        let (Some(index), Some(place)) = (self.routes.of_id(id), self.head_routes.of_id(id)) else { return };
+        let Some(head) = self.heads.get_mut(place) else { return }; // in recovery heads come last
+        if head.replicated <= position {
+            *head = Head { replicated: head.replicated, ..Head::of(&self.fragments[index], head.gate) };
+            self.epochs[place] = self.fragments[index].epochs().clone();
+        }
     }
 }
 
@@ -90,7 +101,8 @@ fn encode(fragments: &[FragmentId]) -> Vec<u8> {
     out
 }
 
-fn decode(body: &[u8]) -> Result<Vec<FragmentId>, DecodeError> {
+/// The fragments that a record drops.
+pub(crate) fn decode(body: &[u8]) -> Result<Vec<FragmentId>, DecodeError> {
     let mut reader = Reader::new(body);
     let count = reader.varint_max("drop.fragments", COMMIT_PARTS_MAX)?;
     let ids = (0..count).map(|_| Ok(FragmentId(read_u32(&mut reader, "drop.fragment")?))).collect::<Result<_, DecodeError>>()?;

@@ -1,9 +1,11 @@
 //! Deadlines become tombstones at the owner; replicas follow its commits and never its clock.
 
 use crate::error::StoreError;
+use crate::gates::FragmentGate;
 use crate::store::Store;
 use crate::txn::Txn;
 use bytes::Bytes;
+use limosa_core::Scope;
 
 /// Most keys that expire in one commit: each may need a block of its own in memory.
 const COMMIT_KEYS_MAX: usize = 64;
@@ -19,6 +21,7 @@ impl Txn<'_> {
                     cold = Some(error); // on, to find out what else must be loaded
                     continue;
                 }
+                Err(StoreError::Parked { .. } | StoreError::NotServed { .. }) => continue, // its fragment moves
                 found => found?.live().is_some_and(|live| live.expiry.is_past(now_ms)),
             };
             if is_past && cold.is_none() {
@@ -33,12 +36,14 @@ impl Txn<'_> {
 }
 
 impl Store {
-    /// Deletes up to `max` keys whose deadline has passed at `now_ms`, a few in each commit; answers how many. Only an owner does this.
+    /// Deletes up to `max` keys whose deadline has passed at `now_ms`, a few in each commit; answers how many. Only an owner does this:
+    /// fragments that do not serve are passed over.
     ///
     /// # Errors
     /// As [`crate::Txn::write`].
     pub fn expire_due(&self, now_ms: u64, max: usize) -> Result<usize, StoreError> {
-        let cut = self.cut();
+        let serving = self.gates().into_iter().filter(|(_, gate)| *gate == FragmentGate::Serving).map(|(id, _)| id);
+        let cut = self.cut().within(&Scope::only(serving));
         let mut due = Vec::new();
         for view in cut.fragments().iter().filter(|view| view.tree().earliest_expiry().is_some_and(|at| at <= now_ms)) {
             if due.len() >= max {
@@ -50,8 +55,10 @@ impl Store {
         due.chunks(COMMIT_KEYS_MAX).map(|due| self.transact(|txn| txn.expire(due, now_ms))).sum()
     }
 
-    /// The earliest deadline of all published keys, milliseconds since the Unix epoch.
+    /// The earliest deadline of all published keys in fragments that serve, milliseconds since the Unix epoch.
     pub fn earliest_expiry(&self) -> Option<u64> {
-        self.inner.state().fragments.iter().filter_map(limosa_tree::Fragment::earliest_expiry).min()
+        let state = self.inner.state();
+        let serves = |fragment: &&limosa_tree::Fragment| state.admit(&fragment.range().start).is_ok();
+        state.fragments.iter().filter(serves).filter_map(limosa_tree::Fragment::earliest_expiry).min()
     }
 }

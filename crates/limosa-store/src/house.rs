@@ -79,7 +79,10 @@ impl Store {
         }
         let mut floors = Vec::new();
         // A fragment whose split or merge pends has no floors of its own any more.
-        let is_there = |fragment: &&Fragment| owned.has(fragment.id()) && state.head_routes.of_id(fragment.id()).is_some();
+        let is_there = |fragment: &&Fragment| {
+            let is_own = owned.has(fragment.id()) && state.head_routes.of_id(fragment.id()).is_some();
+            is_own && !state.is_staged(fragment.range()) // a fork builds on what a floor would forget
+        };
         for fragment in state.fragments.iter().filter(|fragment| fragment.has_deletions()).filter(is_there) {
             let reach = leases.lowest(fragment.id()).unwrap_or(fragment.head()).min(fragment.head());
             if reach > fragment.floor() {
@@ -95,20 +98,17 @@ impl Store {
         Ok(Raised { floors: floors.len(), ended })
     }
 
-    /// As a standby: takes over the floors of the owner, as far as this node has come. Pends until the next flush. Nothing happens while a
-    /// stage is open: its seal brings the floors.
+    /// As a standby: takes over the floors of the owner, as far as this node has come. Pends until the next flush. Of what is
+    /// staged nothing is taken: its seal brings the floors.
     ///
     /// # Errors
     /// The store must not write.
     pub fn adopt_floors(&self, floors: &[(FragmentId, Version)]) -> Result<(), StoreError> {
-        let stage = self.inner.stage(); // held, so that none opens meanwhile
-        if stage.is_some() {
-            return Ok(());
-        }
+        let _stages = self.inner.stages(); // held, so that none opens meanwhile
         let mut state = self.inner.state();
         state.check()?;
         let own = |&(id, floor): &(FragmentId, Version)| {
-            let index = state.routes.of_id(id)?;
+            let index = state.routes.of_id(id).filter(|index| !state.is_staged(state.fragments[*index].range()))?;
             let floor = floor.min(state.heads[state.head_routes.of_id(id)?].version);
             (floor > state.fragments[index].floor()).then_some((id, floor))
         };
@@ -123,19 +123,19 @@ impl Store {
     }
 
     /// Drops tombstones below the floors: those of about `blocks` blocks. Cold blocks are read outside the lock. Answers how many went;
-    /// `None` when there is nothing to sweep, or a stage is open, whose forks still build on them.
+    /// `None` when there is nothing to sweep but what is staged, whose forks still build on them.
     ///
     /// # Errors
     /// A block can't be had.
     pub fn sweep_some(&self, blocks: usize) -> Result<Option<u64>, StoreError> {
-        let stage = self.inner.stage(); // held, so that none opens meanwhile
-        if stage.is_some() {
-            return Ok(None);
-        }
+        let stages = self.inner.stages(); // held, so that none opens meanwhile
         let found = {
             let state = self.inner.state();
-            let place = |(&id, from): (&FragmentId, &Bytes)| Some((id, from.clone(), state.fragments[state.routes.of_id(id)?].clone()));
-            state.to_sweep.first_key_value().and_then(place)
+            let place = |(&id, from): (&FragmentId, &Bytes)| {
+                let fragment = &state.fragments[state.routes.of_id(id)?];
+                (!state.is_staged(fragment.range())).then(|| (id, from.clone(), fragment.clone()))
+            };
+            state.to_sweep.iter().find_map(place)
         };
         let Some((id, from, snapshot)) = found else { return Ok(None) };
         snapshot.warm_sweep(&from, blocks)?;
@@ -151,7 +151,7 @@ impl Store {
             };
         }
         drop(state);
-        drop(stage);
+        drop(stages);
         Ok(Some(collected))
     }
 }

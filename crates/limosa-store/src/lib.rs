@@ -50,6 +50,7 @@ mod notes;
 mod options;
 mod overlay;
 mod parts;
+mod past;
 mod quarantine;
 mod ready;
 mod recover;

@@ -1,8 +1,9 @@
 //! Opening: the checkpoint's summaries, then the journal's tail, through the same calls that made them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use limosa_core::{FragmentId, KeyRange};
 use limosa_tree::{BlockLoader, Fragment, Grave};
 
 use crate::apply::{Checks, Slice};
@@ -20,9 +21,8 @@ use crate::notes::Notes;
 use crate::options::Options;
 use crate::overlay::Overlay;
 use crate::refusal::StageError;
-use crate::save::Covered;
 use crate::saved::Saved;
-use crate::stage::{OpenRecord, Stage, decode_frame, decode_install};
+use crate::stage::{StageRecord, Stages, decode_frame};
 use crate::state::State;
 use crate::store::{Counters, Inner, Store};
 use crate::tail::Ring;
@@ -54,9 +54,9 @@ impl Store {
         let handle = journal.handle();
         counters.covered_bytes.store(saved.marks.bytes(), std::sync::atomic::Ordering::Relaxed);
         let replay = Replay::new(saved, options.ring_bytes, Loader::current(&checkpoint, &counters), covers, relief);
-        let (state, stage, relief) = replay.run(&journal)?;
+        let (state, stages, relief) = replay.run(&journal)?;
         assert_eq!(state.horizon, recovered.end.position, "every record that the journal has was replayed");
-        let inner = Inner::new(options, folder, checkpoint, counters, handle, Flusher::new(journal), state, stage, relief);
+        let inner = Inner::new(options, folder, checkpoint, counters, handle, Flusher::new(journal), state, stages, relief);
         Ok(Self { inner: Arc::new(inner) })
     }
 }
@@ -67,8 +67,10 @@ const BULK_BYTES_SCARCE: usize = 64 << 10;
 /// The state while the journal's tail is applied to it.
 struct Replay {
     state: State,
-    stage: Option<Stage>,
-    /// The checkpoint holds what is up to here: of older records only an open stage's are looked at.
+    stages: Stages,
+    /// The first record that an open stage needs.
+    staged_since: Option<Position>,
+    /// The checkpoint holds what is up to here: of older records only those of stages are looked at.
     base: Position,
     slice: Slice,
     bulk: Bulk,
@@ -81,15 +83,15 @@ struct Replay {
 
 impl Replay {
     fn new(saved: Saved, ring_bytes: usize, unpinned: Arc<dyn BlockLoader>, covers: Covers, relief: Relief) -> Self {
-        let base = saved.point.position;
+        let (base, staged_since) = (saved.point.position, saved.node.stage_since);
         let state = initial_state(saved, ring_bytes, unpinned, covers);
         let slice = Slice::new(base, state.routes.len());
         let is_scarce = !relief.holds_all(&state);
-        Self { state, stage: None, base, slice, bulk: Bulk::default(), ring_bytes, relief, is_scarce }
+        Self { state, stages: Stages::default(), staged_since, base, slice, bulk: Bulk::default(), ring_bytes, relief, is_scarce }
     }
 
-    fn run(mut self, journal: &Journal) -> Result<(State, Option<Stage>, Relief), StoreError> {
-        let from = self.state.stage_since.unwrap_or(Position(u64::MAX)).min(self.base.next());
+    fn run(mut self, journal: &Journal) -> Result<(State, Stages, Relief), StoreError> {
+        let from = self.staged_since.unwrap_or(Position(u64::MAX)).min(self.base.next());
         if journal.end().position >= from {
             let mut reader = journal.handle().reader(from)?;
             while let Some(group) = reader.next_group()? {
@@ -101,7 +103,7 @@ impl Replay {
                     continue;
                 }
                 self.end_bulk()?;
-                self.relief.alone(&mut self.state, self.stage.as_ref())?;
+                self.relief.alone(&mut self.state, &self.stages)?;
             }
         }
         self.end_bulk()?;
@@ -109,7 +111,7 @@ impl Replay {
         self.state.meet();
         self.state.pending_notes = self.state.notes.clone();
         self.state.group = Group::new(self.state.horizon.next());
-        Ok((self.state, self.stage, self.relief))
+        Ok((self.state, self.stages, self.relief))
     }
 
     /// Commits wait for others; everything else stands where it stands between them.
@@ -121,7 +123,7 @@ impl Replay {
         self.bulk.push(position, record.body);
         if self.is_scarce && self.bulk.bytes() > BULK_BYTES_SCARCE {
             self.end_bulk()?;
-            return self.relief.alone(&mut self.state, self.stage.as_ref());
+            return self.relief.alone(&mut self.state, &self.stages);
         }
         if self.bulk.is_full() { self.end_bulk() } else { Ok(()) }
     }
@@ -143,51 +145,81 @@ impl Replay {
     }
 
     fn record(&mut self, position: Position, record: Record<'_>) -> Result<(), StoreError> {
-        if position <= self.base {
-            // The checkpoint has no stage: its records are replayed onto the published state, which has not changed since it was opened.
-            self.stage_record(position, record)?;
-            if matches!(record.kind, RecordKind::Commit | RecordKind::OpenEpoch | RecordKind::Reframe) {
-                self.state.changed = position; // unless it has: then the stage can't be installed
+        let is_stage = matches!(record.kind, RecordKind::StageOpen | RecordKind::StageInstall | RecordKind::StageAbort | RecordKind::Stage);
+        let stage = is_stage.then(|| StageRecord::decode(&record)).transpose()?;
+        if position > self.base {
+            if !self.slice.takes(&record) {
+                self.end_slice();
             }
-            return Ok(());
+            if let Some(StageRecord::Install { sealed }) = &stage {
+                let is_own = |id: &FragmentId, _| sealed.iter().any(|facts| facts.id == *id);
+                let roots = self.stages.prepare(is_own, sealed, &self.state.fragments).map_err(refused)?;
+                self.state.incoming.insert(position, roots);
+            }
+            if record.kind == RecordKind::Leases {
+                self.state.recovered_leases = Leases::decode(record.body)?;
+            }
+            self.state.apply(position, record, &mut self.slice)?;
+        } else if let Some(stage) = &stage {
+            self.state.note_stage(position, stage);
         }
-        if !self.slice.takes(&record) {
-            self.end_slice();
+        match stage {
+            Some(stage) => self.stage_record(stage),
+            None if record.kind == RecordKind::StageFrame => self.frame(record.body),
+            None => Ok(()),
         }
-        if record.kind == RecordKind::StageInstall {
-            let stage = self.stage.take().ok_or(NO_STAGE)?;
-            let roots = stage.prepare(&decode_install(record.body)?, &self.state.fragments).map_err(refused)?;
-            self.state.incoming = Some(roots);
-        }
-        if record.kind == RecordKind::Leases {
-            self.state.recovered_leases = Leases::decode(record.body)?;
-        }
-        self.state.apply(position, record, &mut self.slice)?;
-        self.stage_record(position, record)
     }
 
-    /// What a stage record does to the stage; the published state has applied it.
-    fn stage_record(&mut self, position: Position, record: Record<'_>) -> Result<(), StoreError> {
-        match record.kind {
-            RecordKind::StageOpen => match OpenRecord::decode(record.body)? {
-                OpenRecord::Open { session, starts } => {
-                    self.stage = Some(Stage::new(session, &starts, &self.state.fragments).map_err(refused)?);
-                    self.state.fork = None;
-                    self.state.stage_since = Some(position);
-                    let level = self.state.level_generations();
-                    self.state.fork_generations = vec![level; self.state.fragments.len()];
+    /// What a record does to the stages, behind what it does to the published state.
+    fn stage_record(&mut self, record: StageRecord) -> Result<(), StoreError> {
+        match record {
+            StageRecord::Open { session, starts } => {
+                self.state.fork = None;
+                // Who was there and was given up: see `Replay::frame`.
+                let is_gone =
+                    |id: FragmentId, range: &KeyRange| starts.iter().any(|s| s.fragment == id || s.range.intersect(range).is_some());
+                let forks = self.stages.fragments();
+                self.stages.end(|id| forks.iter().any(|fork| fork.id() == id && is_gone(id, fork.range())));
+                match Stages::make(session, &starts, &self.state.fragments) {
+                    Ok(forks) => self.stages.add(forks),
+                    Err(error) => self.give_up(starts.iter().map(|start| start.fragment), error)?,
                 }
-                OpenRecord::Resume { session } => self.stage.as_mut().ok_or(NO_STAGE)?.resume(session),
-                OpenRecord::Reframe { session, fragments } => {
-                    self.stage.as_mut().ok_or(NO_STAGE)?.reframe(session, &fragments).map_err(refused)?;
-                }
-            },
-            RecordKind::StageFrame => {
-                let (frame, drops) = decode_frame(record.body)?;
-                self.stage.as_mut().ok_or(NO_STAGE)?.apply(&frame, &drops).map_err(refused)?;
             }
-            RecordKind::StageAbort => self.stage = None,
-            _ => {}
+            StageRecord::Gather { session, scope } => self.stages.gather(session, &scope),
+            StageRecord::Reframe { session, next, fragments } => {
+                let session = session.or_else(|| self.stages.sessions().first().copied()).unwrap_or_default();
+                match self.stages.reframed(session, next, &fragments) {
+                    Ok(forks) => self.stages.replace(session, forks),
+                    Err(error) => {
+                        let own = self.stages.fragments_of(session);
+                        self.stages.end(|id| own.iter().any(|fork| fork.id() == id));
+                        self.give_up(fragments.into_iter().map(|(id, _)| id), error)?;
+                    }
+                }
+            }
+            StageRecord::Install { sealed } => self.stages.end(|id| sealed.iter().any(|facts| facts.id == id)),
+            StageRecord::End { scope } => self.stages.end(|id| scope.has(id)),
+        }
+        Ok(())
+    }
+
+    /// The checkpoint has no stage: frames from before it are applied onto the published state as the checkpoint has it. That is what was
+    /// forked, unless the fragment has changed since: then the stage can't be installed, or it is none any more. Such a fork is given up.
+    fn frame(&mut self, body: &[u8]) -> Result<(), StoreError> {
+        let (frame, drops) = decode_frame(body)?;
+        match self.stages.apply(None, &frame, &drops) {
+            Ok(_) => Ok(()),
+            Err(error) => self.give_up([frame.fragment].into_iter(), error),
+        }
+    }
+
+    fn give_up(&mut self, fragments: impl Iterator<Item = FragmentId>, error: StageError) -> Result<(), StoreError> {
+        if self.staged_since.is_none_or(|since| since > self.base) || matches!(error, StageError::Store(_)) {
+            return Err(refused(error)); // everything was forked here: one of journal and checkpoint is damaged
+        }
+        for id in fragments {
+            self.state.forks.remove(&id);
+            self.stages.end(|other| other == id);
         }
         Ok(())
     }
@@ -205,7 +237,6 @@ fn initial_state(saved: Saved, ring_bytes: usize, unpinned: Arc<dyn BlockLoader>
     let horizon = saved.point.position;
     let ranges: Vec<_> = saved.fragments.iter().map(|fragment| (fragment.id(), fragment.range().clone())).collect();
     let heads: Vec<_> = saved.fragments.iter().map(Fragment::head).collect();
-    let count = ranges.len();
     // A crash may have stopped a sweep: where nothing lies below the floor, the look costs a walk over summaries and blocks with tombstones.
     let swept = |fragment: &Fragment| fragment.floor().is_zero() || fragment.total().tombstones == 0;
     let unswept = saved.fragments.iter().filter(|fragment| !swept(fragment));
@@ -214,9 +245,8 @@ fn initial_state(saved: Saved, ring_bytes: usize, unpinned: Arc<dyn BlockLoader>
         head_routes: Routes::new(&ranges),
         routes: Arc::new(Routes::new(&ranges)),
         next_fragment: saved.next_fragment,
-        checkpointed: saved.fragments.iter().map(Covered::by).collect(),
-        fork_generations: vec![0; count],
         fragments: saved.fragments,
+        pasts: saved.pasts,
         horizon,
         heads: Vec::new(),
         all_serve: true,
@@ -230,18 +260,15 @@ fn initial_state(saved: Saved, ring_bytes: usize, unpinned: Arc<dyn BlockLoader>
         role: saved.node.role,
         pending_notes: Notes::default(),
         notes: saved.notes,
-        last_commits: vec![horizon; count],
         ring: Ring::new(ring_bytes, horizon, heads),
         marks: saved.marks,
         checks: Checks::default(),
         drift: None,
-        changed: Position::ZERO,
         installed: Position::ZERO,
-        framed: Position::ZERO,
-        stage_since: saved.node.stage_since,
+        forks: BTreeMap::new(),
         fork: None,
-        incoming: None,
-        baseline: None,
+        incoming: BTreeMap::new(),
+        baseline: Vec::new(),
         unpinned,
         covers,
         fault: None,
@@ -256,9 +283,6 @@ fn cache_bytes(memory_max: u64) -> usize {
     let default = CheckpointOptions::default().cache_bytes;
     usize::try_from(memory_max / 32).unwrap_or(default).clamp(1 << 20, default)
 }
-
-const NO_STAGE: StoreError =
-    StoreError::Record(limosa_core::DecodeError::Invalid { field: "stage", why: "a stage record without an open stage" });
 
 /// A record that this node wrote when it had taken it, and that it now refuses: one of journal and checkpoint is damaged.
 fn refused(error: StageError) -> StoreError {

@@ -124,7 +124,7 @@ impl State {
     }
 
     pub(crate) fn last_commit(&self, fragment: FragmentId) -> Option<Position> {
-        self.routes.of_id(fragment).map(|index| self.last_commits[index])
+        self.routes.of_id(fragment).map(|index| self.pasts[index].last_commit)
     }
 
     /// Records of another owner pend in these fragments, up to `position`.

@@ -12,6 +12,7 @@ use crate::journal::{Point, Position};
 use crate::leases::Leases;
 use crate::loader::Loader;
 use crate::notes::Notes;
+use crate::past::Past;
 use crate::saved::{NodeFacts, put_facts};
 use crate::state::Fault;
 use crate::store::{Inner, Store};
@@ -64,15 +65,15 @@ impl Covered {
 }
 
 /// What is written: a clone of the roots at a group's end.
-struct Snapshot {
+pub(crate) struct Snapshot {
     point: Point,
-    fragments: Vec<Fragment>,
-    next_fragment: u32,
-    checkpointed: Vec<Covered>,
-    node: NodeFacts,
-    marks: Marks,
-    leases: Leases,
-    notes: Notes,
+    pub(crate) fragments: Vec<Fragment>,
+    pub(crate) next_fragment: u32,
+    pub(crate) pasts: Vec<Past>,
+    pub(crate) node: NodeFacts,
+    pub(crate) marks: Marks,
+    pub(crate) leases: Leases,
+    pub(crate) notes: Notes,
 }
 
 impl Store {
@@ -125,11 +126,11 @@ impl Inner {
             return Err(stalled());
         }
         assert_eq!(point.position, state.horizon, "between flushes the trees hold what the journal has");
-        let node = NodeFacts { stamp_ms: state.stamp_ms, stage_since: state.stage_since, role: state.role.clone() };
+        let node = NodeFacts { stamp_ms: state.stamp_ms, stage_since: state.staged_since(), role: state.role.clone() };
         state.level_generations();
-        let (fragments, checkpointed) = (state.fragments.clone(), state.checkpointed.clone());
+        let (fragments, pasts) = (state.fragments.clone(), state.pasts.clone());
         let (next_fragment, marks, leases, notes) = (state.next_fragment, state.marks.clone(), self.leases().clone(), state.notes.clone());
-        Ok(Snapshot { point, fragments, next_fragment, checkpointed, node, marks, leases, notes })
+        Ok(Snapshot { point, fragments, next_fragment, pasts, node, marks, leases, notes })
     }
 
     /// `is_thrifty`: with as little room as can be, whatever it costs later.
@@ -138,18 +139,10 @@ impl Inner {
         writer.set_thrifty(is_thrifty);
         let position = snapshot.point.position;
         let mut report = CheckpointReport { position, blocks: 0, patches: 0, bytes: 0, moved_bytes: 0, removed: 0, segments_released: 0 };
-        for (fragment, &since) in snapshot.fragments.iter().zip(&snapshot.checkpointed) {
-            write_fragment(&mut writer, fragment, since, &mut report)?;
+        for (fragment, past) in snapshot.fragments.iter().zip(&snapshot.pasts) {
+            write_fragment(&mut writer, fragment, past.covered, &mut report)?;
         }
-        put_facts(
-            &mut writer,
-            &snapshot.fragments,
-            snapshot.next_fragment,
-            &snapshot.node,
-            &snapshot.marks,
-            &snapshot.leases,
-            &snapshot.notes,
-        )?;
+        put_facts(&mut writer, snapshot)?;
         let written = writer.commit(snapshot.point)?;
         report.bytes = written.whole_bytes + written.patch_bytes + written.moved_bytes;
         report.moved_bytes = written.moved_bytes;
@@ -159,17 +152,16 @@ impl Inner {
     /// Takes note of what the checkpoint has.
     fn covered(&self, snapshot: &Snapshot, loader: &Arc<dyn BlockLoader>) {
         let mut state = self.state();
-        let swapped = state.installed > snapshot.point.position;
-        let forked = state.fork_generations.iter().copied().min().unwrap_or(0);
+        let point = snapshot.point.position;
         // By range: fragments that were split or merged meanwhile are covered as those that they came from were.
-        let covered = |fragment: &Fragment| {
+        let covered = |(fragment, past): (&Fragment, &Past)| {
             let from = snapshot.fragments.iter().filter(|from| from.range().intersect(fragment.range()).is_some());
             let covered = from.map(Covered::by).reduce(Covered::and).expect("every key had a place");
             // Roots that were swapped in meanwhile count generations from their fork: what they changed is not in this checkpoint.
-            if swapped { covered.before_fork(forked) } else { covered }
+            if past.installed > point { covered.before_fork(past.forked) } else { covered }
         };
-        let all: Vec<Covered> = if state.framed > snapshot.point.position || swapped {
-            state.fragments.iter().map(covered).collect()
+        let all: Vec<Covered> = if state.pasts.iter().any(|past| past.began > point) {
+            state.fragments.iter().zip(&state.pasts).map(covered).collect()
         } else {
             snapshot.fragments.iter().map(Covered::by).collect()
         };
@@ -178,7 +170,7 @@ impl Inner {
             fragment.set_loader(loader.clone());
         }
         let covered = all.iter().map(|covered| covered.generation).min().unwrap_or(0);
-        state.checkpointed = all;
+        state.pasts.iter_mut().zip(all).for_each(|(past, covered)| past.covered = covered);
         state.covers.push(loader, covered);
         self.relief.covered();
     }
@@ -187,7 +179,7 @@ impl Inner {
         let below = {
             let state = self.state();
             let for_tails = state.marks.position_before(self.options.tail_bytes).next();
-            let for_stage = state.stage_since.unwrap_or(position.next());
+            let for_stage = state.staged_since().unwrap_or(position.next());
             position.next().min(for_tails).min(for_stage)
         };
         let released = self.flusher().journal.release(below)?;

@@ -8,6 +8,7 @@
 //! "marks"      see crate::tail::Marks
 //! "leases"     see crate::leases; missing in older folders: none
 //! "notes"      see crate::notes; the same
+//! "pasts"      see crate::past; the same: nothing more is known
 //! ```
 
 use std::collections::BTreeSet;
@@ -28,6 +29,8 @@ use crate::journal::{Point, Position};
 use crate::leases::Leases;
 use crate::notes::Notes;
 use crate::options::Options;
+use crate::past::{self, Past};
+use crate::save::{Covered, Snapshot};
 use crate::tail::Marks;
 
 /// What the first release wrote; from then on under a name of its own, which that release does not take for its own.
@@ -38,6 +41,7 @@ const MARKS: &str = "marks";
 const TOTALS: &str = "totals";
 const LEASES: &str = "leases";
 const NOTES: &str = "notes";
+const PASTS: &str = "pasts";
 /// Longest role that a node may set, bytes.
 const ROLE_BYTES_MAX: usize = 1 << 20;
 
@@ -45,7 +49,7 @@ const ROLE_BYTES_MAX: usize = 1 << 20;
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct NodeFacts {
     pub(crate) stamp_ms: u64,
-    /// Journal position of the open stage's first record.
+    /// Journal position of the first record of the oldest open stage.
     pub(crate) stage_since: Option<Position>,
     pub(crate) role: Bytes,
 }
@@ -60,6 +64,7 @@ pub(crate) struct Saved {
     pub(crate) marks: Marks,
     pub(crate) leases: Leases,
     pub(crate) notes: Notes,
+    pub(crate) pasts: Vec<Past>,
 }
 
 impl Saved {
@@ -82,7 +87,8 @@ impl Saved {
             let fragments: Vec<Fragment> = ranges.into_iter().map(new).collect();
             let marks = Marks::new(Position::ZERO, fragments.iter().map(Fragment::head).collect(), options.tail_bytes);
             let (next_fragment, node, leases) = (u32::from(options.fragments), NodeFacts::default(), Leases::default());
-            return Ok(Self { point, fragments, next_fragment, node, marks, leases, notes: Notes::default() });
+            let (notes, pasts) = (Notes::default(), pasts_at(Position::ZERO, &fragments));
+            return Ok(Self { point, fragments, next_fragment, node, marks, leases, notes, pasts });
         }
         let view = checkpoint.view()?;
         let (next_fragment, metas) = match view.meta(FRAGMENTS)? {
@@ -108,27 +114,26 @@ impl Saved {
         let leases = view.meta(LEASES)?.map(|bytes| Leases::decode(&bytes)).transpose()?.unwrap_or_default();
         let mut notes = Notes::default();
         view.meta(NOTES)?.map_or(Ok(()), |bytes| notes.apply(&bytes))?;
-        Ok(Self { point, fragments, next_fragment, node, marks, leases, notes })
+        let mut pasts = pasts_at(point.position, &fragments);
+        view.meta(PASTS)?.map_or(Ok(()), |bytes| past::decode(&bytes, &mut pasts))?;
+        Ok(Self { point, fragments, next_fragment, node, marks, leases, notes, pasts })
     }
 }
 
 /// Writes the facts of a checkpoint.
-pub(crate) fn put_facts(
-    writer: &mut CheckpointWriter<'_>,
-    fragments: &[Fragment],
-    next_fragment: u32,
-    node: &NodeFacts,
-    marks: &Marks,
-    leases: &Leases,
-    notes: &Notes,
-) -> Result<(), StoreError> {
-    writer.put_meta(FRAGMENTS, &encode_fragments(fragments, next_fragment))?;
+pub(crate) fn put_facts(writer: &mut CheckpointWriter<'_>, snapshot: &Snapshot) -> Result<(), StoreError> {
+    writer.put_meta(FRAGMENTS, &encode_fragments(&snapshot.fragments, snapshot.next_fragment))?;
     writer.remove_meta(FRAGMENTS_1)?;
-    writer.put_meta(TOTALS, &encode_totals(fragments))?;
-    writer.put_meta(NODE, &node.encode())?;
-    writer.put_meta(MARKS, &marks.encode())?;
-    writer.put_meta(LEASES, &leases.encode())?;
-    writer.put_meta(NOTES, &notes.encode())
+    writer.put_meta(TOTALS, &encode_totals(&snapshot.fragments))?;
+    writer.put_meta(NODE, &snapshot.node.encode())?;
+    writer.put_meta(MARKS, &snapshot.marks.encode())?;
+    writer.put_meta(LEASES, &snapshot.leases.encode())?;
+    writer.put_meta(NOTES, &snapshot.notes.encode())?;
+    writer.put_meta(PASTS, &past::encode(&snapshot.pasts))
+}
+
+fn pasts_at(position: Position, fragments: &[Fragment]) -> Vec<Past> {
+    fragments.iter().map(|fragment| Past::at(position, Covered::by(fragment))).collect()
 }
 
 fn encode_totals(fragments: &[Fragment]) -> Vec<u8> {

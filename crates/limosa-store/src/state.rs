@@ -16,7 +16,8 @@ use crate::leases::Leases;
 use crate::memory::Covers;
 use crate::notes::Notes;
 use crate::overlay::Overlay;
-use crate::save::Covered;
+use crate::past::Past;
+use crate::stage::ForkFacts;
 use crate::tail::{Marks, Ring};
 use crate::txn::Batch;
 use crate::uploads::Uploads;
@@ -118,11 +119,13 @@ impl Found<'_> {
 /// # Invariants
 /// - `fragments` hold exactly the records up to `horizon`.
 /// - `heads` is at or above the published heads; the difference is in `groups`, `group` or in flight, and in `overlay`.
-/// - `head_routes`, `heads` and `epochs` speak of the same fragments; `routes` and `fragments` do, which are others while a split or merge
-///   is pending.
+/// - `head_routes`, `heads` and `epochs` speak of the same fragments; `routes`, `fragments` and `pasts` do, which are others while a split
+///   or merge is pending.
 pub(crate) struct State {
     pub(crate) routes: Arc<Routes>,
     pub(crate) fragments: Vec<Fragment>,
+    /// One for each of `fragments`.
+    pub(crate) pasts: Vec<Past>,
     pub(crate) horizon: Position,
     /// Which fragments there are, pending splits and merges included.
     pub(crate) head_routes: Routes,
@@ -146,30 +149,20 @@ pub(crate) struct State {
     pub(crate) notes: Notes,
     /// `notes` with what pends.
     pub(crate) pending_notes: Notes,
-    /// Of each published fragment: position of its newest commit.
-    pub(crate) last_commits: Vec<Position>,
     pub(crate) ring: Ring,
     pub(crate) marks: Marks,
     pub(crate) checks: Checks,
     pub(crate) drift: Option<Drift>,
-    /// Position of the last commit or epoch row that was published: a stage that was forked before it can't be installed.
-    pub(crate) changed: Position,
-    /// Position of the last install: what lies before it is another history.
-    pub(crate) installed: Position,
-    /// Position of the last split or merge.
-    pub(crate) framed: Position,
-    /// Journal position of the open stage's first record; the journal is kept from there.
-    pub(crate) stage_since: Option<Position>,
-    /// The fork that the last published `StageOpen` made, for whoever opened the stage.
+    /// What is staged, fragment by fragment as the sources name them: as far as it is published. The journal is kept from the oldest on.
+    pub(crate) forks: BTreeMap<FragmentId, ForkFacts>,
+    /// What the last published opening of a stage forked, for whoever opened it.
     pub(crate) fork: Option<Vec<Fragment>>,
-    /// The trees' generations when the stage was forked.
-    pub(crate) fork_generations: Vec<u64>,
-    /// What the checkpoint covers of the trees.
-    pub(crate) checkpointed: Vec<Covered>,
-    /// Verified roots that the next published `StageInstall` swaps in.
-    pub(crate) incoming: Option<Vec<Fragment>>,
-    /// The roots before the last install: the rollback baseline, until the next stage opens.
-    pub(crate) baseline: Option<Vec<Fragment>>,
+    /// Position of the last install or drop.
+    pub(crate) installed: Position,
+    /// Verified roots that a pending install will swap in, by its position.
+    pub(crate) incoming: BTreeMap<Position, Vec<Fragment>>,
+    /// What installs replaced: the rollback baseline, until the next stage opens.
+    pub(crate) baseline: Vec<Fragment>,
     /// For the baseline's cold blocks.
     pub(crate) unpinned: Arc<dyn BlockLoader>,
     /// Checkpoints that somebody can still see.

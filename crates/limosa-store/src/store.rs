@@ -10,7 +10,7 @@
 //! | damaged blocks | [`Store::damage`], [`Store::mend`] |
 //!
 //! # Locks, in the order in which they may be taken
-//! checkpointing → stage → flusher → state → grave, leases; what keeps memory in bounds, see `memory::relief`. The state lock is never held over I/O, but
+//! checkpointing → stages → flusher → state → grave, leases; what keeps memory in bounds, see `memory::relief`. The state lock is never held over I/O, but
 //! where a transaction asks for that ([`Store::begin`]).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,7 +30,7 @@ use crate::memory::Relief;
 use crate::options::Options;
 use crate::reserve::Reserve;
 use crate::schedule::{self, Due, Load};
-use crate::stage::Stage;
+use crate::stage::Stages;
 use crate::state::{Drift, Fault, State};
 use limosa_tree::Grave;
 
@@ -75,7 +75,7 @@ pub(crate) struct Inner {
     pub(crate) relief: Relief,
     /// One checkpoint at a time.
     pub(crate) checkpointing: Mutex<()>,
-    pub(crate) stage: Mutex<Option<Stage>>,
+    pub(crate) stages: Mutex<Stages>,
     pub(crate) flusher: Mutex<Flusher>,
     state: Mutex<State>,
     /// What was cut out of the trees and is still to be freed. Taken alone, or below every other lock.
@@ -102,17 +102,17 @@ impl Inner {
         handle: JournalHandle,
         flusher: Flusher,
         mut state: State,
-        stage: Option<Stage>,
+        stages: Stages,
         relief: Relief,
     ) -> Self {
         counters.flushed.store(state.horizon.0, Ordering::Relaxed);
         counters.stamp_ms.store(state.stamp_ms, Ordering::Relaxed);
         let (checkpointing, grave) = (Mutex::default(), Mutex::new(std::mem::take(&mut state.grave)));
         let leases = Mutex::new(std::mem::take(&mut state.recovered_leases));
-        let (stage, flusher, state) = (Mutex::new(stage), Mutex::new(flusher), Mutex::new(state));
+        let (stages, flusher, state) = (Mutex::new(stages), Mutex::new(flusher), Mutex::new(state));
         let reserve = Reserve::new(options.disk.clone(), &options.dir, options.reserve_bytes);
         reserve.keep();
-        Self { options, folder, handle, checkpoint_file, reserve, counters, relief, checkpointing, stage, flusher, state, grave, leases }
+        Self { options, folder, handle, checkpoint_file, reserve, counters, relief, checkpointing, stages, flusher, state, grave, leases }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -123,8 +123,8 @@ impl Inner {
         self.flusher.lock().expect(PANICKED)
     }
 
-    pub(crate) fn stage(&self) -> MutexGuard<'_, Option<Stage>> {
-        self.stage.lock().expect(PANICKED)
+    pub(crate) fn stages(&self) -> MutexGuard<'_, Stages> {
+        self.stages.lock().expect(PANICKED)
     }
 
     pub(crate) fn grave(&self) -> MutexGuard<'_, Grave> {

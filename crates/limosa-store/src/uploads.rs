@@ -120,12 +120,7 @@ impl Uploads {
         self.arriving.remove(&id)
     }
 
-    /// Another node's commits change the state: what arrives here can't be completed.
-    pub(crate) fn close_all(&mut self) {
-        self.arriving.clear();
-    }
-
-    /// As [`Uploads::close_all`], of one fragment.
+    /// Another node writes the fragment with these keys: what arrives in it here can't be completed.
     pub(crate) fn close_in(&mut self, fragment: &KeyRange) {
         self.arriving.retain(|_, arriving| !fragment.contains(&arriving.stored));
     }

@@ -66,6 +66,26 @@ pub enum ConfigError {
         /// The flag that is missing.
         flag: &'static str,
     },
+    /// A setting that another one makes necessary.
+    #[error("{origin}: {why}; give --{flag}")]
+    Missing {
+        /// The setting that asks for it.
+        origin: Origin,
+        /// Why.
+        why: String,
+        /// The flag that is missing.
+        flag: &'static str,
+    },
+    /// A file that a setting names can't be read.
+    #[error("{origin}: {}: {source}; check the path and its permissions", path.display())]
+    NoFile {
+        /// Where the path came from.
+        origin: Origin,
+        /// The path.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// Two settings that can't both hold.
     #[error("{first} and {second}: {why}")]
     Conflict {
@@ -88,6 +108,8 @@ impl ConfigError {
             Self::BadValue { .. } => "config.bad_value",
             Self::PublicClientPort { .. } => "config.public_client_port",
             Self::AdvertiseNeeded { .. } => "config.advertise_needed",
+            Self::Missing { .. } => "config.missing",
+            Self::NoFile { .. } => "config.no_file",
             Self::Conflict { .. } => "config.conflict",
         }
     }

@@ -9,6 +9,7 @@
 //!
 //! One table ([`Setting`]) names every setting, so that flags, variables, file keys and help can't drift apart.
 
+mod cluster;
 mod error;
 mod layers;
 mod machine;
@@ -16,6 +17,7 @@ mod parse;
 mod setting;
 mod valid;
 
+pub use cluster::{Ack, ClusterConfig, EtcdSettings, ManifestSetting};
 pub use error::ConfigError;
 pub use layers::{Given, Origin, Settings};
 pub use parse::HostPort;

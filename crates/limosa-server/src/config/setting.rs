@@ -39,6 +39,40 @@ pub enum Setting {
     LeaseTime,
     /// What remembering them may cost.
     LeasePercent,
+    /// Name of the cluster.
+    Cluster,
+    /// Where the manifest is.
+    Manifest,
+    /// Whom to believe as etcd.
+    EtcdCa,
+    /// What this node shows etcd.
+    EtcdCert,
+    /// The key of that.
+    EtcdKey,
+    /// The name in etcd's certificates.
+    EtcdServerName,
+    /// User at etcd.
+    EtcdUser,
+    /// That user's password.
+    EtcdPasswordFile,
+    /// What fails together with this node.
+    Zone,
+    /// Whatever tells nodes apart.
+    Labels,
+    /// How long an owner may be silent.
+    Lease,
+    /// Who replaces a lost owner.
+    Failover,
+    /// Whose disks have a write before its answer.
+    Ack,
+    /// How long an answer waits for them.
+    AckTimeout,
+    /// Complete copies beside the owner's.
+    Standbys,
+    /// How long a move may take.
+    MoveDeadline,
+    /// How old what a standby shows may be.
+    StalenessMax,
     /// Longest orderly stop.
     StopTimeout,
     /// A line for each entry sent.
@@ -57,7 +91,7 @@ struct Row {
 
 impl Setting {
     /// Every setting, in the order in which help shows them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 38] = [
         Self::Data,
         Self::Name,
         Self::Resp,
@@ -76,6 +110,23 @@ impl Setting {
         Self::CheckpointBytes,
         Self::LeaseTime,
         Self::LeasePercent,
+        Self::Cluster,
+        Self::Manifest,
+        Self::EtcdCa,
+        Self::EtcdCert,
+        Self::EtcdKey,
+        Self::EtcdServerName,
+        Self::EtcdUser,
+        Self::EtcdPasswordFile,
+        Self::Zone,
+        Self::Labels,
+        Self::Lease,
+        Self::Failover,
+        Self::Ack,
+        Self::AckTimeout,
+        Self::Standbys,
+        Self::MoveDeadline,
+        Self::StalenessMax,
         Self::StopTimeout,
         Self::TransferLog,
         Self::Log,
@@ -151,6 +202,46 @@ impl Setting {
                 Some("10"),
                 "Share of the live bytes that remembered deletions may take, 1 to 100 per cent; 64 MiB are free",
             ),
+            Self::Cluster => {
+                row("cluster", "NAME", None, "Name of the cluster that this node is a member of; its manifest says who owns what")
+            }
+            Self::Manifest => row(
+                "manifest",
+                "WHERE",
+                None,
+                "Where the cluster's manifest is: `embedded` (in this node's data folder, served to the others), HOST:PORT (peer address of the node that has it), or http(s)://HOST:PORT[,...] (etcd)",
+            ),
+            Self::EtcdCa => row("etcd-ca", "FILE", None, "Certificates by which etcd is believed; needed for https"),
+            Self::EtcdCert => row("etcd-cert", "FILE", None, "Certificate that this node shows etcd"),
+            Self::EtcdKey => row("etcd-key", "FILE", None, "Key of --etcd-cert"),
+            Self::EtcdServerName => {
+                row("etcd-server-name", "NAME", None, "Name in etcd's certificates, where it is not that of the address")
+            }
+            Self::EtcdUser => row("etcd-user", "NAME", None, "User at etcd, where it asks for one"),
+            Self::EtcdPasswordFile => row("etcd-password-file", "FILE", None, "File with that user's password"),
+            Self::Zone => {
+                row("zone", "ZONE", None, "Where this node stands: a standby never shares its owner's zone where another one exists")
+            }
+            Self::Labels => row("labels", "NAME=VALUE,..", None, "Whatever tells nodes apart"),
+            Self::Lease => row("lease", "TIME", Some("3s"), "How long an owner may be silent before it counts as lost, 500ms to 5m"),
+            Self::Failover => row(
+                "failover",
+                "WHO",
+                Some("auto"),
+                "Who replaces a lost owner: `auto` (a complete standby, by itself) or `manual` (`limosa failover`)",
+            ),
+            Self::Ack => row(
+                "ack",
+                "LEVEL",
+                None,
+                "Whose disks have a write before its answer leaves: `local`, `standby` (half of the standbys, the default where there are some) or `all`",
+            ),
+            Self::AckTimeout => row("ack-timeout", "TIME", Some("5s"), "How long an answer waits for standbys before it fails"),
+            Self::Standbys => row("standbys", "N", Some("1"), "Complete copies that each fragment is to have beside its owner's, 0 to 6"),
+            Self::MoveDeadline => row("move-deadline", "TIME", Some("10m"), "How long a move may take before anybody may end it"),
+            Self::StalenessMax => {
+                row("staleness-max", "TIME", Some("2s"), "How old what a standby shows may be; beyond it reads are sent to the owner")
+            }
             Self::StopTimeout => row("stop-timeout", "TIME", Some("25s"), "Longest orderly stop after SIGTERM"),
             Self::TransferLog => row("transfer-log", "FILE", None, "Write a line for each entry sent to a standby"),
             Self::Log => row("log", "LEVEL", Some("info"), "error, warn, info, debug, trace, or a filter such as `info,limosa_node=debug`"),

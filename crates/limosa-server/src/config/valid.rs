@@ -8,6 +8,7 @@ use limosa_core::limits::{JOURNAL_BYTES_MAX, RING_BYTES_MAX, SETTING_BYTES_MIN};
 use limosa_node::pki::NodeName;
 use limosa_store::{Durability, LeaseBounds};
 
+use super::cluster::ClusterConfig;
 use super::error::ConfigError;
 use super::layers::{Given, Origin, Settings};
 use super::machine;
@@ -59,6 +60,8 @@ pub struct ValidConfig {
     pub checkpoint_bytes: u64,
     /// For how long, and at what cost, deletions are remembered for a standby that is away.
     pub leases: LeaseBounds,
+    /// The cluster that it is a member of; none: it is an owner, or a standby of one owner.
+    pub cluster: Option<ClusterConfig>,
     /// Longest orderly stop.
     pub stop_timeout: Duration,
     /// A line for each entry sent, for tests and measurements.
@@ -95,12 +98,14 @@ impl Settings {
                 percent: self.required(Setting::LeasePercent, percent)?,
                 ..LeaseBounds::default()
             },
+            cluster: self.cluster()?,
             stop_timeout: self.required(Setting::StopTimeout, stop_timeout)?,
             transfer_log: self.path(Setting::TransferLog),
             log: self.given(Setting::Log).text,
         };
         self.refuse_shared_ports(&config)?;
         self.refuse_following_itself(&config)?;
+        self.refuse_manifest_of_itself(&config)?;
         Ok(config)
     }
 
@@ -156,24 +161,24 @@ impl Settings {
         Ok(())
     }
 
-    fn conflict(&self, first: Setting, second: Setting, why: String) -> ConfigError {
+    pub(super) fn conflict(&self, first: Setting, second: Setting, why: String) -> ConfigError {
         ConfigError::Conflict { first: self.given(first).origin, second: self.given(second).origin, why }
     }
 
-    fn given(&self, setting: Setting) -> Given {
+    pub(super) fn given(&self, setting: Setting) -> Given {
         self.value(setting).unwrap_or_else(|| Given { text: String::new(), origin: Origin::Default(setting) })
     }
 
-    fn path(&self, setting: Setting) -> Option<PathBuf> {
+    pub(super) fn path(&self, setting: Setting) -> Option<PathBuf> {
         self.value(setting).map(|given| PathBuf::from(given.text))
     }
 
-    fn required<T>(&self, setting: Setting, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, ConfigError> {
+    pub(super) fn required<T>(&self, setting: Setting, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, ConfigError> {
         let given = self.given(setting);
         parse(&given.text).map_err(|wanted| ConfigError::BadValue { origin: given.origin, value: given.text, wanted })
     }
 
-    fn optional<T>(&self, setting: Setting, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, ConfigError> {
+    pub(super) fn optional<T>(&self, setting: Setting, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, ConfigError> {
         self.value(setting).map(|_| self.required(setting, parse)).transpose()
     }
 }
@@ -227,7 +232,7 @@ mod tests {
         assert_eq!((config.durability, config.fragments), (Durability::Commit, 64));
         assert_eq!(config.ring_bytes, RING_BYTES as u64);
         assert_eq!(config.stop_timeout, Duration::from_secs(25));
-        assert_eq!((config.standby_of, config.name, config.bundle), (None, None, None));
+        assert_eq!((config.standby_of, config.name, config.bundle, config.cluster), (None, None, None, None));
     }
 
     #[test]

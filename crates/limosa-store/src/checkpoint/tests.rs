@@ -271,8 +271,8 @@ fn a_file_of_another_node_or_of_a_newer_format_is_refused() {
     let error = Checkpoint::open(Arc::new(disk), path(), other, OPTIONS).unwrap_err();
     assert_eq!(error.code(), "store.foreign_folder");
     let mut format = value::format_value(OWNER);
-    format[8] = 3;
-    assert!(matches!(value::read_format(&format), Err(value::FormatFault::Newer { what: "format version", found: 3, known: 2 })));
+    format[8] = 4;
+    assert!(matches!(value::read_format(&format), Err(value::FormatFault::Newer { what: "format version", found: 4, known: 3 })));
     assert!(matches!(value::read_format(&format[1..]), Err(value::FormatFault::Damaged)));
 }
 

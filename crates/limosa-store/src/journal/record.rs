@@ -11,9 +11,9 @@ pub enum RecordKind {
     Commit = 1,
     /// A new epoch row on every fragment.
     OpenEpoch = 2,
-    /// A stage was opened.
+    /// A stage was opened. As the stages of before, of which there was one at a time: only read; so with the install and the drop of one.
     StageOpen = 3,
-    /// A frame was applied to the stage.
+    /// A frame was applied to a stage.
     StageFrame = 4,
     /// The stage replaced the served state.
     StageInstall = 5,
@@ -29,6 +29,8 @@ pub enum RecordKind {
     Floors = 10,
     /// A fragment was split, or two were merged.
     Reframe = 11,
+    /// A stage beside others: opened, gone on with, installed, dropped.
+    Stage = 12,
     /// Notes of whoever drives the store.
     Notes = 13,
     /// Fragments are absent from here on.
@@ -58,6 +60,7 @@ impl RecordKind {
             9 => Self::Leases,
             10 => Self::Floors,
             11 => Self::Reframe,
+            12 => Self::Stage,
             13 => Self::Notes,
             14 => Self::Drop,
             _ => return None,

@@ -13,7 +13,7 @@ use super::spill::Spill;
 use crate::bulk::BULK_BYTES;
 use crate::error::StoreError;
 use crate::options::Options;
-use crate::stage::Stage;
+use crate::stage::Stages;
 use crate::state::State;
 use crate::store::{Inner, Store};
 
@@ -191,7 +191,7 @@ impl Relief {
     }
 
     /// As [`Inner::relieve`], for a start, which has the state and its stage to itself.
-    pub(crate) fn alone(&self, state: &mut State, stage: Option<&Stage>) -> Result<(), StoreError> {
+    pub(crate) fn alone(&self, state: &mut State, stages: &Stages) -> Result<(), StoreError> {
         if !self.is_over() {
             return Ok(());
         }
@@ -202,7 +202,7 @@ impl Relief {
         while self.is_over() && rounds < 2 * ROUNDS_MAX {
             self.ledger.age();
             let over = self.ledger.bytes() - self.budget.load(Ordering::Relaxed);
-            self.spill_of(&with_covers(state, stage.map(Stage::fragments).unwrap_or_default()), over)?;
+            self.spill_of(&with_covers(state, stages.fragments()), over)?;
             self.spill_of(&with_covers(state, state.fragments.clone()), over)?;
             rounds += 1;
         }
@@ -251,7 +251,7 @@ impl Inner {
 
     /// Drops until `bytes` went or the hand has come round, and then counts what is dirty anew. Answers how many rounds that were.
     fn drop_round(&self, hand: &mut Hand, bytes: usize) -> usize {
-        let baseline = self.state().baseline.take(); // what only the rollback baseline holds goes first
+        let baseline = std::mem::take(&mut self.state().baseline); // what only the rollback baseline holds goes first
         drop(baseline);
         let mut dropped = 0;
         while dropped < bytes {
@@ -269,10 +269,10 @@ impl Inner {
         0
     }
 
-    /// Spills `bytes`: of an open stage first, for no checkpoint will have that before it is installed.
+    /// Spills `bytes`: of open stages first, for no checkpoint will have that before it is installed.
     fn spill(&self, bytes: usize) {
-        let staged = match self.stage.try_lock() {
-            Ok(stage) => stage.as_ref().map(Stage::fragments).unwrap_or_default(),
+        let staged = match self.stages.try_lock() {
+            Ok(stages) => stages.fragments(),
             Err(_) => Vec::new(), // it is at work, and gives relief itself
         };
         let spilled = self.spill_fragments(&staged, bytes).and_then(|spilled| {
@@ -301,12 +301,12 @@ impl Inner {
         Ok(spilled)
     }
 
-    /// Relief for whoever holds the stage's lock, whose forks no one else can spill meanwhile.
-    pub(crate) fn relieve_stage(&self, stage: &Stage) {
+    /// Relief for whoever holds the stages' lock, whose forks no one else can spill meanwhile.
+    pub(crate) fn relieve_stages(&self, stages: &Stages) {
         self.relieve();
         if self.relief.is_over() {
             let over = self.relief.ledger.bytes() - self.relief.budget.load(Ordering::Relaxed);
-            if let Err(error) = self.spill_fragments(&stage.fragments(), over) {
+            if let Err(error) = self.spill_fragments(&stages.fragments(), over) {
                 tracing::warn!(code = error.code(), "memory is scarce, and staged blocks could not be spilled: {error}");
             }
         }
@@ -317,8 +317,8 @@ impl Inner {
         let mut dirty = 0;
         for index in 0.. {
             let state = self.state();
-            let (Some(fragment), Some(&since)) = (state.fragments.get(index), state.checkpointed.get(index)) else { break };
-            dirty += fragment.dirty_bytes(since.generation) as u64;
+            let (Some(fragment), Some(since)) = (state.fragments.get(index), state.pasts.get(index)) else { break };
+            dirty += fragment.dirty_bytes(since.covered.generation) as u64;
         }
         self.relief.dirty.store(dirty, Ordering::Relaxed);
     }

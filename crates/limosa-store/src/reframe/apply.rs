@@ -7,7 +7,7 @@ use limosa_tree::Fragment;
 use super::Reframe;
 use crate::apply::Slice;
 use crate::error::StoreError;
-use crate::save::Covered;
+use crate::past::Past;
 use crate::state::{Head, State};
 
 impl State {
@@ -65,12 +65,10 @@ impl State {
                 (2, vec![Fragment::merge(&self.fragments[index], &self.fragments[index + 1], *merged, *epoch)?])
             }
         };
-        let covered = self.checkpointed[index..index + taken].iter().copied().reduce(Covered::and).expect("a parent is taken");
-        let forked = self.fork_generations[index..index + taken].iter().copied().min().unwrap_or(0);
-        self.checkpointed.splice(index..index + taken, made.iter().map(|_| covered));
-        self.fork_generations.splice(index..index + taken, made.iter().map(|_| forked));
-        let last = self.last_commits[index..index + taken].iter().copied().max().unwrap_or_default();
-        self.last_commits.splice(index..index + taken, made.iter().map(|_| last));
+        let pasts = self.pasts[index..index + taken].to_vec();
+        let past = |made: &Fragment| Past::reframed(&pasts, slice.last, made.head());
+        self.pasts.splice(index..index + taken, made.iter().map(past));
+        self.marks.reframe(index..index + taken, made.len());
         self.fragments.splice(index..index + taken, made);
         self.published_anew();
         self.count_ids(&reframe.makes());
@@ -84,7 +82,6 @@ impl State {
         self.to_sweep.extend(unswept.map(|fragment| (fragment.id(), Bytes::new())));
         self.recovered_leases.reframe(&reframe.parents(), &reframe.makes()); // in recovery; afterwards the leases are elsewhere
         slice.reframe = true;
-        self.framed = slice.last;
         Ok(())
     }
 

@@ -104,10 +104,7 @@ impl Store {
         edges: &[(FragmentId, &Bytes)],
         plan: impl Fn(&State) -> Result<Reframe, ReframeError>,
     ) -> Result<Vec<FragmentId>, ReframeError> {
-        let stage = self.inner.stage(); // held, so that none opens meanwhile
-        if stage.is_some() {
-            return Err(ReframeError::StageOpen);
-        }
+        let _stages = self.inner.stages(); // held, so that none opens meanwhile
         // Blocks at the edges, read without the state lock: the clones share what is loaded.
         for (id, at) in edges {
             if let Some(view) = self.cut().fragment(*id) {
@@ -118,6 +115,10 @@ impl Store {
             self.flush()?;
             let mut state = self.inner.state();
             state.check()?;
+            let mut places = edges.iter().filter_map(|(id, _)| state.head_routes.of_id(*id));
+            if places.any(|index| state.is_staged(&state.head_routes.range(index))) {
+                return Err(ReframeError::StageOpen);
+            }
             let reframe = plan(&state)?;
             if state.is_replicating(reframe.takes().iter().filter_map(|(id, _)| state.head_routes.of_id(*id))) {
                 continue; // commits came in from a stream meanwhile: this goes behind them

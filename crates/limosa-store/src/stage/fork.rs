@@ -1,12 +1,13 @@
-//! The open stage: forks, interval maps, and the rules by which a frame is taken.
+//! What is staged: forks, interval maps, and the rules by which a frame is taken.
 //!
 //! # Invariants
 //! - What a fork holds in a range is what the source had there at the range's version in the map.
+//! - No two forks share a key or a name.
 
 use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
-use limosa_core::{FragmentId, Frame, History, IntervalMap, KeyRange, Mode, Version};
+use limosa_core::{FragmentId, Frame, History, IntervalMap, KeyRange, Mode, Scope, Version};
 use limosa_tree::{Applied, Fragment, FrameError};
 
 use super::{SealedFacts, StageStart, StageState, StagedFragment};
@@ -15,7 +16,8 @@ use crate::refusal::StageError;
 
 /// One fragment's fork.
 pub(crate) struct Fork {
-    pub(crate) fragment: Fragment,
+    session: u64,
+    fragment: Fragment,
     common: IntervalMap,
     map: IntervalMap,
     /// The fork as the session found it: what the short ids of its comparison speak of.
@@ -24,16 +26,16 @@ pub(crate) struct Fork {
     ids: Option<HashMap<u64, Bytes>>,
 }
 
-/// The stage under the stage lock.
-pub(crate) struct Stage {
-    session: u64,
+/// Every fork under the stages' lock: a session's forks are its stage.
+#[derive(Default)]
+pub(crate) struct Stages {
     forks: Vec<Fork>,
 }
 
-impl Stage {
-    /// Forks of the fragments that `starts` names, made of what is published. Where a start is no published fragment, the source parts its
-    /// keys in other ways: then the starts must hold every key, and become the fragments that are served.
-    pub(crate) fn new(session: u64, starts: &[StageStart], published: &[Fragment]) -> Result<Self, StageError> {
+impl Stages {
+    /// Forks of the fragments that `starts` names, made of what is published: `session`'s stage. Where a start is no published fragment, the
+    /// source parts its keys in other ways: then the starts must hold every key of the fragments that they touch, which they replace.
+    pub(crate) fn make(session: u64, starts: &[StageStart], published: &[Fragment]) -> Result<Vec<Fork>, StageError> {
         let wanted: Vec<(FragmentId, KeyRange)> = starts.iter().map(|start| (start.fragment, start.range.clone())).collect();
         let fragments = frame(&wanted, published)?;
         let fork = |(fragment, start): (Fragment, &StageStart)| {
@@ -41,28 +43,75 @@ impl Stage {
                 return Err(StageError::Misplaced { fragment: start.fragment, range: start.range.clone() });
             }
             let (map, common) = (start.common.clone(), start.common.clone());
-            Ok(Fork { compared: fragment.clone(), fragment, common, map, ids: None })
+            Ok(Fork { session, compared: fragment.clone(), fragment, common, map, ids: None })
         };
-        Ok(Self { session, forks: fragments.into_iter().zip(starts).map(fork).collect::<Result<_, _>>()? })
+        fragments.into_iter().zip(starts).map(fork).collect()
     }
 
-    /// The same stage in other fragments: the source split or merged some since it was opened. What was taken so far stays.
-    pub(crate) fn reframe(&mut self, session: u64, wanted: &[(FragmentId, KeyRange)]) -> Result<(), StageError> {
-        let held: Vec<Fragment> = self.in_key_order().iter().map(|fork| fork.fragment.clone()).collect();
-        let fragments = frame(wanted, &held)?;
-        if !cover_all(wanted) {
-            return Err(misplaced(&wanted[0])); // a stage of a part of the fragments has nothing to be parted
+    /// Takes new forks in.
+    ///
+    /// # Panics
+    /// If they share a key with others.
+    pub(crate) fn add(&mut self, forks: Vec<Fork>) {
+        assert!(forks.iter().all(|fork| self.holder_of(fork.fragment.id(), fork.fragment.range()).is_none()), "forks are disjoint");
+        self.forks.extend(forks);
+    }
+
+    /// The session that has staged something of `range`, or a fragment named `id`.
+    pub(crate) fn holder_of(&self, id: FragmentId, range: &KeyRange) -> Option<u64> {
+        let touches = |fork: &&Fork| fork.fragment.id() == id || fork.fragment.range().intersect(range).is_some();
+        self.forks.iter().find(touches).map(|fork| fork.session)
+    }
+
+    /// The stage of `session` in other fragments, as `next`'s: the source split or merged some since it was opened. What was taken so far
+    /// stays.
+    pub(crate) fn reframed(&self, session: u64, next: u64, wanted: &[(FragmentId, KeyRange)]) -> Result<Vec<Fork>, StageError> {
+        let (own, others): (Vec<&Fork>, Vec<&Fork>) = self.in_key_order().into_iter().partition(|fork| fork.session == session);
+        let held: Vec<Fragment> = own.iter().map(|fork| fork.fragment.clone()).collect();
+        let is_taken = |(id, _): &&(FragmentId, KeyRange)| others.iter().any(|fork| fork.fragment.id() == *id);
+        if held.is_empty() || others.iter().any(|fork| fork.session == next) {
+            return Err(StageError::NotOpen);
         }
-        let intervals = |of: fn(&Fork) -> &IntervalMap| -> Vec<_> { self.forks.iter().flat_map(|fork| of(fork).iter()).collect() };
+        if let Some(taken) = wanted.iter().find(is_taken) {
+            return Err(misplaced(taken));
+        }
+        let fragments = frame(wanted, &held)?;
+        if !cover(wanted, &held) {
+            return Err(misplaced(&wanted[0])); // something that was staged would have no place
+        }
+        let intervals = |of: fn(&Fork) -> &IntervalMap| -> Vec<_> { own.iter().flat_map(|fork| of(fork).iter()).collect() };
         let (maps, commons) = (intervals(|fork| &fork.map), intervals(|fork| &fork.common));
         let fork = |fragment: Fragment| {
             let range = fragment.range().clone();
             let (map, common) = (IntervalMap::of(range.clone(), maps.clone()), IntervalMap::of(range, commons.clone()));
-            Fork { compared: fragment.clone(), fragment, common, map, ids: None }
+            Fork { session: next, compared: fragment.clone(), fragment, common, map, ids: None }
         };
-        self.forks = fragments.into_iter().map(fork).collect();
-        self.session = session;
-        Ok(())
+        Ok(fragments.into_iter().map(fork).collect())
+    }
+
+    /// Puts what [`Stages::reframed`] made in the place of `session`'s stage.
+    pub(crate) fn replace(&mut self, session: u64, forks: Vec<Fork>) {
+        self.forks.retain(|fork| fork.session != session);
+        self.add(forks);
+    }
+
+    /// Makes the forks in `scope` those of `session`, which compares them as they are now.
+    pub(crate) fn gather(&mut self, session: u64, scope: &Scope) {
+        for fork in self.forks.iter_mut().filter(|fork| scope.has(fork.fragment.id())) {
+            fork.session = session;
+            fork.compared = fork.fragment.clone();
+            fork.ids = None;
+        }
+    }
+
+    /// Forgets the forks of these fragments.
+    pub(crate) fn end(&mut self, gone: impl Fn(FragmentId) -> bool) {
+        self.forks.retain(|fork| !gone(fork.fragment.id()));
+    }
+
+    /// The fragments that are staged, each with its session.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (FragmentId, u64)> {
+        self.forks.iter().map(|fork| (fork.fragment.id(), fork.session))
     }
 
     fn in_key_order(&self) -> Vec<&Fork> {
@@ -71,35 +120,36 @@ impl Stage {
         forks
     }
 
-    pub(crate) fn session(&self) -> u64 {
-        self.session
-    }
-
-    /// A new session goes on: its comparison finds the forks as they are now.
-    pub(crate) fn resume(&mut self, session: u64) {
-        self.session = session;
-        for fork in &mut self.forks {
-            fork.compared = fork.fragment.clone();
-            fork.ids = None;
-        }
-    }
-
-    pub(crate) fn state(&self) -> StageState {
+    /// The stage of `session`, if it has one.
+    pub(crate) fn state(&self, session: u64) -> Option<StageState> {
         let staged = |fork: &Fork| StagedFragment { id: fork.fragment.id(), common: fork.common.clone(), map: fork.map.clone() };
-        StageState { session: self.session, fragments: self.forks.iter().map(staged).collect() }
+        let fragments: Vec<StagedFragment> = self.forks.iter().filter(|fork| fork.session == session).map(staged).collect();
+        (!fragments.is_empty()).then_some(StageState { session, fragments })
     }
 
+    /// The sessions that have a stage.
+    pub(crate) fn sessions(&self) -> BTreeSet<u64> {
+        self.forks.iter().map(|fork| fork.session).collect()
+    }
+
+    /// Every fork's fragment.
     pub(crate) fn fragments(&self) -> Vec<Fragment> {
         self.forks.iter().map(|fork| fork.fragment.clone()).collect()
     }
 
-    /// Takes a frame into its fork: all of it, or nothing.
-    pub(crate) fn apply(&mut self, frame: &Frame, drops: &[u64]) -> Result<Applied, StageError> {
-        let session = self.session;
-        let fork = self.fork(frame.fragment)?;
-        fork.check(frame)?;
-        let drops = fork.resolve(&frame.range, drops, session)?;
+    /// The fragments of `session`'s forks.
+    pub(crate) fn fragments_of(&self, session: u64) -> Vec<Fragment> {
+        self.forks.iter().filter(|fork| fork.session == session).map(|fork| fork.fragment.clone()).collect()
+    }
+
+    /// Takes a frame into the fork that it is for: all of it, or nothing. `session`: whose fork it must be.
+    pub(crate) fn apply(&mut self, session: Option<u64>, frame: &Frame, drops: &[u64]) -> Result<Applied, StageError> {
         let fragment = frame.fragment;
+        let fork = self.forks.iter_mut().find(|fork| fork.fragment.id() == fragment);
+        let fork = fork.filter(|fork| session.is_none_or(|session| fork.session == session));
+        let fork = fork.ok_or(StageError::UnknownFragment { fragment })?;
+        fork.check(frame)?;
+        let drops = fork.resolve(&frame.range, drops, fork.session)?;
         let applied = fork.fragment.apply_frame(frame, &drops).map_err(|source| match source {
             FrameError::Tree(error) => StageError::Store(error.into()), // this node's own block, not the peer's frame
             source => StageError::Frame { fragment, source },
@@ -108,11 +158,15 @@ impl Stage {
         Ok(applied)
     }
 
-    /// The roots to serve from now on, in key order, if every fork is what the source sealed. Fragments that the stage does not have stay as
-    /// published.
-    pub(crate) fn prepare(&self, sealed: &[SealedFacts], published: &[Fragment]) -> Result<Vec<Fragment>, StageError> {
-        let mut roots = Vec::new();
-        for fork in self.in_key_order() {
+    /// The roots of the forks that `is_own`, in key order, if every one is what the source sealed and may replace what is published.
+    pub(crate) fn prepare(
+        &self,
+        is_own: impl Fn(&FragmentId, u64) -> bool,
+        sealed: &[SealedFacts],
+        published: &[Fragment],
+    ) -> Result<Vec<Fragment>, StageError> {
+        let mut roots: Vec<Fragment> = Vec::new();
+        for fork in self.in_key_order().into_iter().filter(|fork| is_own(&fork.fragment.id(), fork.session)) {
             let facts = sealed.iter().find(|facts| facts.id == fork.fragment.id());
             let facts = facts.ok_or_else(|| fork.incomplete(Version::new(u32::MAX, u64::MAX)))?;
             for served in published {
@@ -120,19 +174,10 @@ impl Stage {
             }
             roots.push(fork.sealed(facts)?);
         }
-        if let Some(facts) = sealed.iter().find(|facts| !self.forks.iter().any(|fork| fork.fragment.id() == facts.id)) {
-            return Err(StageError::UnknownFragment { fragment: facts.id });
+        match sealed.iter().find(|facts| !roots.iter().any(|root| root.id() == facts.id)) {
+            Some(facts) => Err(StageError::UnknownFragment { fragment: facts.id }),
+            None => Ok(roots),
         }
-        let apart = |served: &&Fragment| roots.iter().all(|root: &Fragment| root.range().intersect(served.range()).is_none());
-        let others: Vec<Fragment> = published.iter().filter(apart).cloned().collect();
-        roots.extend(others);
-        roots.sort_by(|a, b| a.range().start.cmp(&b.range().start));
-        Ok(roots)
-    }
-
-    fn fork(&mut self, id: FragmentId) -> Result<&mut Fork, StageError> {
-        let fork = self.forks.iter_mut().find(|fork| fork.fragment.id() == id);
-        fork.ok_or(StageError::UnknownFragment { fragment: id })
     }
 }
 
@@ -213,11 +258,13 @@ fn check_history(served: &Fragment, id: FragmentId, range: &KeyRange, sealed: &H
 /// together from parts.
 fn frame(wanted: &[(FragmentId, KeyRange)], held: &[Fragment]) -> Result<Vec<Fragment>, StageError> {
     let same = |(id, range): &(FragmentId, KeyRange)| held.iter().find(|held| held.id() == *id && held.range() == range);
-    if let Some(other) = wanted.iter().find(|wanted| same(wanted).is_none())
-        && !cover_all(wanted)
-    {
-        let is_known = held.iter().any(|held| held.id() == other.0);
-        return Err(if is_known { misplaced(other) } else { StageError::UnknownFragment { fragment: other.0 } });
+    if let Some(other) = wanted.iter().find(|wanted| same(wanted).is_none()) {
+        let touched: Vec<Fragment> =
+            held.iter().filter(|held| wanted.iter().any(|(_, range)| range.intersect(held.range()).is_some())).cloned().collect();
+        if !cover(wanted, &touched) {
+            let is_known = held.iter().any(|held| held.id() == other.0);
+            return Err(if is_known { misplaced(other) } else { StageError::UnknownFragment { fragment: other.0 } });
+        }
     }
     let one = |wanted: &(FragmentId, KeyRange)| match same(wanted) {
         Some(held) => Ok(held.clone()),
@@ -226,15 +273,25 @@ fn frame(wanted: &[(FragmentId, KeyRange)], held: &[Fragment]) -> Result<Vec<Fra
     wanted.iter().map(one).collect()
 }
 
-/// Whether each key has exactly one place in `wanted`, under distinct names.
-fn cover_all(wanted: &[(FragmentId, KeyRange)]) -> bool {
-    let mut ranges: Vec<&KeyRange> = wanted.iter().map(|(_, range)| range).collect();
-    ranges.sort_by(|a, b| a.start.cmp(&b.start));
+/// Whether each key of the fragments in `held`, which are in key order, and no other has exactly one place in `wanted`, under distinct names.
+fn cover(wanted: &[(FragmentId, KeyRange)], held: &[Fragment]) -> bool {
     let ids: BTreeSet<FragmentId> = wanted.iter().map(|(id, _)| *id).collect();
-    ids.len() == wanted.len()
-        && ranges.first().is_some_and(|first| first.start.is_empty())
-        && ranges.last().is_some_and(|last| last.end.is_none())
-        && ranges.windows(2).all(|pair| pair[0].end.as_ref() == Some(&pair[1].start))
+    ids.len() == wanted.len() && runs(wanted.iter().map(|(_, range)| range)) == runs(held.iter().map(Fragment::range))
+}
+
+/// The union of ranges as runs that do not touch; `None` when some overlap.
+fn runs<'a>(ranges: impl Iterator<Item = &'a KeyRange>) -> Option<Vec<KeyRange>> {
+    let mut ranges: Vec<&KeyRange> = ranges.collect();
+    ranges.sort_by(|a, b| a.start.cmp(&b.start));
+    let mut runs: Vec<KeyRange> = Vec::new();
+    for range in ranges {
+        match runs.last_mut() {
+            Some(last) if last.end.as_ref() == Some(&range.start) => last.end.clone_from(&range.end),
+            Some(last) if last.end.as_ref().is_none_or(|end| *end > range.start) => return None,
+            _ => runs.push(range.clone()),
+        }
+    }
+    Some(runs)
 }
 
 fn misplaced((fragment, range): &(FragmentId, KeyRange)) -> StageError {

@@ -1,16 +1,18 @@
-//! The target's side of a transfer: a fork of the published fragments onto which frames are applied, swapped in when it is complete.
+//! The target's side of transfers: forks of published fragments onto which frames are applied, swapped in when they are complete.
 //!
 //! ```text
 //! stage_open ──> stage_apply.. ──> stage_install       the served state stays readable, and promotable, until the swap
-//!      │  └── stage_resume: a new session goes on
+//!      │  └── stage_gather: a new session goes on, with what others staged of its fragments
 //!      └──> stage_abort
 //! ```
+//! Each session has a stage of its own, of fragments that no other has.
 //! Every step is a journal record, so a crash loses no frame that was acknowledged: the record holds the data and, by its place in the
 //! order, the interval map that results. `docs/decisions/0003-stage-is-a-fork.md` says why a fork.
 //!
 //! # Not here
 //! - Buffering of live commits that arrive meanwhile: the engine's.
 
+mod apply;
 mod calls;
 mod fork;
 mod record;
@@ -18,8 +20,9 @@ mod record;
 use limosa_core::{Digest, FragmentId, History, IntervalMap, KeyRange, Version};
 use limosa_tree::Applied;
 
-pub(crate) use fork::Stage;
-pub(crate) use record::{OpenRecord, decode_frame, decode_install};
+pub(crate) use apply::ForkFacts;
+pub(crate) use fork::Stages;
+pub(crate) use record::{StageRecord, decode_frame};
 
 use crate::journal::Position;
 

@@ -1,15 +1,19 @@
-//! The bytes of stage records in the journal: open, frame, install.
+//! The bytes of stage records in the journal: open, gather, reframe, install, end; and frames.
 //!
 //! ```text
-//! open:    3 | session (8) | fragments | { fragment | range | commons | { from (bytes) | common } }        resume: 2 | session (8)
-//!          1 | session (8) | fragments | { fragment | range | common }        as the first release wrote it
-//! reframe: 4 | session (8) | fragments | { fragment | range }
+//! open:    1 | session (8) | fragments | { fragment | range | commons | { from (bytes) | common } }
+//! gather:  2 | session (8) | fragments | { fragment }                   reframe: 3 | session (8) | next session (8) | fragments | { fragment | range }
+//! install: 4 | fragments | { fragment | head | state (16) | floor | epoch rows | { epoch | first seq | opener (8) } }
+//!              | histories | { which of the fragments | history }        of those with several strands; left out when there are none
+//! end:     5 | fragments | { fragment }
 //! frame:   fragment | mode (1) | range | from | to | digest (16) | range deletes | { range | version }
 //!          | rows | { flags (1) | key bytes | value bytes | epoch | seq | kind (1) | expiry } | keys | values | drops | id (8)..
-//! install: fragments | { fragment | head | state (16) | floor | epoch rows | { epoch | first seq | opener (8) } }
-//!          | histories | { which of the fragments | history }        of those with several strands; left out when there are none
 //! ```
 //! Numbers are varints, a version is epoch then seq. Row flags: live 1, expires 2; kind and expiry only where flagged.
+//!
+//! While there was one stage at a time, its records had kinds of their own, which are still read: `StageOpen` (3 | as open; 1 | the same
+//! with one common version and no commons; 2 | session: all forks are gathered; 4 | session | fragments, as reframe), `StageInstall`
+//! (as install, without the 4) and `StageAbort` (empty: all forks end).
 
 use bytes::Bytes;
 
@@ -19,85 +23,159 @@ use limosa_core::limits::{
     COMMIT_ENTRIES_MAX, COMMIT_PARTS_MAX, ENTRY_VALUE_BYTES_MAX, FRAME_BYTES_MAX, FRAME_ENTRIES_MAX, INTERVALS_MAX, STORED_KEY_BYTES_MAX,
 };
 use limosa_core::varint::{self, Reader};
-use limosa_core::{Columns, DecodeError, Digest, Expiry, FragmentId, Frame, History, IntervalMap, KeyRange, Kind, Mode, RangeDelete};
+use limosa_core::{
+    Columns, DecodeError, Digest, Expiry, FragmentId, Frame, History, IntervalMap, KeyRange, Kind, Mode, RangeDelete, Scope,
+};
 
 use super::{SealedFacts, StageStart};
 use crate::codec::{put_epochs, put_history, put_version, read_epochs, read_history, read_version};
+use crate::journal::{Record, RecordKind};
 
-const OPEN_UNIFORM: u8 = 1;
-const RESUME: u8 = 2;
-const OPEN: u8 = 3;
-const REFRAME: u8 = 4;
+const OPEN: u8 = 1;
+const GATHER: u8 = 2;
+const REFRAME: u8 = 3;
+const INSTALL: u8 = 4;
+const END: u8 = 5;
+/// Tags of `StageOpen`.
+mod single {
+    pub(super) const OPEN_UNIFORM: u8 = 1;
+    pub(super) const RESUME: u8 = 2;
+    pub(super) const OPEN: u8 = 3;
+    pub(super) const REFRAME: u8 = 4;
+}
 const LIVE: u8 = 1;
 const EXPIRES: u8 = 2;
 
-/// A record of kind `StageOpen`.
+/// What happens to stages. Frames are apart.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum OpenRecord {
+pub(crate) enum StageRecord {
     /// A stage begins.
     Open { session: u64, starts: Vec<StageStart> },
-    /// A new session goes on with the stage: short ids are salted with it from here on.
-    Resume { session: u64 },
-    /// A new session goes on with the stage in other fragments.
-    Reframe { session: u64, fragments: Vec<(FragmentId, KeyRange)> },
+    /// `session` goes on with what is staged of the fragments in `scope`: short ids are salted with it from here on.
+    Gather { session: u64, scope: Scope },
+    /// `next` goes on with the stage of `session`, the only one where that is not said, in other fragments.
+    Reframe { session: Option<u64>, next: u64, fragments: Vec<(FragmentId, KeyRange)> },
+    /// The forks of these fragments become what is served.
+    Install { sealed: Vec<SealedFacts> },
+    /// What is staged of the fragments in `scope` is dropped.
+    End { scope: Scope },
 }
 
-impl OpenRecord {
+impl StageRecord {
+    /// The body of a record of kind `Stage`.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         match self {
-            Self::Resume { session } => {
-                out.push(RESUME);
-                out.extend_from_slice(&session.to_le_bytes());
-            }
             Self::Open { session, starts } => {
                 out.push(OPEN);
                 out.extend_from_slice(&session.to_le_bytes());
-                varint::put(&mut out, starts.len() as u64);
-                for start in starts {
-                    varint::put(&mut out, u64::from(start.fragment.0));
-                    put_range(&mut out, &start.range);
-                    varint::put(&mut out, start.common.len() as u64);
-                    for (interval, common) in start.common.iter() {
-                        varint::put_bytes(&mut out, &interval.start);
-                        put_version(&mut out, common);
-                    }
-                }
+                put_starts(&mut out, starts);
             }
-            Self::Reframe { session, fragments } => {
-                out.push(REFRAME);
+            Self::Gather { session, scope } => {
+                out.push(GATHER);
                 out.extend_from_slice(&session.to_le_bytes());
+                put_names(&mut out, scope);
+            }
+            Self::Reframe { session, next, fragments } => {
+                out.push(REFRAME);
+                out.extend_from_slice(&session.expect("it is said in what is written").to_le_bytes());
+                out.extend_from_slice(&next.to_le_bytes());
                 varint::put(&mut out, fragments.len() as u64);
                 for (fragment, range) in fragments {
                     varint::put(&mut out, u64::from(fragment.0));
                     put_range(&mut out, range);
                 }
             }
+            Self::Install { sealed } => {
+                out.push(INSTALL);
+                put_install(&mut out, sealed);
+            }
+            Self::End { scope } => {
+                out.push(END);
+                put_names(&mut out, scope);
+            }
         }
         out
     }
 
-    pub(crate) fn decode(body: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(body);
-        let tag = reader.u8("stage_open.tag")?;
-        let session = u64::from_le_bytes(reader.array("stage_open.session")?);
-        match tag {
-            RESUME => Ok(Self::Resume { session }),
-            OPEN | OPEN_UNIFORM => {
-                let count = reader.varint_max("stage_open.fragments", COMMIT_PARTS_MAX)?;
-                let read = if tag == OPEN { read_start } else { read_uniform_start };
-                let starts = (0..count).map(|_| read(&mut reader)).collect::<Result<_, _>>()?;
-                Ok(Self::Open { session, starts })
-            }
+    /// What a record of kind `Stage` says, or of one of the kinds from before.
+    pub(crate) fn decode(record: &Record<'_>) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(record.body);
+        let decoded = match record.kind {
+            RecordKind::StageOpen => Self::decode_single_open(&mut reader)?,
+            RecordKind::StageInstall => Self::Install { sealed: read_install(&mut reader)? },
+            RecordKind::StageAbort => Self::End { scope: Scope::All },
+            _ => Self::decode_stage(&mut reader)?,
+        };
+        if reader.is_empty() { Ok(decoded) } else { Err(DecodeError::Invalid { field: "stage", why: "bytes behind its end" }) }
+    }
+
+    fn decode_stage(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match reader.u8("stage.tag")? {
+            OPEN => Self::Open { session: read_session(reader)?, starts: read_starts(reader, read_start)? },
+            GATHER => Self::Gather { session: read_session(reader)?, scope: read_names(reader)? },
             REFRAME => {
-                let count = reader.varint_max("stage_open.fragments", COMMIT_PARTS_MAX)?;
-                let fragment = |reader: &mut Reader<'_>| Ok((FragmentId(read_u32(reader, "stage_open.fragment")?), read_range(reader)?));
-                let fragments = (0..count).map(|_| fragment(&mut reader)).collect::<Result<_, DecodeError>>()?;
-                Ok(Self::Reframe { session, fragments })
+                let session = Some(read_session(reader)?);
+                Self::Reframe { session, next: read_session(reader)?, fragments: read_frames(reader)? }
             }
-            _ => Err(DecodeError::Invalid { field: "stage_open.tag", why: "none of open, resume and reframe" }),
+            INSTALL => Self::Install { sealed: read_install(reader)? },
+            END => Self::End { scope: read_names(reader)? },
+            _ => return Err(DecodeError::Invalid { field: "stage.tag", why: "none of open, gather, reframe, install and end" }),
+        })
+    }
+
+    fn decode_single_open(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let tag = reader.u8("stage_open.tag")?;
+        let session = read_session(reader)?;
+        Ok(match tag {
+            single::RESUME => Self::Gather { session, scope: Scope::All },
+            single::OPEN => Self::Open { session, starts: read_starts(reader, read_start)? },
+            single::OPEN_UNIFORM => Self::Open { session, starts: read_starts(reader, read_uniform_start)? },
+            single::REFRAME => Self::Reframe { session: None, next: session, fragments: read_frames(reader)? },
+            _ => return Err(DecodeError::Invalid { field: "stage_open.tag", why: "none of open, resume and reframe" }),
+        })
+    }
+}
+
+fn read_session(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
+    Ok(u64::from_le_bytes(reader.array("stage.session")?))
+}
+
+fn put_names(out: &mut Vec<u8>, scope: &Scope) {
+    let names = scope.fragments().expect("what is written names its fragments");
+    varint::put(out, names.len() as u64);
+    names.iter().for_each(|id| varint::put(out, u64::from(id.0)));
+}
+
+fn read_names(reader: &mut Reader<'_>) -> Result<Scope, DecodeError> {
+    let count = reader.varint_max("stage.fragments", COMMIT_PARTS_MAX)?;
+    let ids = (0..count).map(|_| Ok(FragmentId(read_u32(reader, "stage.fragment")?)));
+    Ok(Scope::only(ids.collect::<Result<Vec<_>, DecodeError>>()?))
+}
+
+fn read_frames(reader: &mut Reader<'_>) -> Result<Vec<(FragmentId, KeyRange)>, DecodeError> {
+    let count = reader.varint_max("stage.fragments", COMMIT_PARTS_MAX)?;
+    (0..count).map(|_| Ok((FragmentId(read_u32(reader, "stage.fragment")?), read_range(reader)?))).collect()
+}
+
+fn put_starts(out: &mut Vec<u8>, starts: &[StageStart]) {
+    varint::put(out, starts.len() as u64);
+    for start in starts {
+        varint::put(out, u64::from(start.fragment.0));
+        put_range(out, &start.range);
+        varint::put(out, start.common.len() as u64);
+        for (interval, common) in start.common.iter() {
+            varint::put_bytes(out, &interval.start);
+            put_version(out, common);
         }
     }
+}
+
+type ReadStart = fn(&mut Reader<'_>) -> Result<StageStart, DecodeError>;
+
+fn read_starts(reader: &mut Reader<'_>, read: ReadStart) -> Result<Vec<StageStart>, DecodeError> {
+    let count = reader.varint_max("stage.fragments", COMMIT_PARTS_MAX)?;
+    (0..count).map(|_| read(reader)).collect()
 }
 
 fn read_uniform_start(reader: &mut Reader<'_>) -> Result<StageStart, DecodeError> {
@@ -119,32 +197,28 @@ fn read_start(reader: &mut Reader<'_>) -> Result<StageStart, DecodeError> {
     Ok(StageStart { fragment, common: IntervalMap::of(range.clone(), commons), range })
 }
 
-/// The body of an install record.
-pub(crate) fn encode_install(sealed: &[SealedFacts]) -> Vec<u8> {
-    let mut out = Vec::new();
-    varint::put(&mut out, sealed.len() as u64);
+fn put_install(out: &mut Vec<u8>, sealed: &[SealedFacts]) {
+    varint::put(out, sealed.len() as u64);
     for facts in sealed {
-        varint::put(&mut out, u64::from(facts.id.0));
-        put_version(&mut out, facts.head);
+        varint::put(out, u64::from(facts.id.0));
+        put_version(out, facts.head);
         out.extend_from_slice(&facts.state.to_bytes());
-        put_version(&mut out, facts.floor);
-        put_epochs(&mut out, &facts.epochs.strands()[0].epochs);
+        put_version(out, facts.floor);
+        put_epochs(out, &facts.epochs.strands()[0].epochs);
     }
     let is_plain = |facts: &SealedFacts| History::from(facts.epochs.strands()[0].epochs.clone()) == facts.epochs;
     let stranded: Vec<_> = sealed.iter().enumerate().filter(|(_, facts)| !is_plain(facts)).collect();
     if !stranded.is_empty() {
-        varint::put(&mut out, stranded.len() as u64);
+        varint::put(out, stranded.len() as u64);
         for (place, facts) in stranded {
-            varint::put(&mut out, place as u64);
-            put_history(&mut out, &facts.epochs);
+            varint::put(out, place as u64);
+            put_history(out, &facts.epochs);
         }
     }
-    out
 }
 
-/// The inverse of [`encode_install`].
-pub(crate) fn decode_install(body: &[u8]) -> Result<Vec<SealedFacts>, DecodeError> {
-    let mut reader = Reader::new(body);
+/// The inverse of [`put_install`].
+fn read_install(reader: &mut Reader<'_>) -> Result<Vec<SealedFacts>, DecodeError> {
     let count = reader.varint_max("install.fragments", COMMIT_PARTS_MAX)?;
     let facts = |reader: &mut Reader<'_>| {
         Ok(SealedFacts {
@@ -155,13 +229,13 @@ pub(crate) fn decode_install(body: &[u8]) -> Result<Vec<SealedFacts>, DecodeErro
             epochs: read_epochs(reader)?.into(),
         })
     };
-    let mut sealed = (0..count).map(|_| facts(&mut reader)).collect::<Result<Vec<_>, DecodeError>>()?;
+    let mut sealed = (0..count).map(|_| facts(reader)).collect::<Result<Vec<_>, DecodeError>>()?;
     if !reader.is_empty() {
         for _ in 0..reader.varint_max("install.histories", count)? {
             let place = reader.varint_max("install.which", count.saturating_sub(1))?;
             let place = usize::try_from(place).expect("bounded by a list in memory");
             let facts = sealed.get_mut(place).ok_or(DecodeError::Invalid { field: "install.which", why: "there are no fragments" })?;
-            facts.epochs = read_history(&mut reader)?;
+            facts.epochs = read_history(reader)?;
         }
     }
     Ok(sealed)
@@ -332,23 +406,37 @@ mod tests {
         let mut start = StageStart::at(FragmentId(1), KeyRange::ALL, Version::new(1, 4));
         start.common.set(&KeyRange { start: Bytes::from_static(b"m"), end: None }, Version::ZERO);
         let fragments = vec![(FragmentId(7), KeyRange::ALL)];
-        let reframe = OpenRecord::Reframe { session: 11, fragments };
-        for open in [OpenRecord::Open { session: 9, starts: vec![start] }, OpenRecord::Resume { session: 10 }, reframe] {
-            assert_eq!(OpenRecord::decode(&open.encode()), Ok(open));
+        let scope = Scope::only([FragmentId(7), FragmentId(300)]);
+        let reframe = StageRecord::Reframe { session: Some(10), next: 11, fragments };
+        let gather = StageRecord::Gather { session: 10, scope: scope.clone() };
+        for record in [StageRecord::Open { session: 9, starts: vec![start] }, gather, reframe, StageRecord::End { scope }] {
+            round_trips(&record);
         }
         let (head, floor) = (Version::new(2, 2), Version::new(1, 1));
         let plain = SealedFacts { id: FragmentId(1), head, state: Digest(3), floor, epochs: History::default() };
-        assert_eq!(decode_install(&encode_install(std::slice::from_ref(&plain))), Ok(vec![plain.clone()]));
+        round_trips(&StageRecord::Install { sealed: vec![plain.clone()] });
         let strand = |start: &'static [u8]| limosa_core::Strand { start: Bytes::from_static(start), epochs: EpochTable::default(), floor };
         let epochs = History::from_strands(vec![strand(b""), strand(b"m")]).expect("in order");
         let sealed = vec![plain.clone(), SealedFacts { id: FragmentId(2), epochs, ..plain }];
-        assert_eq!(decode_install(&encode_install(&sealed)), Ok(sealed));
+        round_trips(&StageRecord::Install { sealed });
+    }
+
+    fn round_trips(record: &StageRecord) {
+        let body = record.encode();
+        let decode = |body: &[u8]| StageRecord::decode(&Record { kind: RecordKind::Stage, body });
+        assert_eq!(decode(&body).as_ref(), Ok(record));
+        // a record without the histories behind it is one of fragments with one strand each
+        let is_whole = |end: usize| matches!(decode(&body[..end]), Ok(StageRecord::Install { .. }));
+        assert!((0..body.len()).all(|end| decode(&body[..end]).is_err() || is_whole(end)));
     }
 
     proptest! {
         #[test]
         fn hostile_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = (decode_frame(&bytes), decode_install(&bytes), OpenRecord::decode(&bytes), crate::codec::decode_rows(&bytes));
+            let _ = (decode_frame(&bytes), crate::codec::decode_rows(&bytes));
+            for kind in [RecordKind::Stage, RecordKind::StageOpen, RecordKind::StageInstall] {
+                let _ = StageRecord::decode(&Record { kind, body: &bytes });
+            }
         }
     }
 }

@@ -14,7 +14,8 @@ use crate::codec::decode_rows;
 use crate::error::StoreError;
 use crate::journal::{Position, Reader, Record, RecordKind};
 use crate::reframe::Reframe;
-use crate::stage::decode_install;
+use crate::stage::StageRecord;
+use crate::state::State;
 use crate::store::Store;
 
 /// What a tail has next.
@@ -59,7 +60,9 @@ impl Store {
     pub fn tail(&self, since: &[(FragmentId, Version)]) -> Option<Tail> {
         let state = self.inner.state();
         let known: Option<Vec<(usize, Version)>> = since.iter().map(|&(id, version)| Some((state.routes.of_id(id)?, version))).collect();
-        let known = known.filter(|known| known.iter().all(|&(index, version)| version <= state.fragments[index].head()))?;
+        let is_here =
+            |&(index, version): &(usize, Version)| version <= state.fragments[index].head() && version >= state.pasts[index].began_at;
+        let known = known.filter(|known| known.iter().all(is_here))?;
         let upto = state.ring.find(&known, &state.routes).or_else(|| {
             let mark = state.marks.find(&known)?;
             (mark.next() >= self.inner.handle.first()).then_some(mark)
@@ -88,11 +91,32 @@ impl Store {
     }
 }
 
+/// The fragments that have another history behind `record`.
+fn replaced(record: &Record<'_>) -> Result<Vec<FragmentId>, StoreError> {
+    if record.kind == RecordKind::Drop {
+        return Ok(crate::drop::decode(record.body)?);
+    }
+    Ok(match StageRecord::decode(record)? {
+        StageRecord::Install { sealed } => sealed.into_iter().map(|facts| facts.id).collect(),
+        _ => Vec::new(),
+    })
+}
+
 /// Rows that were opened directly behind `since`: where nothing was written in between, no commit is near to lead a tail to them.
 fn rows_behind(fragment: &Fragment, since: Version) -> Option<(FragmentId, EpochTable)> {
     let behind = fragment.epochs().rows().iter().filter(|row| row.epoch > since.epoch && row.first_seq == since.seq + 1);
     let table = EpochTable::from_rows(behind.copied().collect()).expect("a part of a table in order");
     (!table.rows().is_empty()).then(|| (fragment.id(), table))
+}
+
+impl State {
+    /// Whether a fragment in `scope` was installed or dropped behind `position`.
+    fn has_another_history(&self, scope: &Scope, position: Position) -> bool {
+        if self.installed <= position {
+            return false;
+        }
+        (0..self.routes.len()).any(|index| self.pasts[index].installed > position && scope.has(self.routes.id(index)))
+    }
 }
 
 impl Tail {
@@ -148,7 +172,7 @@ impl Tail {
         if self.upto >= state.horizon {
             return Ok(Some(TailRead::CaughtUp));
         }
-        if self.upto < state.installed {
+        if state.has_another_history(&self.scope, self.upto.max(self.sound_to)) {
             return Ok(Some(TailRead::Lost));
         }
         if self.upto < state.ring.start() {
@@ -214,9 +238,8 @@ impl Tail {
     fn carry(&mut self, position: Position, record: Record<'_>) -> Result<(), StoreError> {
         match record.kind {
             RecordKind::Commit => self.carry_commit(position, record.body)?,
-            RecordKind::StageInstall => {
-                let ids = decode_install(record.body)?.into_iter().map(|facts| facts.id);
-                if position > self.sound_to && { ids }.any(|id| self.scope.has(id)) {
+            RecordKind::StageInstall | RecordKind::Stage | RecordKind::Drop => {
+                if position > self.sound_to && replaced(&record)?.iter().any(|id| self.scope.has(*id)) {
                     self.carried.push_back(Carried::Lost);
                 }
             }

@@ -1,5 +1,7 @@
 //! Signposts in the journal: what the heads were at some positions, so that a tail finds where to start without reading all of it.
 
+use std::ops::Range;
+
 use limosa_core::DecodeError;
 use limosa_core::Version;
 use limosa_core::varint::{self, Reader};
@@ -41,9 +43,24 @@ impl Marks {
         Self { all: vec![Mark { position, bytes: 0, heads }], bytes: 0, spacing_bytes }
     }
 
-    /// Forgets all: what lies before `position` is another history.
-    pub(crate) fn reset(&mut self, position: Position, heads: Vec<Version>) {
-        self.all = vec![Mark { position, bytes: self.bytes, heads }];
+    /// What lies before is another history of the fragment at `index`: no mark says anything of it. Who asks for a tail of it has all that
+    /// it began with, so any place before will do.
+    pub(crate) fn forget(&mut self, index: usize) {
+        self.all.iter_mut().for_each(|mark| mark.heads[index] = Version::ZERO);
+    }
+
+    /// Other fragments stand where the fragments were: for each its index before, or none where it is new.
+    pub(crate) fn reorder(&mut self, from: &[Option<usize>]) {
+        for mark in &mut self.all {
+            mark.heads = from.iter().map(|from| from.map_or(Version::ZERO, |index| mark.heads[index])).collect();
+        }
+    }
+
+    /// As many others stand where the fragments at `taken` were; as [`Marks::forget`] for them.
+    pub(crate) fn reframe(&mut self, taken: Range<usize>, made: usize) {
+        for mark in &mut self.all {
+            mark.heads.splice(taken.clone(), vec![Version::ZERO; made]);
+        }
     }
 
     /// Bytes of all records so far.
@@ -141,6 +158,11 @@ mod tests {
         assert_eq!(marks.position_before(100), Position(20));
         assert_eq!(marks.position_before(1000), Position::ZERO);
         assert_eq!(Marks::decode(&marks.encode(), 2, 100), Ok(marks.clone()));
+        let mut other = marks.clone();
+        other.forget(0);
+        assert_eq!(other.find(&[(0, v(16)), (1, v(9))]), Some(Position(20)), "the other fragment alone decides");
+        other.reframe(1..2, 2);
+        assert_eq!(other.find(&[(0, v(16)), (1, v(1)), (2, v(1))]), Some(Position(30)));
         marks.release(Position(15));
         assert_eq!(marks.find(&[(0, v(1)), (1, v(1))]), None, "released");
     }

@@ -78,22 +78,26 @@ impl Ring {
         self.start
     }
 
-    pub(crate) fn push(&mut self, slice: Slice, checks: Vec<Check>, routes: &Routes) {
+    /// `began`: position from which on the fragment at an index has its history.
+    pub(crate) fn push(&mut self, slice: Slice, checks: Vec<Check>, routes: &Routes, began: impl Fn(usize) -> Position) {
         let piece = Piece { last: slice.last, commits: slice.commits.into(), epochs: slice.epochs, checks };
         self.bytes += piece.cost();
         let too_long = piece.commits.len() > COMMIT_BYTES_LIVE_MAX;
         self.pieces.push_back(piece);
         while self.bytes > self.bytes_max || (too_long && !self.pieces.is_empty()) {
-            self.pop(routes);
+            self.pop(routes, &began);
         }
     }
 
-    fn pop(&mut self, routes: &Routes) {
+    fn pop(&mut self, routes: &Routes, began: impl Fn(usize) -> Position) {
         let piece = self.pieces.pop_front().expect("bytes are held, so a piece is");
         self.bytes -= piece.cost();
         self.start = piece.last;
         for check in &piece.checks {
-            self.base[routes.of_id(check.fragment).expect("it was published here")] = check.version;
+            // What an install or drop has replaced meanwhile is of another history.
+            if let Some(index) = routes.of_id(check.fragment).filter(|index| piece.last > began(*index)) {
+                self.base[index] = check.version;
+            }
         }
     }
 
@@ -107,12 +111,22 @@ impl Ring {
             known[index] = Some(version);
         }
         let newer = |check: &Check| {
-            let index = routes.of_id(check.fragment).expect("it was published here");
-            known[index].is_some_and(|version| check.version > version)
+            let index = routes.of_id(check.fragment);
+            index.and_then(|index| known[index]).is_some_and(|version| check.version > version)
         };
         // linear: versions grow piece by piece, but not every piece touches every fragment
         let first_new = self.pieces.iter().position(|piece| piece.checks.iter().any(newer)).unwrap_or(self.pieces.len());
         Some(first_new.checked_sub(1).map_or(self.start, |i| self.pieces[i].last))
+    }
+
+    /// The fragment at `index` has another history from here on, which begins at `head`.
+    pub(crate) fn rebase(&mut self, index: usize, head: Version) {
+        self.base[index] = head;
+    }
+
+    /// Other fragments stand where the fragments were: for each its index before, or the head that it begins at.
+    pub(crate) fn reorder(&mut self, from: &[Result<usize, Version>]) {
+        self.base = from.iter().map(|from| from.map_or_else(|head| head, |index| self.base[index])).collect();
     }
 
     /// The pieces behind `position`. The first may begin before it.

@@ -9,6 +9,7 @@ use limosa_core::{Expiry, KeyRange, Kind, LiveRef, key};
 use super::strings::part;
 use super::{Txn, limit};
 use crate::error::StoreError;
+use crate::gates::FragmentGate;
 use crate::parts::{PartedHead, generation_range, part_key, part_place, parts_range, upload_key, upload_of, uploads_range};
 use crate::store::Store;
 use crate::uploads::Labelled;
@@ -88,21 +89,29 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// Deletes every key. What is arriving goes on arriving: its command has not been executed yet.
+    /// Deletes every key that this node serves. What is arriving goes on arriving: its command has not been executed yet.
     ///
     /// # Errors
-    /// As [`Txn::write`].
+    /// As [`Txn::write`]; a fragment is parked.
     pub fn clear(&mut self) -> Result<(), StoreError> {
-        let arriving = self.state.uploads.ranges();
-        if arriving.is_empty() {
-            return self.remove_range(&KeyRange::ALL).map(drop);
+        let mut kept = self.state.uploads.ranges();
+        if !kept.is_empty() {
+            kept.push(uploads_range());
         }
+        let closed = (0..self.state.heads.len()).filter(|index| self.state.heads[*index].gate == FragmentGate::Closed);
+        kept.extend(closed.map(|index| self.state.head_routes.range(index)));
+        kept.sort_by(|a, b| a.start.cmp(&b.start));
         let mut start = Bytes::new();
-        for own in arriving.into_iter().chain([uploads_range()]) {
-            self.remove_range(&KeyRange { start, end: Some(own.start) })?;
-            start = own.end.expect("a generation ends before the next key");
+        for own in kept {
+            if start < own.start {
+                self.remove_range(&KeyRange { start: start.clone(), end: Some(own.start) })?;
+            }
+            match own.end {
+                Some(end) => start = start.max(end),
+                None => return Ok(()),
+            }
         }
-        Ok(())
+        self.remove_range(&KeyRange { start, end: None }).map(drop)
     }
 
     /// A generation under `stored` that nothing is in, and that nobody fills.

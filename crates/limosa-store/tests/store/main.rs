@@ -5,6 +5,7 @@ mod common;
 mod crash;
 mod damage;
 mod flips;
+mod gates;
 mod house;
 mod large;
 mod memory;

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use limosa_core::Scope;
-use limosa_store::{Store, StoreError};
+use limosa_store::{FragmentGate, StoreError};
 
 use super::node::Shared;
 
@@ -31,7 +31,7 @@ pub(super) fn run(shared: &Weak<Shared>, stop: &AtomicBool) {
         if raises {
             floors_due = Instant::now() + FLOORS_EVERY;
         }
-        if let Err(error) = once(&shared.store, raises, stop) {
+        if let Err(error) = once(&shared, raises, stop) {
             tracing::error!(code = error.code(), "deletions are not collected: {error}");
         }
         drop(shared);
@@ -39,18 +39,28 @@ pub(super) fn run(shared: &Weak<Shared>, stop: &AtomicBool) {
     }
 }
 
-fn once(store: &Store, raises: bool, stop: &AtomicBool) -> Result<(), StoreError> {
+fn once(shared: &Shared, raises: bool, stop: &AtomicBool) -> Result<(), StoreError> {
+    let store = &shared.store;
     let goes_on = || !stop.load(Ordering::Relaxed);
     while goes_on() && store.has_graves() {
         paced(|| store.free_some(FREED_BLOCKS));
     }
     if raises {
-        for peer in store.raise_floors(&Scope::All)?.ended {
+        for peer in store.raise_floors(&owned(shared))?.ended {
             tracing::warn!(peer, "its lease ended: deletions are not remembered for it any longer, it will compare by content");
         }
     }
     while goes_on() && paced(|| store.sweep_some(SWEPT_BLOCKS))?.is_some() {}
     Ok(())
+}
+
+/// Fragments whose floors this node raises: all of an owner without a manifest, those that it serves of a member.
+fn owned(shared: &Shared) -> Scope {
+    if shared.board.is_none() {
+        return Scope::All;
+    }
+    let serving = shared.store.gates().into_iter().filter(|(_, gate)| *gate == FragmentGate::Serving);
+    Scope::only(serving.map(|(id, _)| id))
 }
 
 /// Does a step, then rests for as long as it took: the machine may have no core to spare.

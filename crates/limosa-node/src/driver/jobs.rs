@@ -33,8 +33,32 @@ impl<J: Send + 'static, A: Send + 'static> JobThread<J, A> {
         self.jobs.send(job).expect("the thread ends only when this value is dropped; a panic in it is a broken invariant");
     }
 
+    /// Queues jobs from elsewhere.
+    pub(super) fn sender(&self) -> JobSender<J> {
+        JobSender { jobs: self.jobs.clone() }
+    }
+
+    /// Ends when every job that was queued has been carried out; their answers are dropped.
+    pub(super) async fn finish(mut self) {
+        let (nobody, _) = sync::channel();
+        drop(std::mem::replace(&mut self.jobs, nobody));
+        while self.answers.recv().await.is_some() {}
+    }
+
     /// The next answer. Safe to drop and call again.
     pub(super) async fn answer(&mut self) -> A {
         self.answers.recv().await.expect("the thread ends only when this value is dropped; a panic in it is a broken invariant")
+    }
+}
+
+/// A way to queue jobs from a task that does not hold the thread.
+pub(super) struct JobSender<J> {
+    jobs: sync::Sender<J>,
+}
+
+impl<J> JobSender<J> {
+    /// Queues a job; dropped where the thread has ended.
+    pub(super) fn push(&self, job: J) {
+        let _ = self.jobs.send(job); // whoever held the thread has ended
     }
 }

@@ -11,8 +11,9 @@ use limosa_store::{Durability, FragmentGate, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-use super::cluster::{Board, Cluster, MemberOptions};
+use super::cluster::{Board, Cluster, MemberOptions, Order, View};
 use super::follower;
+use super::ownership::InitError;
 use super::registry::Registry;
 use super::role::Role;
 use super::session_end::SessionEnd;
@@ -226,6 +227,34 @@ impl Node {
     /// The newest version of each fragment that survives a power cut; zero before the first flush since the start.
     pub fn durable_heads(&self) -> BTreeMap<FragmentId, Version> {
         self.shared.durable_heads()
+    }
+
+    /// Makes a cluster of this node's fragments, all its own. Where they are cells already, nothing is changed. Returns how many there are.
+    ///
+    /// # Errors
+    /// The node has no manifest, or it is away; it has fragments of others.
+    pub async fn init_cluster(&self) -> Result<usize, InitError> {
+        let board = self.shared.board.as_ref().ok_or(InitError::NoManifest)?;
+        let manifest = board.manifest.get().ok_or(InitError::NoManifest)?;
+        super::ownership::init(&self.shared, board, manifest).await
+    }
+
+    /// Hands this node's fragments over to complete standbys, as far as there are some, until `deadline`. Nothing is copied. Returns how many
+    /// are still this node's.
+    pub async fn hand_over(&self, deadline: Duration) -> usize {
+        let Some(cluster) = self.cluster() else { return 0 };
+        let until = tokio::time::Instant::now() + deadline;
+        let ordered = tokio::time::timeout_at(until, cluster.order(Order::HandOver)).await;
+        if let Ok(Err(error)) = &ordered {
+            tracing::warn!(code = error.code(), "nothing is handed over: {error}");
+        }
+        let given: Vec<_> = ordered.ok().and_then(Result::ok).map(|ordered| ordered.taken).unwrap_or_default();
+        let mut changed = cluster.changed();
+        let is_mine = |view: &View, id| view.cell(id).is_some_and(|cell| cell.owner() == Some(cluster.me()));
+        let gone = changed.wait_for(|view| !given.iter().any(|id| is_mine(view, *id)));
+        let _ = tokio::time::timeout_at(until, gone).await; // what is left by then stays
+        let view = cluster.view();
+        view.cells.keys().filter(|id| is_mine(&view, **id)).count()
     }
 
     /// The sessions with peers.

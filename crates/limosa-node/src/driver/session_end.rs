@@ -1,6 +1,6 @@
 //! Why a session ended, and what follows from it.
 
-use limosa_core::Retry;
+use limosa_core::{FragmentId, Retry};
 use limosa_engine::SessionError;
 use limosa_store::StoreError;
 use limosa_wire::Close;
@@ -29,6 +29,14 @@ pub enum SessionEnd {
     /// This node follows another owner now, or none.
     #[error("this node's role changed")]
     RoleChanged,
+    /// The peer offers an epoch that the manifest has not told this node of.
+    #[error("the peer offers {fragment} at epoch {epoch}, which the manifest has not told this node of yet")]
+    Epoch {
+        /// Which fragment.
+        fragment: FragmentId,
+        /// Its epoch there.
+        epoch: u32,
+    },
     /// The transfer log can't be written.
     #[error("the transfer log can't be opened: {0}")]
     TransferLog(std::io::Error),
@@ -47,6 +55,7 @@ impl SessionEnd {
             Self::Reset => "session.reset",
             Self::NotOwner => "session.not_owner",
             Self::RoleChanged => "session.role_changed",
+            Self::Epoch { .. } => "session.epoch_unknown",
             Self::TransferLog(_) => "session.transfer_log",
             Self::Randomness(_) => "session.randomness",
         }
@@ -59,7 +68,7 @@ impl SessionEnd {
             Self::Session(error) => error.retry(),
             Self::Store(error) => error.retry(),
             Self::RoleChanged => Retry::Never,
-            Self::Reset | Self::NotOwner | Self::TransferLog(_) | Self::Randomness(_) => Retry::Later,
+            Self::Reset | Self::NotOwner | Self::Epoch { .. } | Self::TransferLog(_) | Self::Randomness(_) => Retry::Later,
         }
     }
 

@@ -93,6 +93,20 @@ impl SessionHandle {
         self.id
     }
 
+    /// As [`SessionHandle::update`], where `now` is not what the row has: true then.
+    pub(super) fn update_if<T: PartialEq>(&self, now: T, has: impl FnOnce(&Row) -> T, change: impl FnOnce(&mut Row)) -> bool {
+        let differs = self.table.lock().1.get(&self.id).is_some_and(|row| has(row) != now);
+        if differs {
+            self.update(change);
+        }
+        differs
+    }
+
+    /// With whom.
+    pub(super) fn peer(&self) -> NodeName {
+        self.table.lock().1.get(&self.id).map(|row| row.peer.clone()).expect("the row lasts as long as this handle")
+    }
+
     /// Changes the row, and tells.
     pub(super) fn update(&self, change: impl FnOnce(&mut Row)) {
         if let Some(row) = self.table.lock().1.get_mut(&self.id) {

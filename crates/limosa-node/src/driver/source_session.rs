@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use limosa_carry::SourceCarrier;
+use limosa_core::Scope;
 use limosa_engine::Source;
-use limosa_engine::source::{Action, Config, Event, Permit, Phase};
+use limosa_engine::source::{Action, Config, Epochs, Event, Permit, Phase};
 use limosa_store::StoreError;
 use limosa_wire::{Message, Method, WIRE_VERSIONS, features};
 use tokio::sync::mpsc;
 
+use super::cluster::Board;
 use super::jobs::JobThread;
 use super::link::Link;
 use super::node::Shared;
@@ -18,6 +20,7 @@ use super::patience::patiently;
 use super::registry::{PeerHandle, PeerRole, TransferKind, TransferRecord};
 use super::repairing::Repairing;
 use super::session_end::SessionEnd;
+use super::session_table::{Row, SessionHandle, Side};
 use super::transfer_log::{Logged, TransferLog};
 use crate::transport::{Connection, Counters, Stage};
 
@@ -38,6 +41,8 @@ pub(super) struct SourceSession {
     /// The standby's data folder, once it has introduced itself.
     incarnation: u64,
     repairing: Repairing,
+    row: SessionHandle,
+    counted: Counted,
 }
 
 /// Measures one transfer: from the accepted connection until the target agrees at a version at least the head of that moment.
@@ -81,8 +86,10 @@ impl SourceSession {
             credit_window: shared.options.credit_window,
             wire_versions: WIRE_VERSIONS,
             features: features::ALL,
-            permit: Permit::default(),
+            permit: permit(&shared),
         });
+        let row = shared.sessions.open(connection.peer_name().clone(), Side::Source, Scope::only([]));
+        let counted = Counted { board: shared.board.clone(), id: row.id() };
         let (store, counters) = (shared.store.clone(), connection.counters());
         let (mut carrier, mut log) = (SourceCarrier::default(), Logged(log));
         let jobs = JobThread::spawn("limosa-source", move |job: limosa_engine::source::Job, answers: &mpsc::UnboundedSender<Answer>| {
@@ -92,7 +99,7 @@ impl SourceSession {
         });
         let repairing = Repairing::new(shared.clone(), watch.peer.clone(), PeerRole::Standby);
         let on_the_way = OnTheWay::new(peer.take_cut());
-        Ok(Self { shared, source, link: Link::new(connection), jobs, peer, watch, on_the_way, incarnation: 0, repairing })
+        Ok(Self { shared, source, link: Link::new(connection), jobs, peer, watch, on_the_way, incarnation: 0, repairing, row, counted })
     }
 
     /// Until the connection, the peer or this node ends the session.
@@ -172,10 +179,15 @@ impl SourceSession {
                 Action::Job(job) => self.jobs.push(job),
                 Action::Acknowledged(position) => {
                     self.peer.acknowledged(position);
+                    self.row.update(|row| row.acknowledged = position);
+                    if let Some(board) = &self.counted.board {
+                        board.acknowledged(self.counted.id, position);
+                    }
                     self.notice_consistency(position);
                 }
                 Action::Held(versions) => {
                     self.shared.store.renew_lease(&self.watch.peer, self.incarnation, &versions);
+                    self.row.update(|row| Arc::make_mut(&mut row.held).extend(versions.iter().copied()));
                     self.peer.held(versions);
                 }
                 Action::Alternatives(others) => self.peer.update(|status| status.alternatives = Arc::new(others)),
@@ -262,5 +274,41 @@ impl SourceSession {
             status.live = phase == Phase::Live;
             status.bytes = (progress.bytes_done, progress.bytes_total);
         });
+        self.report_row();
+    }
+
+    /// What the ownership driver looks at, and whose acknowledgements count.
+    fn report_row(&self) {
+        let (phase, progress) = (self.source.phase(), self.source.progress());
+        // Before Hello was answered nobody knows what the session is about.
+        let scope = if phase == Phase::Hello { Scope::only([]) } else { self.source.scope().clone() };
+        let now = (phase == Phase::Live, (progress.bytes_done, progress.bytes_total), scope.clone());
+        let has = |row: &Row| (row.live, row.bytes, row.scope.clone());
+        let is_new = self.row.update_if(now.clone(), has, |row| (row.live, row.bytes, row.scope) = now);
+        if let Some(board) = self.counted.board.as_ref().filter(|_| is_new) {
+            board.session_scope(self.counted.id, &self.row.peer(), scope);
+        }
+    }
+}
+
+/// Whose word about what it has on its disk counts as long as the session lasts.
+struct Counted {
+    board: Option<Arc<Board>>,
+    id: u64,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Some(board) = &self.board {
+            board.session_ended(self.id);
+        }
+    }
+}
+
+/// What this node may send, and whether its sessions open epochs by themselves: in a cluster the manifest gives them.
+fn permit(shared: &Shared) -> Permit {
+    match &shared.board {
+        Some(_) => Permit { scope: Scope::All, epochs: Epochs::Given },
+        None => Permit::default(),
     }
 }

@@ -3,29 +3,49 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use limosa_core::Scope;
+use limosa_core::{FragmentId, Scope};
 use limosa_engine::Target;
 use limosa_engine::target::{Action, Config, Event, Job, Phase};
 use limosa_wire::{Message, Method, Purpose, WIRE_VERSIONS, features};
 
+use super::follows::{Command, Wanted};
 use super::jobs::JobThread;
 use super::link::Link;
 use super::node::Shared;
 use super::registry::{PeerHandle, PeerRole, TransferKind, TransferRecord};
 use super::repairing::Repairing;
 use super::session_end::SessionEnd;
+use super::session_table::{SessionHandle, Side};
 use super::target_jobs::{Answer, TargetJobs};
 use crate::transport::{Connection, Counters, Stage};
+use tokio::sync::{mpsc, oneshot};
 
 /// How often a session tells how far it is.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
+
+/// What the session of a member of a cluster is about.
+pub(super) struct Scoped {
+    /// Which fragments.
+    pub(super) scope: Scope,
+    /// What for.
+    pub(super) purpose: Purpose,
+    /// The epochs that may be taken over.
+    pub(super) wanted: Wanted,
+}
+
+/// Work of the session's thread.
+enum Work {
+    Job(Job),
+    /// Everything queued before it has been carried out.
+    Reached(oneshot::Sender<()>),
+}
 
 /// One connection to the owner, until it ends.
 pub(super) struct TargetSession {
     shared: Arc<Shared>,
     target: Target,
     link: Link,
-    jobs: JobThread<Job, Answer>,
+    jobs: JobThread<Work, Answer>,
     counters: Arc<Counters>,
     owner: String,
     session: u64,
@@ -34,10 +54,34 @@ pub(super) struct TargetSession {
     method: Method,
     why: String,
     repairing: Repairing,
+    /// In a cluster: the epochs that may be taken over.
+    wanted: Option<Wanted>,
+    /// The first word about live commits has been looked at.
+    is_under_way: bool,
+    row: SessionHandle,
+    /// Who waits for fragments that left with the session itself.
+    leaving: Vec<oneshot::Sender<()>>,
 }
 
 impl TargetSession {
     pub(super) fn new(shared: Arc<Shared>, connection: Connection, peer: &PeerHandle) -> Self {
+        Self::about(shared, connection, peer, Scope::All, Purpose::Follow, None)
+    }
+
+    /// A session of a member of a cluster.
+    pub(super) fn scoped(shared: Arc<Shared>, connection: Connection, peer: &PeerHandle, scoped: Scoped) -> Self {
+        Self::about(shared, connection, peer, scoped.scope, scoped.purpose, Some(scoped.wanted))
+    }
+
+    fn about(
+        shared: Arc<Shared>,
+        connection: Connection,
+        peer: &PeerHandle,
+        scope: Scope,
+        purpose: Purpose,
+        wanted: Option<Wanted>,
+    ) -> Self {
+        let row = shared.sessions.open(connection.peer_name().clone(), Side::Target, scope.clone());
         let owner = connection.peer_name().as_str().to_owned();
         let counters = connection.counters();
         peer.connected(&owner, 0, counters.clone());
@@ -49,14 +93,15 @@ impl TargetSession {
             wire_versions: WIRE_VERSIONS,
             features: features::ALL,
             credit_window: shared.options.credit_window,
-            scope: Scope::All,
-            purpose: Purpose::Follow,
+            scope,
+            purpose,
             stage: shared.random().unwrap_or_default(),
         });
         let mut carrier = TargetJobs::new(shared.store.clone(), shared.published.clone(), counters.clone());
         let clocks = counters.clone();
-        let jobs = JobThread::spawn("limosa-target", move |job, answers| {
-            clocks.cpu().measure(Stage::State, || carrier.carry_out(&job, answers));
+        let jobs = JobThread::spawn("limosa-target", move |work, answers| match work {
+            Work::Job(job) => clocks.cpu().measure(Stage::State, || carrier.carry_out(&job, answers)),
+            Work::Reached(gone) => drop(gone.send(())), // whoever waited has gone
         });
         let repairing = Repairing::new(shared.clone(), owner.clone(), PeerRole::Owner);
         Self {
@@ -72,12 +117,25 @@ impl TargetSession {
             method: Method::Nothing,
             why: String::new(),
             repairing,
+            wanted,
+            is_under_way: false,
+            row,
+            leaving: Vec::new(),
         }
     }
 
     /// Until the connection, the peer or this node ends the session. True beside the end when the ends agreed once.
-    pub(super) async fn run(mut self, peer: &PeerHandle) -> (SessionEnd, bool) {
-        let end = self.drive(peer).await;
+    pub(super) async fn run(self, peer: &PeerHandle) -> (SessionEnd, bool) {
+        self.run_with(peer, None).await
+    }
+
+    /// As [`TargetSession::run`], with what the driver wants of it meanwhile. When it returns, nothing of it is applied any more.
+    pub(super) async fn run_with(
+        mut self,
+        peer: &PeerHandle,
+        commands: Option<&mut mpsc::UnboundedReceiver<Command>>,
+    ) -> (SessionEnd, bool) {
+        let end = self.drive(peer, commands).await;
         if !self.consistent {
             self.record(peer, Some((end.code(), end.to_string())));
         }
@@ -85,11 +143,16 @@ impl TargetSession {
         if let Some(close) = end.to_close() {
             self.link.send(Message::Close(close));
         }
-        self.link.close().await;
-        (end, self.consistent)
+        let consistent = self.consistent;
+        let Self { link, jobs, leaving, row, .. } = self;
+        // Order: the last job has ended before anybody hears that the session has, or that fragments have left it.
+        jobs.finish().await;
+        drop((leaving, row));
+        link.close().await;
+        (end, consistent)
     }
 
-    async fn drive(&mut self, peer: &PeerHandle) -> SessionEnd {
+    async fn drive(&mut self, peer: &PeerHandle, mut commands: Option<&mut mpsc::UnboundedReceiver<Command>>) -> SessionEnd {
         let mut reset = self.shared.reset.subscribe();
         let mut role = self.shared.role.subscribe();
         role.mark_unchanged();
@@ -106,10 +169,20 @@ impl TargetSession {
                         Err(end) => return end,
                     },
                     Ok(message) => {
+                        if let Err(end) = self.check_epochs(&message) {
+                            return end;
+                        }
                         self.note(&message, peer);
                         Event::Message(message)
                     }
                     Err(error) => return error.into(),
+                },
+                command = next(&mut commands) => match command {
+                    Some(Command::Leave(fragments, gone)) => {
+                        self.leave(fragments, gone);
+                        continue;
+                    }
+                    None => return SessionEnd::RoleChanged,
                 },
                 answer = self.jobs.answer() => match answer {
                     Answer::Event(event) => {
@@ -149,18 +222,50 @@ impl TargetSession {
                     }
                     self.link.send(message);
                 }
-                Action::Job(job) => self.jobs.push(job),
+                Action::Job(job) => self.jobs.push(Work::Job(job)),
                 Action::Consistent => {
                     if !self.consistent {
                         self.consistent = true;
                         self.record(peer, None);
                     }
                     self.shared.set_ready();
+                    self.report(peer);
                 }
                 Action::Close(error) => return Err(error.into()),
             }
         }
         Ok(())
+    }
+
+    /// Fragments leave: the machine drops what comes of them from here on, and behind what is queued nothing of them is applied.
+    fn leave(&mut self, fragments: Vec<FragmentId>, gone: oneshot::Sender<()>) {
+        self.row.update(|row| {
+            if let Scope::Only(scope) = &row.scope {
+                row.scope = Scope::only(scope.iter().filter(|id| !fragments.contains(id)).copied());
+            }
+        });
+        self.target.handle(Event::Leave(fragments));
+        if self.target.phase() == Phase::Closed {
+            self.leaving.push(gone); // it was the last of them: the session ends
+        } else {
+            self.jobs.push(Work::Reached(gone));
+        }
+    }
+
+    /// In a cluster, an epoch that the ownership machine has not heard of is not taken over: what it is about is told by the manifest.
+    fn check_epochs(&mut self, message: &Message) -> Result<(), SessionEnd> {
+        let Some(wanted) = &self.wanted else { return Ok(()) };
+        let newer = match message {
+            Message::Offer(offer) => {
+                offer.fragments.iter().map(|offered| (offered.id, offered.epochs.epoch())).find(|(id, epoch)| !wanted.allows(*id, *epoch))
+            }
+            Message::Live(live) if !self.is_under_way => {
+                self.is_under_way = true;
+                live.epochs.iter().map(|(id, epochs)| (*id, epochs.epoch())).find(|(id, epoch)| !wanted.allows(*id, *epoch))
+            }
+            _ => None,
+        };
+        newer.map_or(Ok(()), |(fragment, epoch)| Err(SessionEnd::Epoch { fragment, epoch }))
     }
 
     fn note(&mut self, message: &Message, peer: &PeerHandle) {
@@ -213,5 +318,15 @@ impl TargetSession {
             status.live = phase == Phase::Live;
             status.bytes = (progress.bytes_done, progress.bytes_total);
         });
+        let (live, bytes) = (phase == Phase::Live, (progress.bytes_done, progress.bytes_total));
+        self.row.update_if((live, bytes), |row| (row.live, row.bytes), |row| (row.live, row.bytes) = (live, bytes));
+    }
+}
+
+/// What the driver wants next; never, where nobody can want anything.
+async fn next(commands: &mut Option<&mut mpsc::UnboundedReceiver<Command>>) -> Option<Command> {
+    match commands {
+        Some(commands) => commands.recv().await,
+        None => std::future::pending().await,
     }
 }

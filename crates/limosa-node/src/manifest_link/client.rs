@@ -132,7 +132,11 @@ impl RemoteStore {
         let what = What::Commit(ChangeText::of(change));
         let call = Call { id: u64::MAX, what: Some(what) };
         if !fits(&call) {
-            return Err(ManifestError::Limit { what: "bytes of one change", value: prost::Message::encoded_len(&call) as u64, max: 2 << 20 });
+            return Err(ManifestError::Limit {
+                what: "bytes of one change",
+                value: prost::Message::encoded_len(&call) as u64,
+                max: 2 << 20,
+            });
         }
         let mut committed = None;
         let take = |said| match said {

@@ -34,7 +34,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(st
         Ok::<_, io::Error>(())
     };
     let reading = async move {
-        let mut serving = Serving { store, answers, running: JoinSet::new(), watches: BTreeMap::new(), places: Arc::new(Semaphore::new(CALLS_MAX)) };
+        let mut serving =
+            Serving { store, answers, running: JoinSet::new(), watches: BTreeMap::new(), places: Arc::new(Semaphore::new(CALLS_MAX)) };
         loop {
             match frames::read::<Call>(&mut read).await {
                 Ok(call) => serving.take(call).await,
@@ -126,7 +127,9 @@ async fn watch(store: &dyn ManifestStore, id: u64, from: &WatchFrom, answers: &m
 
 async fn answer(store: &dyn ManifestStore, what: What) -> Vec<Said> {
     let said = match what {
-        What::Read(key) => store.read(&key).await.map(|reading| reading_pages(reading, PAGE_BYTES).into_iter().map(Said::Reading).collect()),
+        What::Read(key) => {
+            store.read(&key).await.map(|reading| reading_pages(reading, PAGE_BYTES).into_iter().map(Said::Reading).collect())
+        }
         What::List(prefix) => {
             store.list(&prefix).await.map(|reading| reading_pages(reading, PAGE_BYTES).into_iter().map(Said::Reading).collect())
         }

@@ -17,14 +17,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A folder with certificates; a node runs on it now and then.
 pub(crate) struct Place {
     pub(crate) dir: PathBuf,
-    pki: Pki,
+    pub(crate) pki: Pki,
 }
 
 /// A running node. Dropping it kills it, as a lost process would end: nothing is flushed.
 pub(crate) struct Running {
     pub(crate) node: Node,
     pub(crate) address: String,
-    _runtime: Runtime,
+    pub(crate) runtime: Runtime,
 }
 
 /// The owner's place and the standby's, in a folder of their own.
@@ -51,9 +51,13 @@ impl Place {
 
     /// Opens the folder without a node; waits until the threads of one that was dropped have given it back.
     pub(crate) fn store(&self) -> Store {
+        self.store_with(self.store_options())
+    }
+
+    pub(crate) fn store_with(&self, options: Options) -> Store {
         let began = Instant::now();
         loop {
-            match Store::open(self.store_options()) {
+            match Store::open(options.clone()) {
                 Ok(store) => return store,
                 Err(error) if error.code() == "store.folder_in_use" && began.elapsed() < PATIENCE => {
                     std::thread::sleep(Duration::from_millis(2));
@@ -63,19 +67,22 @@ impl Place {
         }
     }
 
-    pub(crate) fn start(&self, standby_of: Option<&Running>) -> Running {
-        self.start_with(self.store(), standby_of.map(|owner| owner.address.clone()))
-    }
-
-    pub(crate) fn start_with(&self, store: Store, standby_of: Option<String>) -> Running {
-        let options = NodeOptions {
+    pub(crate) fn node_options(&self) -> NodeOptions {
+        NodeOptions {
             node: self.pki.node().to_string(),
             space_keys: self.keys(),
             durability: Durability::Commit,
             credit_window: CREDIT_WINDOW_BYTES,
             transfer_log: None,
-        };
-        let node = Node::open(store, Tls::new(self.pki.credentials()), options, standby_of).expect("it takes up its role");
+        }
+    }
+
+    pub(crate) fn start(&self, standby_of: Option<&Running>) -> Running {
+        self.start_with(self.store(), standby_of.map(|owner| owner.address.clone()))
+    }
+
+    pub(crate) fn start_with(&self, store: Store, standby_of: Option<String>) -> Running {
+        let node = Node::open(store, Tls::new(self.pki.credentials()), self.node_options(), standby_of).expect("it takes up its role");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads");
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a port");
         let address = listener.local_addr().expect("bound").to_string();
@@ -83,7 +90,7 @@ impl Place {
             let node = node.clone();
             async move { node.run(listener).await }
         });
-        Running { node, address, _runtime: runtime }
+        Running { node, address, runtime }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Whole nodes in one process: real folders, real sockets on loopback, real certificates.
 
+mod cluster;
 mod common;
+mod members;
 mod repair;
 mod status;

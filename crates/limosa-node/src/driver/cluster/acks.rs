@@ -1,9 +1,8 @@
 //! Up to where each fragment's commits are acknowledged: what the members of its sync set have on their disks.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use limosa_core::{FragmentId, NodeName};
+use limosa_core::{FragmentId, NodeName, Scope};
 use limosa_engine::ownership::Count;
 
 /// Who must have a write before its reply leaves.
@@ -22,8 +21,8 @@ pub enum AckLevel {
 #[derive(Clone, Debug)]
 struct Row {
     member: NodeName,
-    /// Fragments that the session is about; `None`: all.
-    scope: Option<Arc<BTreeSet<FragmentId>>>,
+    /// Fragments that the session is about.
+    scope: Scope,
     position: u64,
 }
 
@@ -35,8 +34,8 @@ pub(in super::super) struct Acks {
 
 impl Acks {
     /// A session with `member` begins, or its scope is another one now. What it has is known again from its first word on.
-    pub(in super::super) fn scope(&mut self, session: u64, member: &NodeName, scope: Option<Arc<BTreeSet<FragmentId>>>) {
-        let row = self.rows.entry(session).or_insert_with(|| Row { member: member.clone(), scope: None, position: 0 });
+    pub(in super::super) fn scope(&mut self, session: u64, member: &NodeName, scope: Scope) {
+        let row = self.rows.entry(session).or_insert_with(|| Row { member: member.clone(), scope: Scope::only([]), position: 0 });
         row.scope = scope;
     }
 
@@ -74,7 +73,7 @@ impl Acks {
     }
 
     fn of(&self, member: &NodeName, fragment: FragmentId) -> u64 {
-        let covers = |row: &&Row| row.member == *member && row.scope.as_ref().is_none_or(|scope| scope.contains(&fragment));
+        let covers = |row: &&Row| row.member == *member && row.scope.has(fragment);
         self.rows.values().filter(covers).map(|row| row.position).max().unwrap_or(0)
     }
 }
@@ -94,7 +93,7 @@ mod tests {
     fn what_counts_is_the_word_of_members_about_the_fragment_in_sessions_that_last() {
         let mut acks = Acks::default();
         for (session, member, fragments) in [(1, "b", vec![1]), (2, "c", vec![1, 2]), (3, "c", vec![2]), (4, "d", vec![1])] {
-            acks.scope(session, &name(member), Some(Arc::new(fragments.into_iter().map(FragmentId).collect())));
+            acks.scope(session, &name(member), Scope::only(fragments.into_iter().map(FragmentId)));
         }
         for (session, position) in [(1, 10), (2, 20), (3, 30), (4, 40)] {
             assert!(acks.acknowledged(session, position));

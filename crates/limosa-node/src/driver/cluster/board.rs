@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use limosa_core::{FragmentId, NodeName};
-use limosa_manifest::embedded::EmbeddedStore;
+use limosa_core::{FragmentId, NodeName, Scope};
 use limosa_engine::ownership::{Count, Gate};
+use limosa_manifest::embedded::EmbeddedStore;
 use limosa_manifest::{FragmentCell, Held, Manifest, NodeEntry};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -158,7 +158,7 @@ impl Board {
     }
 
     /// A session with `member` is about these fragments.
-    pub(in super::super) fn session_scope(&self, session: u64, member: &NodeName, scope: Option<Arc<BTreeSet<FragmentId>>>) {
+    pub(in super::super) fn session_scope(&self, session: u64, member: &NodeName, scope: Scope) {
         self.fast().acks.scope(session, member, scope);
         self.progress.send_modify(|count| *count += 1);
     }

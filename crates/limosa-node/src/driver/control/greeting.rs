@@ -32,7 +32,9 @@ impl Greeting {
     pub(super) fn check(&self, peer: &NodeName, message: Message) -> Result<Greet, PeerError> {
         let Message::Greet(greet) = message else { return Err(malformed("a control lane begins with a greeting")) };
         if greet.cluster != self.cluster || greet.node != peer.as_str() {
-            return Err(PeerError::OtherCluster { detail: format!("it says that it is {:?}, and its certificate says {peer}", greet.node) });
+            return Err(PeerError::OtherCluster {
+                detail: format!("it says that it is {:?}, and its certificate says {peer}", greet.node),
+            });
         }
         let (ours, theirs) = (WIRE_VERSIONS, greet.wire_versions);
         if theirs.0 > ours.1 || theirs.1 < ours.0 {

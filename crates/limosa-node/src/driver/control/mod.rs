@@ -11,4 +11,5 @@ mod greeting;
 mod lane;
 mod lanes;
 
+pub(super) use greeting::Greeting;
 pub(super) use lanes::{Heard, Lanes};

@@ -60,4 +60,3 @@ async fn one(manifest: &Manifest, wish: &Wish) -> Outcome {
         Err(error) => Outcome::Failed(fragment, wish.intent, error),
     }
 }
-

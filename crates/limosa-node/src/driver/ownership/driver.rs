@@ -1,0 +1,225 @@
+//! The task that feeds the machine.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use limosa_core::{FragmentId, NodeName, Version};
+use limosa_engine::ownership::{Event, NodeState, Ownership};
+use limosa_manifest::Manifest;
+use tokio::sync::mpsc;
+
+use super::changing::seen;
+use super::jobs::{self, Answer, Batch};
+use super::orders::Orders;
+use super::sessions::Sessions;
+use super::{standing, start};
+use crate::driver::cluster::Board;
+use crate::driver::control::{Heard, Lanes};
+use crate::driver::follows::Follows;
+use crate::driver::jobs::JobThread;
+use crate::driver::node::Shared;
+
+/// How often the wall clock and the load of fragments are told.
+const CLOCK_EVERY: Duration = Duration::from_secs(1);
+/// Shortest time between two looks at the sessions.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// Longest time between two.
+const LOOK_AT_LEAST: Duration = Duration::from_millis(50);
+/// A job that failed is tried again after this: the disk may have room by then.
+const JOB_RETRY: Duration = Duration::from_millis(200);
+
+pub(super) struct Driver {
+    pub(super) shared: Arc<Shared>,
+    pub(super) board: Arc<Board>,
+    pub(super) manifest: Manifest,
+    pub(super) machine: Ownership,
+    pub(super) lanes: Lanes,
+    pub(super) following: Follows,
+    /// The machine's zero of time.
+    pub(super) began: Instant,
+    pub(super) jobs: JobThread<Batch, Answer>,
+    pub(super) events: mpsc::UnboundedSender<Event>,
+    /// Digests that wait until the fragment is at a version.
+    pub(super) digests: BTreeMap<FragmentId, Version>,
+    pub(super) orders: Orders,
+    sessions: Sessions,
+    /// The lane of each node that counts.
+    up: BTreeMap<NodeName, u64>,
+}
+
+/// Drives this node's fragments until it is dropped.
+pub(in crate::driver) async fn run(shared: Arc<Shared>, board: Arc<Board>, manifest: Manifest, lanes: Lanes, heard: mpsc::Receiver<Heard>) {
+    // What the manifest says of this node's folder, and a first list of cells, come before anything is decided.
+    let mut reborn = board.reborn.subscribe();
+    let reborn = match reborn.wait_for(Option::is_some).await {
+        Ok(known) => known.unwrap_or(false),
+        Err(_) => return,
+    };
+    if board.view.subscribe().wait_for(|view| view.known).await.is_err() {
+        return;
+    }
+    let (events, answers) = mpsc::unbounded_channel();
+    let began = Instant::now();
+    let seed = shared.random().unwrap_or(1);
+    let config = start::config(&shared, &board.options, board.me.clone(), seed, reborn);
+    let store = shared.store.clone();
+    let jobs = JobThread::spawn("limosa-ownership", move |batch, answers| jobs::carry_out(&store, batch, answers));
+    let driver = Driver {
+        machine: Ownership::new(Duration::ZERO, config, &start::held(&shared.store)),
+        following: Follows::new(shared.clone()),
+        sessions: Sessions::new(shared.clone()),
+        orders: Orders::default(),
+        up: BTreeMap::new(),
+        digests: BTreeMap::new(),
+        shared,
+        board,
+        manifest,
+        lanes,
+        began,
+        jobs,
+        events,
+    };
+    driver.drive(heard, answers).await;
+}
+
+impl Driver {
+    async fn drive(mut self, mut heard: mpsc::Receiver<Heard>, mut answers: mpsc::UnboundedReceiver<Event>) {
+        let Some(mut orders) = self.board.take_orders() else { return };
+        let board = self.board.clone();
+        let (mut published, mut acks) = (self.shared.published.subscribe(), self.board.progress.subscribe());
+        let mut sessions = self.shared.sessions.changed();
+        let mut clock = tokio::time::interval(CLOCK_EVERY);
+        let mut look_due = tokio::time::Instant::now();
+        let mut looked = look_due;
+        // The first list: everything is new.
+        board.changed.notify_one();
+        loop {
+            let deadline = tokio::time::Instant::from_std(self.began + self.machine.next_deadline());
+            tokio::select! {
+                () = board.changed.notified() => self.take_changes(),
+                Some(heard) = heard.recv() => self.hear(heard),
+                Some(event) = answers.recv() => self.handle(event),
+                answer = self.jobs.answer() => self.answered(answer),
+                Some(asked) = orders.recv() => self.order(asked),
+                _ = published.changed() => self.look_at_digests(),
+                _ = acks.changed() => look_due = look_due.min(looked + LOOK_EVERY),
+                _ = sessions.changed() => look_due = look_due.min(looked + LOOK_EVERY),
+                () = tokio::time::sleep_until(look_due) => {
+                    looked = tokio::time::Instant::now();
+                    look_due = looked + LOOK_AT_LEAST;
+                    self.look_at_sessions();
+                }
+                _ = clock.tick() => self.tell_time(),
+                () = tokio::time::sleep_until(deadline) => self.handle(Event::Tick),
+            }
+            self.act();
+            standing::post(&self.board, &self.machine, self.began);
+        }
+    }
+
+    /// An event now, and what follows from it.
+    pub(super) fn handle(&mut self, event: Event) {
+        let now = self.began.elapsed();
+        self.machine.handle(now, event);
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        match heard {
+            Heard::Up { from, lane, start, .. } => {
+                if self.up.insert(from.clone(), lane).is_some() {
+                    self.handle(Event::Peer { node: from.clone(), is_connected: false });
+                }
+                // The end of its former life's sessions is told before anything that the new one says.
+                for event in self.sessions.new_life(&from, start) {
+                    self.handle(event);
+                }
+                self.handle(Event::Peer { node: from, is_connected: true });
+            }
+            Heard::Down { from, lane } => {
+                if self.up.get(&from) == Some(&lane) {
+                    self.up.remove(&from);
+                    self.handle(Event::Peer { node: from, is_connected: false });
+                }
+            }
+            Heard::Said { from, lane, message } => {
+                if self.up.get(&from) == Some(&lane) {
+                    self.handle(Event::Message { from, message });
+                }
+            }
+        }
+    }
+
+    fn take_changes(&mut self) {
+        let (cells, nodes) = self.board.take_changes();
+        let view = self.board.view.borrow().clone();
+        if nodes {
+            let peers = view.nodes.values().map(|facts| (facts.entry.name.clone(), facts.entry.peer.clone())).collect();
+            self.lanes.set_nodes(&peers, view.revision);
+            self.following.set_nodes(&peers);
+            let fragments = |name: &NodeName| {
+                let holds = |cell: &limosa_core::FragmentCell| {
+                    cell.owner() == Some(name) || cell.sync_set.contains(name) || cell.replicas.contains(name)
+                };
+                view.cells.values().filter(|held| holds(&held.value)).count()
+            };
+            let state = |facts: &crate::driver::cluster::NodeFacts| NodeState {
+                name: facts.entry.name.clone(),
+                zone: facts.entry.zone.clone(),
+                is_leaving: facts.entry.leaving,
+                is_alive: facts.alive,
+                fragments: fragments(&facts.entry.name),
+            };
+            self.handle(Event::Nodes(view.nodes.values().map(state).collect()));
+        }
+        let (there, gone): (Vec<_>, Vec<_>) = cells.into_iter().partition(|id| view.cells.contains_key(id));
+        if !there.is_empty() {
+            self.handle(Event::Cells(there.iter().filter_map(|id| view.cells.get(id)).map(|held| seen(held)).collect()));
+        }
+        for fragment in gone {
+            self.handle(Event::Gone { fragment, revision: view.revision });
+        }
+        if *self.board.reborn.borrow() == Some(true) && self.machine.is_believed() {
+            self.board.reborn.send_replace(Some(false));
+        }
+        self.shared.set_ready();
+    }
+
+    fn answered(&mut self, answer: Answer) {
+        // The job flushed: streams may send what it published.
+        let position = self.shared.store.horizon().0;
+        self.shared.publish(position);
+        match answer {
+            Answer::Event(event) => self.handle(event),
+            Answer::NotYet(fragment, at) => drop(self.digests.insert(fragment, at)),
+            Answer::Failed(batch, error) => {
+                tracing::error!(code = error.code(), "work on ownership failed and is tried again: {error}");
+                let jobs = self.jobs.sender();
+                tokio::spawn(async move {
+                    tokio::time::sleep(JOB_RETRY).await;
+                    jobs.push(batch);
+                });
+            }
+        }
+    }
+
+    fn look_at_digests(&mut self) {
+        for (fragment, at) in std::mem::take(&mut self.digests) {
+            self.jobs.push(Batch::Digest(fragment, at));
+        }
+    }
+
+    fn look_at_sessions(&mut self) {
+        for event in self.sessions.look(&self.board) {
+            self.handle(event);
+        }
+    }
+
+    fn tell_time(&mut self) {
+        let unix_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        self.handle(Event::Clock { unix_ms: u64::try_from(unix_ms).unwrap_or(u64::MAX) });
+        for event in self.sessions.loads(&self.board) {
+            self.handle(event);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Makes a cluster of one node: cells for the fragments that its store has, all owned by it. State is not touched, so a node that served
+//! alone goes on where it was.
+
+use limosa_core::Retry;
+use limosa_manifest::{FragmentCell, Manifest, ManifestError};
+use thiserror::Error;
+
+use crate::driver::cluster::Board;
+use crate::driver::node::Shared;
+
+/// The space that a node has.
+const SPACE: &str = "0";
+/// Cells made in one change.
+const GROUP: usize = 60;
+
+/// A cluster could not be made.
+#[derive(Debug, Error)]
+pub enum InitError {
+    /// This node was started without a manifest.
+    #[error("this node has no manifest: start it with one (setting `manifest`)")]
+    NoManifest,
+    /// There is a cluster.
+    #[error("the manifest has {cells} fragments of another owner: this node joins that cluster by being started with its manifest")]
+    Exists {
+        /// How many.
+        cells: usize,
+    },
+    /// The manifest refused, or is away. What was made stays: the same call goes on with the rest.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The operating system gives no randomness.
+    #[error("no randomness for an id")]
+    Randomness,
+}
+
+impl InitError {
+    /// The stable code, explained in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoManifest => "cluster.no_manifest",
+            Self::Exists { .. } => "cluster.exists",
+            Self::Manifest(error) => error.code(),
+            Self::Randomness => "session.randomness",
+        }
+    }
+
+    /// What a driver may do.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Manifest(error) => error.retry(),
+            Self::Randomness => Retry::Later,
+            Self::NoManifest | Self::Exists { .. } => Retry::Never,
+        }
+    }
+}
+
+/// Makes the cells that are not there yet. Returns how many fragments this node has.
+pub(in crate::driver) async fn init(shared: &Shared, board: &Board, manifest: &Manifest) -> Result<usize, InitError> {
+    let (there, _) = manifest.cells().await?;
+    let foreign = there.iter().filter(|held| *held.value.holder.last_served() != board.me).count();
+    if foreign > 0 {
+        return Err(InitError::Exists { cells: foreign });
+    }
+    let mut cells = Vec::new();
+    for facts in shared.store.facts() {
+        if there.iter().any(|held| held.value.id() == facts.id) {
+            continue; // made by a call that was cut off
+        }
+        let lineage = shared.random().map_err(|_| InitError::Randomness)?;
+        let new = FragmentCell::new(SPACE, facts.id, lineage, facts.range.clone(), board.me.clone());
+        // The epoch is the store's own: serving begins with a higher one, as after any start.
+        cells.push(FragmentCell { epoch: facts.epochs.epoch().max(1), committed: facts.head, ..new });
+    }
+    for group in cells.chunks(GROUP) {
+        if !manifest.create(group).await? {
+            return Err(InitError::Exists { cells: group.len() }); // somebody else made cells at the same moment
+        }
+    }
+    Ok(there.len() + cells.len())
+}

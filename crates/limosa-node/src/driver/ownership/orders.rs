@@ -1,0 +1,77 @@
+//! Orders of operators and of the node's own shutdown, given to the machine; its reports are the answers.
+
+use std::collections::BTreeMap;
+
+use limosa_core::FragmentId;
+use limosa_engine::ownership::{self, Event, Report};
+use tokio::sync::oneshot;
+
+use super::driver::Driver;
+use crate::driver::cluster::{Asked, Order, OrderError, Ordered};
+
+/// Who waits for the answer to an order.
+type Answer = oneshot::Sender<Result<Ordered, OrderError>>;
+
+/// What the machine said while it took up an order.
+#[derive(Default)]
+pub(super) struct Orders {
+    refused: BTreeMap<FragmentId, String>,
+}
+
+impl Driver {
+    /// Takes an order up: what the machine refuses it reports at once.
+    pub(super) fn order(&mut self, asked: Asked) {
+        let view = self.board.view.borrow().clone();
+        if let Some(why) = &view.outage {
+            return say(asked.answer, Err(OrderError::Outage(why.clone())));
+        }
+        let to = match &asked.order {
+            Order::Move { to, .. } | Order::Assign { node: to, .. } => Some(to),
+            _ => None,
+        };
+        if let Some(unknown) = to.filter(|to| !view.nodes.contains_key(*to)) {
+            return say(asked.answer, Err(OrderError::NoSuchNode(unknown.clone())));
+        }
+        let owned = || view.cells.values().filter(|held| held.value.owner() == Some(&self.board.me)).map(|held| held.value.id()).collect();
+        let (order, fragments): (_, Vec<FragmentId>) = match asked.order {
+            Order::Move { fragments, to, .. } => (ownership::Order::Move { fragments: fragments.clone(), to }, fragments),
+            Order::Assign { fragments, node } => (ownership::Order::Stage { fragments: fragments.clone(), to: node }, fragments),
+            Order::Unassign { fragments, node } => (ownership::Order::Unstage { fragments: fragments.clone(), to: node }, fragments),
+            Order::Cancel { fragments } => (ownership::Order::Cancel { fragments: fragments.clone() }, fragments),
+            Order::Shrink { fragments } => (ownership::Order::Shrink { fragments: fragments.clone() }, fragments),
+            Order::Failover { fragments, accept_loss } => {
+                (ownership::Order::FailOver { fragments: fragments.clone(), accept_loss }, fragments)
+            }
+            Order::HandOver => (ownership::Order::HandOver, owned()),
+        };
+        self.orders.refused.clear();
+        self.handle(Event::Order(order));
+        self.act();
+        let refused = std::mem::take(&mut self.orders.refused);
+        let taken = fragments.iter().filter(|id| !refused.contains_key(id)).copied().collect();
+        let refused = fragments.iter().filter_map(|id| refused.get(id).map(|why| (*id, why.clone()))).collect();
+        say(asked.answer, Ok(Ordered { taken, refused }));
+    }
+
+    /// What the machine tells people.
+    pub(super) fn report(&mut self, report: &Report) {
+        match report {
+            Report::MoveFailed { fragment, to, error } => {
+                tracing::warn!(%fragment, %to, code = error.code(), "a move ended without a change of owner: {error}");
+                self.orders.refused.insert(*fragment, format!("{}: {error}", error.code()));
+            }
+            Report::Blocked { fragment, why } => {
+                tracing::warn!(%fragment, code = why.code(), "blocked: {why}");
+            }
+            Report::MoveDone { fragment, to, parked, .. } => {
+                let parked_ms = parked.as_secs_f64() * 1000.0;
+                tracing::info!(%fragment, %to, parked_ms, "moved");
+            }
+            other => tracing::info!("{other:?}"),
+        }
+    }
+}
+
+fn say(answer: Answer, said: Result<Ordered, OrderError>) {
+    let _ = answer.send(said); // whoever asked has gone
+}

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use limosa_core::{Digest, EpochTable, FragmentId, Frame, IntervalMap, KeyRange, Scope, Version};
+use limosa_core::{Digest, EpochTable, FragmentFacts, FragmentId, Frame, IntervalMap, KeyRange, Scope, Version};
 use limosa_engine::target::{Event, Job, StageState};
 use limosa_store::{Check, FragmentView, ReplicateError, SealedFacts, StageError, StageStart, Store, StoreError};
 use limosa_wire::{Refusal, SealedFragment};
@@ -94,13 +94,14 @@ impl TargetCarrier {
         // answer a lie.
         store.flush()?;
         (self.stage, self.refused) = (stage, None);
-        let staged = match store.stage_gather(stage, scope) {
+        let facts = store.facts();
+        let staged = match store.stage_gather(stage, &with_staged_names(store, scope, &facts)) {
             Ok(staged) => staged.filter(|staged| !staged.fragments.is_empty()),
             Err(StageError::Store(error)) => return Err(error),
             Err(error) => unreachable!("no other session has this random name for its stage: {error}"),
         };
         self.forks = store.stage_fragments(stage);
-        Ok(Event::State { facts: store.facts(), stage: staged.map(stage_state) })
+        Ok(Event::State { facts, stage: staged.map(stage_state) })
     }
 
     fn open_stage(&mut self, store: &Store, session: u64, starts: &[(FragmentId, KeyRange, IntervalMap)]) -> Result<Event, StoreError> {
@@ -205,6 +206,18 @@ fn replicate(
         store.adopt_floors(floors)?;
     }
     replicated(outcome.map(|at| at.0))
+}
+
+/// The scope, and what is staged where its fragments lie: a source that has split or merged them calls them by other names.
+fn with_staged_names(store: &Store, scope: &Scope, facts: &[FragmentFacts]) -> Scope {
+    let mut named = scope.clone();
+    let places: Vec<&KeyRange> = facts.iter().filter(|facts| scope.has(facts.id)).map(|facts| &facts.range).collect();
+    for staged in store.stages().iter().flat_map(|stage| &stage.fragments) {
+        if places.iter().any(|place| place.intersect(staged.map.range()).is_some()) {
+            named.add(&[staged.id]);
+        }
+    }
+    named
 }
 
 /// A split or merge, and what fragments there are behind it: published, so flushed.

@@ -70,13 +70,14 @@ impl Past {
     }
 }
 
-/// For the checkpoint: { last commit | changed | began at } of each fragment, in the order of the fragments.
+/// For the checkpoint: { last commit | changed | installed | began at } of each fragment, in the order of the fragments.
 pub(crate) fn encode(pasts: &[Past]) -> Vec<u8> {
     let mut out = Vec::new();
     varint::put(&mut out, pasts.len() as u64);
     for past in pasts {
         varint::put(&mut out, past.last_commit.0);
         varint::put(&mut out, past.changed.0);
+        varint::put(&mut out, past.installed.0);
         put_version(&mut out, past.began_at);
     }
     out
@@ -91,6 +92,7 @@ pub(crate) fn decode(bytes: &[u8], pasts: &mut [Past]) -> Result<(), DecodeError
     for past in pasts {
         past.last_commit = Position(reader.varint("past.last_commit")?);
         past.changed = Position(reader.varint("past.changed")?);
+        past.installed = Position(reader.varint("past.installed")?);
         past.began_at = read_version(&mut reader)?;
     }
     Ok(())
@@ -120,11 +122,12 @@ mod tests {
     fn pasts_round_trip_and_are_refused_when_cut() {
         let mut some = [past(5, 7), past(6, 8)];
         some[0].commit(Position(9));
-        some[1].began_at = Version::new(3, 300);
+        (some[1].began_at, some[1].installed) = (Version::new(3, 300), Position(6));
         let bytes = encode(&some);
         let mut again = [past(1, 7), past(1, 8)];
         assert_eq!(decode(&bytes, &mut again), Ok(()));
-        assert_eq!(again.map(|past| (past.last_commit, past.changed, past.began_at)), some.map(|p| (p.last_commit, p.changed, p.began_at)));
+        let told = |past: Past| (past.last_commit, past.changed, past.installed, past.began_at);
+        assert_eq!(again.map(told), some.map(told));
         assert!((0..bytes.len()).all(|end| decode(&bytes[..end], &mut again.clone()).is_err()));
         assert!(decode(&bytes, &mut again[..1]).is_err());
     }

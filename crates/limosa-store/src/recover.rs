@@ -235,6 +235,7 @@ impl Replay {
 
 fn initial_state(saved: Saved, ring_bytes: usize, unpinned: Arc<dyn BlockLoader>, covers: Covers) -> State {
     let horizon = saved.point.position;
+    let installed = saved.pasts.iter().map(|past| past.installed).max().unwrap_or_default();
     let ranges: Vec<_> = saved.fragments.iter().map(|fragment| (fragment.id(), fragment.range().clone())).collect();
     let heads: Vec<_> = saved.fragments.iter().map(Fragment::head).collect();
     // A crash may have stopped a sweep: where nothing lies below the floor, the look costs a walk over summaries and blocks with tombstones.
@@ -264,7 +265,7 @@ fn initial_state(saved: Saved, ring_bytes: usize, unpinned: Arc<dyn BlockLoader>
         marks: saved.marks,
         checks: Checks::default(),
         drift: None,
-        installed: Position::ZERO,
+        installed,
         forks: BTreeMap::new(),
         fork: None,
         incoming: BTreeMap::new(),

@@ -143,7 +143,12 @@ impl State {
     fn push_rows(&mut self, rows: &[(FragmentId, EpochTable)]) -> Position {
         for (id, table) in rows {
             let index = self.head_routes.of_id(*id).expect("checked by the caller");
-            assert!(self.epochs[index].append(table), "checked by the caller");
+            assert!(
+                self.epochs[index].append(table),
+                "checked by the caller: {table:?} behind {:?}, {:?}",
+                self.epochs[index],
+                self.heads[index]
+            );
             self.heads[index].epoch = self.epochs[index].epoch();
         }
         self.push(RecordKind::OpenEpoch, &encode_rows(rows))

@@ -45,6 +45,8 @@ pub struct Tail {
     upto: Position,
     /// What is not in it is not handed out.
     scope: Scope,
+    /// Fragments that had another history here up to a position: what is before that is not handed out.
+    begins: Vec<(FragmentId, Position)>,
     /// Installs up to here are of histories that the tail's reader has.
     sound_to: Position,
     reader: Option<Reader>,
@@ -68,11 +70,13 @@ impl Store {
             (mark.next() >= self.inner.handle.first()).then_some(mark)
         })?;
         let until = state.horizon;
+        let begins = known.iter().map(|&(index, _)| (state.routes.id(index), state.pasts[index].installed));
+        let begins = begins.filter(|(_, installed)| *installed > upto).collect();
         let rows = known.iter().filter_map(|&(index, version)| rows_behind(&state.fragments[index], version)).collect();
         drop(state);
         let mut since = since.to_vec();
         since.sort_unstable_by_key(|(id, _)| *id);
-        Some(Tail { skip: Some(Skip { since, until }), rows, sound_to: until, ..self.tail_from(upto) })
+        Some(Tail { skip: Some(Skip { since, until }), rows, begins, sound_to: until, ..self.tail_from(upto) })
     }
 
     /// Bytes of commits behind `position`, about: 0 when none is.
@@ -87,7 +91,7 @@ impl Store {
     /// A tail behind `position`, as a cut or a seal names it.
     pub fn tail_from(&self, position: Position) -> Tail {
         let (store, scope, carried) = (self.clone(), Scope::All, VecDeque::new());
-        Tail { store, upto: position, scope, sound_to: position, reader: None, carried, skip: None, rows: Vec::new() }
+        Tail { store, upto: position, scope, begins: Vec::new(), sound_to: position, reader: None, carried, skip: None, rows: Vec::new() }
     }
 }
 
@@ -181,12 +185,13 @@ impl Tail {
         let mut batch = Builder::new(self.upto);
         for piece in state.ring.behind(self.upto) {
             let skip = self.skip.as_ref().filter(|skip| piece.last <= skip.until);
-            let (commits, epochs) = (piece.commits_in(&self.scope), piece.epochs_in(&self.scope));
+            let scope = self.scope_at(piece.last);
+            let (commits, epochs) = (piece.commits_in(&scope), piece.epochs_in(&scope));
             if batch.is_full(max_bytes, commits.len()) || (!epochs.is_empty() && batch.has_commits()) {
                 break;
             }
             batch.epochs.extend(skip.map_or_else(|| epochs.clone(), |skip| skip.new_rows(epochs.clone())));
-            let checks = || piece.checks.iter().filter(|check| self.scope.has(check.fragment));
+            let checks = || piece.checks.iter().filter(|check| scope.has(check.fragment));
             checks().for_each(|check| batch.reaches(check.fragment, check.version));
             batch.checks.extend(checks().filter(|check| !skip.is_some_and(|skip| skip.has(check.fragment, check.version))));
             batch.put_commits(&skip.map_or_else(|| commits.clone(), |skip| skip.new_commits(&commits)));
@@ -247,7 +252,8 @@ impl Tail {
             RecordKind::OpenEpoch => {
                 let skip = self.skip.as_ref().filter(|skip| position <= skip.until);
                 let mut rows = decode_rows(record.body)?;
-                rows.retain(|(id, _)| self.scope.has(*id));
+                let scope = self.scope_at(position);
+                rows.retain(|(id, _)| scope.has(*id));
                 let rows = skip.map_or_else(|| rows.clone(), |skip| skip.new_rows(rows.clone()));
                 if !rows.is_empty() {
                     self.carried.push_back(Carried::Epochs(position, rows));
@@ -259,7 +265,7 @@ impl Tail {
     }
 
     fn carry_commit(&mut self, position: Position, body: &[u8]) -> Result<(), StoreError> {
-        let (narrowed, heads) = narrow::commit(body, &self.scope)?;
+        let (narrowed, heads) = narrow::commit(body, &self.scope_at(position))?;
         let body = match &narrowed {
             Narrowed::Nothing => return Ok(()),
             Narrowed::Whole => body,
@@ -272,6 +278,16 @@ impl Tail {
         let is_short = body.len() <= COMMIT_BYTES_LIVE_MAX;
         self.carried.push_back(if is_short { Carried::Commit(position, Bytes::copy_from_slice(body), heads) } else { Carried::Lost });
         Ok(())
+    }
+
+    /// The scope at `position`: without those fragments whose history begins behind it.
+    fn scope_at(&self, position: Position) -> Scope {
+        let is_before = |id: &FragmentId| self.begins.iter().any(|(young, began)| young == id && position <= *began);
+        if !self.begins.iter().any(|(_, began)| position <= *began) {
+            return self.scope.clone();
+        }
+        let since = self.skip.iter().flat_map(|skip| skip.since.iter().map(|(id, _)| *id));
+        Scope::only(since.filter(|id| self.scope.has(*id) && !is_before(id)))
     }
 
     /// What a fragment in scope becomes is in scope. One that is put together with a fragment out of scope can't be followed.

@@ -10,6 +10,7 @@ mod house;
 mod large;
 mod memory;
 mod model;
+mod owners;
 mod pieces;
 mod reframe;
 mod slow;

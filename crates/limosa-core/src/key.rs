@@ -4,7 +4,7 @@
 //! hashed space:  slot (2, big-endian) | escape(user key) | 00 00                  the key itself
 //!                slot (2, big-endian) | escape(user key) | 00 01 | tag (1) | rest  an element under it
 //! escape: 00 -> 00 FF
-//! behind all:    40 00 | 01 | stored key | generation (8)     a large value that is arriving under that key
+//! behind all:    40 00 | 01 | stored key | generation (8)     a large value that is arriving, as nodes wrote it whose fragments had one owner
 //! ```
 //! A key's elements follow it directly and no user key can collide with them: inside an escaped key 00 is always followed by FF.
 
@@ -13,7 +13,11 @@ use crate::slot::{SLOTS, slot_of};
 /// Tag of a large value's parts; `rest` is generation (8) | label (8), both big-endian.
 pub const TAG_PART: u8 = 0x01;
 
-/// Behind every stored key of a hashed space: the places where a node registers large values that are arriving.
+/// Tag of the place where a node registers a large value that is arriving; `rest` is generation (8), big-endian.
+pub const TAG_UPLOAD: u8 = 0x02;
+
+/// Behind every stored key of a hashed space: where nodes registered them before each fragment had an owner of its own. Only read, and
+/// removed.
 pub const UPLOADS: [u8; 3] = [(SLOTS >> 8) as u8, (SLOTS & 0xFF) as u8, 0x01];
 
 /// The stored key of a user's key in a hashed space.

@@ -15,6 +15,16 @@ impl Txn<'_> {
     fn expire(&mut self, due: &[Bytes], now_ms: u64) -> Result<usize, StoreError> {
         let (mut deleted, mut cold) = (0, None);
         for stored in due {
+            match self.remove_orphan(stored) {
+                Ok(false) => {}
+                Ok(true) => continue,
+                Err(error @ StoreError::Cold { .. }) => {
+                    cold = Some(error);
+                    continue;
+                }
+                Err(StoreError::Parked { .. } | StoreError::NotServed { .. }) => continue,
+                Err(error) => return Err(error),
+            }
             // Looked at again: a pending write may have given it another deadline.
             let is_past = match self.read(stored) {
                 Err(error @ StoreError::Cold { .. }) => {
@@ -45,6 +55,7 @@ impl Store {
         let serving = self.gates().into_iter().filter(|(_, gate)| *gate == FragmentGate::Serving).map(|(id, _)| id);
         let cut = self.cut().within(&Scope::only(serving));
         let mut due = Vec::new();
+        let max = max + self.inner.state().uploads.len(); // places of values that arrive are among them
         for view in cut.fragments().iter().filter(|view| view.tree().earliest_expiry().is_some_and(|at| at <= now_ms)) {
             if due.len() >= max {
                 break;

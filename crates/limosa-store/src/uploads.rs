@@ -1,14 +1,15 @@
 //! Large values that are arriving: who fills which generation, and whether the value that it will replace has changed meanwhile.
 //!
-//! A generation that no head names is not seen by any reader. It is registered in the state itself, in the commit that writes its first
-//! parts, and so is found and removed by whoever becomes owner next when this process ends before the value is complete.
+//! A generation that no head names is not seen by any reader. It is registered in the state itself, under its key and in the commit that
+//! writes its first parts. The place has a deadline long past, so that whoever becomes owner next finds and removes it when this process
+//! ends before the value is complete.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use limosa_core::{Expiry, KeyRange};
 
-use crate::parts::{Ascending, Cutter, Reading, generation_range, part_place, parts_range};
+use crate::parts::{Ascending, Cutter, Reading, generation_range, may_be_upload, part_place, parts_range, upload_key, upload_of};
 
 /// What an arriving value is to become: joined to the value that is there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -134,11 +135,22 @@ impl Uploads {
         self.arriving.values().any(|arriving| *arriving.stored == *stored && arriving.generation == generation)
     }
 
-    /// The generations that arrive, in key order: what a delete of everything passes over.
+    /// The generations that arrive, and the places where they are registered, in key order: what a delete of everything passes over.
     pub(crate) fn ranges(&self) -> Vec<KeyRange> {
-        let mut ranges: Vec<_> = self.arriving.values().map(|arriving| generation_range(&arriving.stored, arriving.generation)).collect();
+        let place = |arriving: &Arriving| {
+            let key = upload_key(&arriving.stored, arriving.generation);
+            let end = [&key[..], &[0]].concat();
+            KeyRange::new(key, Some(end.into()))
+        };
+        let generations = self.arriving.values().map(|arriving| generation_range(&arriving.stored, arriving.generation));
+        let mut ranges: Vec<_> = generations.chain(self.arriving.values().map(place)).collect();
         ranges.sort_by(|a, b| a.start.cmp(&b.start));
         ranges
+    }
+
+    /// How many arrive.
+    pub(crate) fn len(&self) -> usize {
+        self.arriving.len()
     }
 
     /// A write of `key` is pending.
@@ -147,7 +159,7 @@ impl Uploads {
             let prefix = arriving.stored.strip_suffix(&[0, 0]).expect("a user key's stored form ends with its terminator");
             *arriving.stored == *key || key.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(&[0, 1]))
         };
-        if !self.arriving.values().any(is_under) {
+        if !self.arriving.values().any(is_under) || may_be_upload(key) && upload_of(key).is_some() {
             return;
         }
         let arrives = part_place(key).is_some_and(|(generation, _)| {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use limosa_core::key::{self, TAG_PART};
+use limosa_core::key::{self, TAG_PART, TAG_UPLOAD};
 use limosa_core::limits::USER_VALUE_BYTES_MAX;
 use limosa_core::varint::{self, Reader};
 use limosa_core::{DecodeError, KeyRange};
@@ -65,21 +65,32 @@ pub(crate) fn part_place(stored: &[u8]) -> Option<(u64, u64)> {
     Some((u64::from_be_bytes(*generation), u64::from_be_bytes(*label)))
 }
 
-/// Where an arriving value is registered.
+/// Where an arriving value is registered: under its key, and so in its fragment.
 pub(crate) fn upload_key(stored_head: &[u8], generation: u64) -> Vec<u8> {
-    [&key::UPLOADS, stored_head, &generation.to_be_bytes()].concat()
+    [element_prefix(stored_head), &[0, 1, TAG_UPLOAD], &generation.to_be_bytes()].concat()
 }
 
-/// Every registered arriving value.
+/// Whether [`upload_of`] may know `stored`: a look that costs nothing.
+pub(crate) fn may_be_upload(stored: &[u8]) -> bool {
+    stored.len() > 11 && stored[..stored.len() - 8].ends_with(&[0, 1, TAG_UPLOAD])
+}
+
+/// Where arriving values were registered before each fragment had an owner of its own.
 pub(crate) fn uploads_range() -> KeyRange {
     let [high, low, place] = key::UPLOADS;
     KeyRange::new(key::UPLOADS.to_vec(), Some(Bytes::from(vec![high, low, place + 1])))
 }
 
-/// The inverse of [`upload_key`].
-pub(crate) fn upload_of(registered: &[u8]) -> Option<(&[u8], u64)> {
-    let (stored, generation) = registered.strip_prefix(&key::UPLOADS)?.split_last_chunk::<8>()?;
-    stored.ends_with(&[0, 0]).then(|| (stored, u64::from_be_bytes(*generation)))
+/// The stored key and the generation that a place registers, in either form.
+pub(crate) fn upload_of(registered: &[u8]) -> Option<(Vec<u8>, u64)> {
+    if let Some(old) = registered.strip_prefix(&key::UPLOADS) {
+        let (stored, generation) = old.split_last_chunk::<8>()?;
+        return stored.ends_with(&[0, 0]).then(|| (stored.to_vec(), u64::from_be_bytes(*generation)));
+    }
+    match key::parse(registered)? {
+        (user_key, Some((TAG_UPLOAD, generation))) => Some((key::stored(&user_key), u64::from_be_bytes(generation.try_into().ok()?))),
+        _ => None,
+    }
 }
 
 /// The stored key of one part.
@@ -108,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generation_holds_its_parts_and_no_others_and_registers_behind_every_key() {
+    fn a_generation_holds_its_parts_and_no_others_and_registers_under_its_key() {
         let head = key::stored(b"k");
         let range = generation_range(&head, 7);
         assert!([0, 1, u64::MAX].iter().all(|&label| range.contains(&part_key(&head, 7, label))));
@@ -116,9 +127,13 @@ mod tests {
         assert!(generation_range(&head, u64::MAX).contains(&part_key(&head, u64::MAX, u64::MAX)));
         assert_eq!(part_place(&part_key(&head, 7, 9)), Some((7, 9)));
         let registered = upload_key(&head, 7);
-        assert!(uploads_range().contains(&registered) && registered[..2] >= key::slot_start(limosa_core::slot::SLOTS)[..]);
-        assert_eq!(upload_of(&registered), Some((&head[..], 7)));
-        assert_eq!(upload_of(&registered[..9]), None);
+        assert_eq!(registered[..2], head[..2], "in the same slot");
+        assert!(!parts_range(&head).contains(&registered) && may_be_upload(&registered));
+        assert_eq!(upload_of(&registered), Some((head.clone(), 7)));
+        assert_eq!((upload_of(&registered[..9]), upload_of(&head), upload_of(&part_key(&head, 0x0102, 9))), (None, None, None));
+        let old = [&key::UPLOADS[..], &head, &7u64.to_be_bytes()].concat();
+        assert!(uploads_range().contains(&old));
+        assert_eq!(upload_of(&old), Some((head, 7)));
     }
 
     #[test]

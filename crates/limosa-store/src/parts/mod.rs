@@ -15,7 +15,9 @@ mod rewrite;
 mod view;
 
 pub(crate) use cut::{Cutter, cut};
-pub(crate) use head::{PartedHead, generation_range, part_key, part_place, parts_range, upload_key, upload_of, uploads_range};
+pub(crate) use head::{
+    PartedHead, generation_range, may_be_upload, part_key, part_place, parts_range, upload_key, upload_of, uploads_range,
+};
 pub(crate) use labels::{Ascending, between};
 pub(crate) use reading::BROKEN;
 pub use reading::Reading;

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
+use limosa_core::key::UPLOADS;
 use limosa_core::limits::{USER_KEY_BYTES_MAX, USER_VALUE_BYTES_MAX};
 use limosa_core::{Expiry, KeyRange, Kind, LiveRef, key};
 
@@ -10,9 +11,12 @@ use super::strings::part;
 use super::{Txn, limit};
 use crate::error::StoreError;
 use crate::gates::FragmentGate;
-use crate::parts::{PartedHead, generation_range, part_key, part_place, parts_range, upload_key, upload_of, uploads_range};
+use crate::parts::{PartedHead, generation_range, may_be_upload, part_key, part_place, parts_range, upload_key, upload_of, uploads_range};
 use crate::store::Store;
 use crate::uploads::Labelled;
+
+/// The deadline of a place that registers an arriving value: before every other, so that such places are found without a scan.
+pub(crate) const ARRIVING: Expiry = Expiry::at(1);
 
 impl Txn<'_> {
     /// Begins to take a value for `user_key`; answers what the other calls name it by.
@@ -39,7 +43,8 @@ impl Txn<'_> {
         limit("bytes of a value", usize::try_from(value_bytes).unwrap_or(usize::MAX), USER_VALUE_BYTES_MAX)?;
         let pieces = arriving.take(bytes, is_last);
         let (stored, generation) = (arriving.stored.clone(), arriving.generation);
-        self.write(&upload_key(&stored, generation), part(&[]))?;
+        // The deadline marks it for whoever looks for values that nobody completes: see `expiry`.
+        self.write(&upload_key(&stored, generation), LiveRef { expiry: ARRIVING, ..part(&[]) })?;
         self.write_parts(&stored, generation, &pieces)
     }
 
@@ -80,13 +85,25 @@ impl Txn<'_> {
         }
     }
 
-    fn remove_upload(&mut self, stored: &[u8], generation: u64) -> Result<(), StoreError> {
+    /// Removes a value that nobody fills, unless it was set.
+    pub(super) fn remove_upload(&mut self, stored: &[u8], generation: u64) -> Result<(), StoreError> {
         // its register entry went in the commit that set it; should it be there still, what a head names stays
         let is_set = self.parted_head(stored)?.is_some_and(|head| head.generation == generation);
-        if self.remove(&upload_key(stored, generation))? && !is_set {
+        let old = [&UPLOADS[..], stored, &generation.to_be_bytes()].concat();
+        let is_old = self.state.admit(&old).is_ok() && self.remove(&old)?;
+        if (self.remove(&upload_key(stored, generation))? || is_old) && !is_set {
             self.remove_range(&generation_range(stored, generation))?;
         }
         Ok(())
+    }
+
+    /// Deletes the parts of the value that `registered` names, if nobody here fills it; whether it named one.
+    pub(crate) fn remove_orphan(&mut self, registered: &[u8]) -> Result<bool, StoreError> {
+        let Some((stored, generation)) = may_be_upload(registered).then(|| upload_of(registered)).flatten() else { return Ok(false) };
+        if !self.state.uploads.has(&stored, generation) {
+            self.remove_upload(&stored, generation)?;
+        }
+        Ok(true)
     }
 
     /// Deletes every key that this node serves. What is arriving goes on arriving: its command has not been executed yet.
@@ -95,9 +112,6 @@ impl Txn<'_> {
     /// As [`Txn::write`]; a fragment is parked.
     pub fn clear(&mut self) -> Result<(), StoreError> {
         let mut kept = self.state.uploads.ranges();
-        if !kept.is_empty() {
-            kept.push(uploads_range());
-        }
         let closed = (0..self.state.heads.len()).filter(|index| self.state.heads[*index].gate == FragmentGate::Closed);
         kept.extend(closed.map(|index| self.state.head_routes.range(index)));
         kept.sort_by(|a, b| a.start.cmp(&b.start));
@@ -134,13 +148,18 @@ impl Txn<'_> {
 impl Store {
     /// Deletes generations that were arriving when an owner ended: nobody will complete them.
     pub(crate) fn remove_orphans(&self) -> Result<(), StoreError> {
-        let mut txn = self.begin();
         let mut orphans = Vec::new();
+        let cut = self.cut();
+        for view in cut.fragments().iter().filter(|view| view.tree().earliest_expiry() == Some(ARRIVING.millis())) {
+            orphans.extend(view.tree().expired(ARRIVING.millis(), usize::MAX)?);
+        }
+        drop(cut);
+        let mut txn = self.begin();
         txn.scan(&uploads_range(), |registered, _| {
-            orphans.extend(upload_of(registered).map(|(stored, generation)| (stored.to_vec(), generation)));
+            orphans.push(Bytes::copy_from_slice(registered));
             ControlFlow::Continue(())
         })?;
-        for (stored, generation) in orphans {
+        for (stored, generation) in orphans.iter().filter_map(|registered| upload_of(registered)) {
             if !txn.state.uploads.has(&stored, generation) {
                 txn.remove_upload(&stored, generation)?;
             }

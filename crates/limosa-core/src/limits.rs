@@ -48,6 +48,10 @@ pub const COMMAND_BYTES_MAX: usize = USER_VALUE_BYTES_MAX + (64 << 20);
 pub const READ_BUFFERS_BYTES_MAX: usize = 1 << 30;
 /// Most client connections of a node.
 pub const CLIENTS_MAX: usize = 10_000;
+/// Most client connections that wait for a cutover at one node, and bytes of their requests; more are told to try again.
+pub const PARKED_CLIENTS_MAX: usize = 8_192;
+/// See [`PARKED_CLIENTS_MAX`].
+pub const PARKED_BYTES_MAX: usize = 256 << 20;
 /// Most peer connections of a node.
 pub const PEERS_MAX: usize = 64;
 /// Most epoch rows of one fragment that a peer may send.
@@ -82,6 +86,7 @@ pub const RING_BYTES_MAX: u64 = 1 << 30;
 pub const JOURNAL_BYTES_MAX: u64 = 1 << 40;
 
 const _: () = assert!(READ_BUFFERS_BYTES_MAX > COMMAND_BYTES_MAX);
+const _: () = assert!(PARKED_CLIENTS_MAX <= CLIENTS_MAX && PARKED_BYTES_MAX <= READ_BUFFERS_BYTES_MAX);
 const _: () = assert!(WHOLE_VALUE_BYTES_MAX <= ENTRY_VALUE_BYTES_MAX);
 const _: () = assert!(PART_BYTES.2 <= WHOLE_VALUE_BYTES_MAX);
 const _: () = assert!(FRAME_BYTES_MAX < MESSAGE_BYTES_MAX);

@@ -90,7 +90,7 @@ pub use state::{Check, Drift, Found};
 pub use stats::StoreStats;
 pub use store::Store;
 pub use tail::{Batch, COMMIT_BYTES_LIVE_MAX, Tail, TailRead};
-pub use txn::{Look, LostEntry, NotReapplied, Reapplied, StringFacts, StringValue, Txn, ValueBytes};
+pub use txn::{Look, LostEntry, NotReapplied, Place, Reapplied, StringFacts, StringValue, Txn, ValueBytes};
 pub use uploads::Join;
 
 /// What cuts answer with: the tree's own values.

@@ -23,7 +23,7 @@ pub(super) fn check(context: &Context) -> Result<(), String> {
 }
 
 /// A Python that has redis-py, made once.
-fn virtual_environment(context: &Context) -> Result<PathBuf, String> {
+pub(super) fn virtual_environment(context: &Context) -> Result<PathBuf, String> {
     let folder = context.folder.join(format!("venv-{REDIS_PY}"));
     let python = folder.join("bin/python");
     let complete = folder.join("complete");

@@ -2,6 +2,7 @@
 
 mod arrows;
 mod clients;
+mod cluster_clients;
 mod demo;
 mod shape;
 mod tools;
@@ -35,6 +36,7 @@ const STEPS: &[Step] = &[
     ("simulation", |context| crate::sim::check(&context.metadata, &context.folder)),
     ("demo", demo::small),
     ("redis clients", clients::check),
+    ("cluster clients", cluster_clients::check),
 ];
 
 /// What `--long` adds.

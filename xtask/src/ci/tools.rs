@@ -20,8 +20,15 @@ pub(super) fn check(context: &Context) -> Result<(), String> {
     servers(context)
 }
 
-/// The real servers that tests talk to: program and Debian package.
-const SERVERS: &[(&str, &str)] = &[("etcd", "etcd-server"), ("etcdctl", "etcd-client"), ("redis-server", "redis-server")];
+/// The real servers that tests talk to, and what clients of other languages run on: program and Debian package.
+const SERVERS: &[(&str, &str)] = &[
+    ("etcd", "etcd-server"),
+    ("etcdctl", "etcd-client"),
+    ("redis-server", "redis-server"),
+    ("redis-benchmark", "redis-tools"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+];
 
 /// Installs what is missing where this is a CI's own machine; a person's machine gets no servers unasked.
 fn servers(context: &Context) -> Result<(), String> {

@@ -1,15 +1,15 @@
 //! The store as the front door's keyspace.
 
 use std::borrow::Cow;
-use std::ops::{ControlFlow, Range};
+use std::ops::{ControlFlow, Range, RangeInclusive};
 
 use bytes::Bytes;
 use limosa_core::key::{self, slot_start};
-use limosa_core::{Expiry, KeyRange};
+use limosa_core::{Expiry, FragmentId, KeyRange, Version};
 use limosa_store::{Cut, Join, Look, Reading, Store, StoreError, Txn};
 
 use super::error::KeyspaceError;
-use super::keyspace::{Backend, BackendFacts, Cold, Keyspace, Looked, Published, ScannedKey, Stat, Stretch, Value, Visit};
+use super::keyspace::{Backend, BackendFacts, Cold, Keyspace, Looked, Place, Published, ScannedKey, Stat, Stretch, Value, Visit};
 
 impl From<StoreError> for KeyspaceError {
     fn from(error: StoreError) -> Self {
@@ -84,6 +84,23 @@ impl Keyspace for Txn<'_> {
         Ok(Txn::clear(self)?)
     }
 
+    fn clear_slots(&mut self, slots: RangeInclusive<u16>) -> Result<(), KeyspaceError> {
+        Ok(Txn::clear_slots(self, *slots.start(), *slots.end())?)
+    }
+
+    fn place(&mut self, key: &[u8]) -> Place {
+        let limosa_store::Place { fragment, version, position } = Txn::place(self, key);
+        Place { fragment, version, position: position.0 }
+    }
+
+    fn version_of(&mut self, fragment: FragmentId) -> Option<Version> {
+        Txn::version_of(self, fragment)
+    }
+
+    fn follow(&mut self, follows: bool) {
+        Txn::follow(self, follows);
+    }
+
     fn commit(&mut self) {
         Txn::commit(self);
     }
@@ -94,6 +111,10 @@ impl Keyspace for Txn<'_> {
 
     fn seen(&self) -> u64 {
         Txn::seen(self).0
+    }
+
+    fn take_seen(&mut self) -> u64 {
+        Txn::take_seen(self).0
     }
 
     fn note(&mut self, key: &[u8]) {
@@ -120,8 +141,14 @@ impl Published for Cut {
         self.top_level()
     }
 
-    fn each_key(&self, first_slot: u16, visit: &mut Visit<'_>) -> Result<(), KeyspaceError> {
-        let range = KeyRange::new(Bytes::copy_from_slice(&slot_start(first_slot)), None);
+    fn key_count_in(&self, slots: RangeInclusive<u16>) -> Result<u64, KeyspaceError> {
+        let range = key_range(slots);
+        let own = self.fragments().iter().filter_map(|view| Some((view, view.tree().range().intersect(&range)?)));
+        Ok(own.map(|(view, own)| view.summary(&own).map(|summary| summary.top_level)).sum::<Result<u64, StoreError>>()?)
+    }
+
+    fn each_key(&self, slots: RangeInclusive<u16>, visit: &mut Visit<'_>) -> Result<(), KeyspaceError> {
+        let range = key_range(slots);
         let _ = self.scan(&range, |entry| {
             let Some(live) = entry.live.filter(|live| live.kind.is_top_level()) else { return ControlFlow::Continue(()) };
             match (user_key(entry.key), key::slot(entry.key)) {
@@ -130,6 +157,10 @@ impl Published for Cut {
             }
         })?;
         Ok(())
+    }
+
+    fn versions(&self) -> Vec<(FragmentId, Version)> {
+        self.fragments().iter().map(|view| (view.id(), view.head())).collect()
     }
 
     fn random_key(&self, random: u64) -> Result<Option<(Vec<u8>, Expiry)>, KeyspaceError> {
@@ -141,6 +172,11 @@ impl Published for Cut {
         }
         Ok(user_key(&stored).map(|key| (key.into_owned(), expiry)))
     }
+}
+
+fn key_range(slots: RangeInclusive<u16>) -> KeyRange {
+    let bound = |slot| Bytes::copy_from_slice(&slot_start(slot));
+    KeyRange::new(bound(*slots.start()), Some(bound(slots.end() + 1)))
 }
 
 /// The user's key in a stored one; a copy only where bytes were escaped.

@@ -10,21 +10,24 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
 use super::batch::Batch;
-use super::call::{Run, View};
+use super::call::View;
+use super::cluster::{Own, Picture};
 use super::commands::table::Command;
 use super::dispatch::{self, Request};
 use super::ended::Ended;
 use super::error::CommandError;
 use super::gate::Gate;
-use super::keyspace::{Backend, Cold, Keyspace};
+use super::keyspace::{Backend, Cold, Published};
 use super::read_budget::Taken;
 use super::reply::Reply;
 use super::session::Session;
 use super::shared::{Shared, Stats};
 use super::stream_in;
+use super::turn::{Pause, TRIES_MAX};
 
 /// A buffer starts with so many bytes and goes back to them after a large request or reply.
 const BUFFER_BYTES: usize = 16 << 10;
@@ -32,38 +35,10 @@ const BUFFER_BYTES: usize = 16 << 10;
 const BUFFER_KEPT_BYTES: usize = 64 << 10;
 /// Bytes that are read before the whole requests among them are executed: all of a client's pipeline, so that it pays one flush.
 const READ_BYTES_MAX: usize = 1 << 20;
-/// The store's lock is held for at most so many commands, and bytes of them, at a time.
-const LOCK_COMMANDS_MAX: usize = 256;
-const LOCK_BYTES_MAX: usize = 1 << 20;
 /// Replies are written once there are so many bytes of them, though the batch may have more.
-const OUT_BYTES_MAX: usize = 1 << 20;
+pub(super) const OUT_BYTES_MAX: usize = 1 << 20;
 /// A client that takes no byte of its replies for so long is closed.
 pub(super) const STALL_MAX: Duration = Duration::from_secs(60);
-
-/// So often a command is tried again because something was not in memory, before it waits for the disk under the lock: it needs more at
-/// once than memory keeps.
-const TRIES_MAX: u32 = 16;
-/// Commands behind one that must wait for the disk whose keys are loaded with it.
-const AHEAD_COMMANDS: usize = 32;
-
-/// Why execution stopped before the batch's end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Pause {
-    /// The batch is through.
-    End,
-    /// The lock was held, or replies were gathered, for long enough.
-    Breath,
-    /// The next command runs on a snapshot.
-    Cut,
-    /// The next command waits for standbys.
-    Replicas,
-    /// The next command needs what is not in memory.
-    Cold,
-    /// The values that had arrived for the last command are to be closed.
-    Arrived,
-    /// The next command sets a large value that must be joined to the old one first.
-    Join,
-}
 
 pub(super) struct Connection<B: Backend> {
     pub(super) stream: TcpStream,
@@ -79,11 +54,15 @@ pub(super) struct Connection<B: Backend> {
     /// Next request of the batch.
     pub(super) next: usize,
     /// Newest position that a reply in `out` has seen.
-    seen: u64,
-    cold: Cold,
+    pub(super) seen: u64,
+    pub(super) cold: Cold,
     /// How often the next command was tried in vain.
-    tries: u32,
+    pub(super) tries: u32,
     pub(super) now_ms: u64,
+    /// Who serves what, and when that changes.
+    pub(super) pictures: Option<watch::Receiver<Option<Arc<Picture>>>>,
+    /// Since when the next command waits for its slot, or for this node to catch up.
+    pub(super) waiting_since: Option<Instant>,
 }
 
 impl<B: Backend> Connection<B> {
@@ -91,6 +70,7 @@ impl<B: Backend> Connection<B> {
         let shared = session.shared.clone();
         let (buffer, out) = (Vec::with_capacity(BUFFER_BYTES), Vec::with_capacity(BUFFER_BYTES));
         let taken = Taken::nothing(shared.read_budget.clone());
+        let pictures = shared.cluster.as_ref().map(|cluster| cluster.pictures());
         Self {
             stream,
             backend,
@@ -106,6 +86,8 @@ impl<B: Backend> Connection<B> {
             now_ms: 0,
             cold: Cold::new(),
             tries: 0,
+            pictures,
+            waiting_since: None,
         }
     }
 
@@ -210,7 +192,10 @@ impl<B: Backend> Connection<B> {
         self.next = 0;
         self.now_ms = self.backend.now_ms();
         loop {
-            let pause = self.run_batch();
+            let (before, pause) = (self.next, self.run_batch());
+            if self.next > before {
+                self.waiting_since = None; // whatever waited was let in
+            }
             match pause {
                 Pause::End => break,
                 // Other connections get their turn; what all of them wrote meanwhile shares the flush at the end.
@@ -224,6 +209,9 @@ impl<B: Backend> Connection<B> {
                 Pause::Join => self.join().await?,
                 Pause::Arrived => stream_in::close_all(&mut self.session, &mut self.backend.begin(true)),
                 Pause::Cold => self.load_cold().await,
+                Pause::Park => self.park(false).await?,
+                Pause::Shut => self.park(true).await?,
+                Pause::Behind => self.catch_up().await?,
             }
         }
         if let (Some(error), false) = (self.batch.error(), self.session.is_closing) {
@@ -232,71 +220,6 @@ impl<B: Backend> Connection<B> {
             self.session.is_closing = true;
         }
         self.write().await
-    }
-
-    /// Executes until something other than the connection and the head is needed.
-    fn run_batch(&mut self) -> Pause {
-        let Self { session, batch, buffer, out, next, now_ms, seen, backend, cold, tries, .. } = self;
-        let waits = *tries >= TRIES_MAX;
-        let mut head: Option<(B::Head<'_>, bool)> = None;
-        let (first, mut bytes, mut pause) = (*next, 0, Pause::End);
-        while *next < batch.len() && !session.is_closing {
-            let index = *next;
-            let is_long = index - first >= LOCK_COMMANDS_MAX || bytes >= LOCK_BYTES_MAX;
-            if is_long || out.len() >= OUT_BYTES_MAX || !session.splices.is_empty() {
-                pause = Pause::Breath;
-                break;
-            }
-            match batch.command(index) {
-                Err(error) => refuse(session, batch, buffer, index, error, out),
-                Ok(command) => {
-                    if index + 1 == batch.len() {
-                        session.facts.touch(command, *now_ms);
-                    }
-                    match command.run {
-                        Run::Published(_) => pause = Pause::Cut,
-                        Run::Replicas => pause = Pause::Replicas,
-                        Run::Session(_) | Run::Container => batch
-                            .with_args(index, buffer, |args| dispatch::alone(session, &Request { command, args, now_ms: *now_ms }, out)),
-                        Run::Keys(_) => {
-                            let (keys, is_owner) = head.get_or_insert_with(|| {
-                                let keys = backend.begin(waits);
-                                (keys, session.shared.node.is_owner())
-                            });
-                            let (mut is_done, mut needs_join) = (false, false);
-                            batch.with_args(index, buffer, |args| {
-                                let request = Request { command, args, now_ms: *now_ms };
-                                needs_join = *is_owner && stream_in::needs_join(session, command.name, args, keys, *now_ms);
-                                is_done = !needs_join && dispatch::on_head(session, &request, keys, *is_owner, out);
-                            });
-                            if needs_join {
-                                pause = Pause::Join;
-                            } else if is_done {
-                                *tries = 0;
-                            } else {
-                                note_ahead(batch, buffer, index, keys);
-                                pause = Pause::Cold;
-                            }
-                        }
-                    }
-                    if pause != Pause::End {
-                        break;
-                    }
-                }
-            }
-            bytes += batch.bytes(index);
-            *next += 1;
-            if !session.arrived.is_empty() {
-                pause = Pause::Arrived;
-                break;
-            }
-        }
-        if let Some((keys, _)) = head {
-            *seen = keys.seen().max(*seen);
-            *cold = keys.into_cold();
-        }
-        Stats::add(&session.shared.stats.commands, (*next - first) as u64);
-        pause
     }
 
     /// Loads what the next command needs, and what those behind it need, while other connections go on.
@@ -343,8 +266,9 @@ impl<B: Backend> Connection<B> {
         let wanted = self.batch.with_args(self.next, &self.buffer, parse_wait);
         self.next += 1;
         Stats::add(&self.shared.stats.commands, 1);
-        let node = self.shared.node.clone();
-        let wanted = if node.is_owner() { wanted } else { Err(CommandError::text("ERR WAIT cannot be used with replica instances.")) };
+        let shared = self.shared.clone();
+        let may_wait = self.session.cluster.picture.is_some() || shared.node.is_owner();
+        let wanted = if may_wait { wanted } else { Err(CommandError::text("ERR WAIT cannot be used with replica instances.")) };
         let (wanted, limit) = match wanted {
             Ok(wanted) => wanted,
             Err(error) => {
@@ -353,10 +277,10 @@ impl<B: Backend> Connection<B> {
             }
         };
         self.write().await?; // the replies before it are due, whatever the standbys do
-        let position = self.session.last_write;
-        let mut progress = node.replica_progress();
+        let mut progress = self.session.copies_progress();
+        let copies = self.session.copies();
         let enough = async {
-            while node.durable_elsewhere(position) < wanted {
+            while copies() < wanted {
                 if progress.changed().await.is_err() {
                     std::future::pending::<()>().await; // no more standbys will come: the time limit decides
                 }
@@ -366,14 +290,17 @@ impl<B: Backend> Connection<B> {
             None => enough.await,
             Some(limit) => drop(timeout(limit, enough).await),
         }
-        Reply::new(&mut self.out, self.session.protocol).count(node.durable_elsewhere(position) as u64);
+        Reply::new(&mut self.out, self.session.protocol).count(copies() as u64);
         Ok(())
     }
 
     /// Sends the replies so far, once the horizon covers them.
-    async fn write(&mut self) -> Result<(), Ended> {
+    pub(super) async fn write(&mut self) -> Result<(), Ended> {
         if !self.gate.is_open(self.seen) {
             self.gate.reach(self.seen).await?;
+        }
+        if !self.session.cluster.dues.is_empty() {
+            self.settle_dues().await;
         }
         if !self.session.splices.is_empty() {
             self.write_spliced().await?;
@@ -428,32 +355,11 @@ impl<B: Backend> Drop for Connection<B> {
     }
 }
 
-/// Notes the keys of command `index` and of those behind it.
-fn note_ahead<K: Keyspace>(batch: &Batch, buffer: &[u8], index: usize, keys: &mut K) {
-    for ahead in index..batch.len().min(index + AHEAD_COMMANDS) {
-        match batch.command(ahead) {
-            Ok(command) if matches!(command.run, Run::Keys(_)) => {
-                batch.with_args(ahead, buffer, |args| dispatch::note_keys(command, args, keys));
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Replies with the error, and ends a connection that speaks HTTP to us: a page in somebody's browser may have been made to send commands.
-fn refuse(session: &mut Session, batch: &Batch, buffer: &[u8], index: usize, error: &CommandError, out: &mut Vec<u8>) {
-    let is_http = batch.with_args(index, buffer, |args| args[0].eq_ignore_ascii_case(b"post") || args[0].eq_ignore_ascii_case(b"host:"));
-    if is_http {
-        tracing::warn!(code = "resp.http", peer = %session.facts.peer(), "an HTTP request on the RESP port: connection closed");
-        session.is_closing = true;
-        return;
-    }
-    dispatch::refuse(session, error, out);
-}
-
 fn on_cut<B: Backend>(backend: &B, session: &mut Session, request: &Request<'_>, out: &mut Vec<u8>) {
-    let (cut, random) = (backend.cut(), random());
-    let view = View { keys: &cut, facts: &|| backend.facts(), random };
+    let (cut, random, picture) = (backend.cut(), random(), session.cluster.picture.clone());
+    let own = picture.as_ref().map(|picture| Own { held: &cut, picture });
+    let keys: &dyn Published = own.as_ref().map_or(&cut, |own| own);
+    let view = View { keys, facts: &|| backend.facts(), random };
     dispatch::on_cut(session, request, &view, out);
 }
 

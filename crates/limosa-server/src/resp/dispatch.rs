@@ -19,6 +19,17 @@ pub(crate) struct Request<'a> {
     pub(crate) now_ms: u64,
 }
 
+/// How a command at the head ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ran {
+    /// It was answered.
+    Done,
+    /// It did nothing: something that it needs is not in memory. To be run again when that has been loaded.
+    Cold,
+    /// It did nothing: its fragment's gate is shut. To be routed again.
+    Shut,
+}
+
 /// Runs a command that needs the connection alone.
 pub(crate) fn alone(session: &mut Session, request: &Request<'_>, out: &mut Vec<u8>) {
     let _ = answer(session, request, out, |call| match request.command.run {
@@ -27,9 +38,8 @@ pub(crate) fn alone(session: &mut Session, request: &Request<'_>, out: &mut Vec<
     });
 }
 
-/// Runs a command at the head and commits what it wrote. `is_owner` was asked under the lock that `keys` holds. False when something that
-/// it needs is not in memory: it did nothing then, and is to be run again when that has been loaded.
-pub(crate) fn on_head<K: Keyspace>(session: &mut Session, request: &Request<'_>, keys: &mut K, is_owner: bool, out: &mut Vec<u8>) -> bool {
+/// Runs a command at the head and commits what it wrote. `is_owner` was asked under the lock that `keys` holds.
+pub(crate) fn on_head<K: Keyspace>(session: &mut Session, request: &Request<'_>, keys: &mut K, is_owner: bool, out: &mut Vec<u8>) -> Ran {
     let Run::Keys(run) = request.command.run else { unreachable!("the caller looked at the command") };
     let is_write = request.command.access == Access::Write;
     answer(session, request, out, |call| {
@@ -54,7 +64,7 @@ pub(crate) fn note_keys<K: Keyspace>(command: &Command, args: &[&[u8]], keys: &m
 /// Runs a command on a snapshot.
 pub(crate) fn on_cut(session: &mut Session, request: &Request<'_>, view: &View<'_>, out: &mut Vec<u8>) {
     let Run::Published(run) = request.command.run else { unreachable!("the caller looked at the command") };
-    let is_owner = session.shared.node.is_owner();
+    let is_owner = session.cluster.picture.is_some() || session.shared.node.is_owner();
     let _ = answer(session, request, out, |call| {
         admit(call.session, request.command, is_owner)?;
         run(call, view)
@@ -67,22 +77,29 @@ pub(crate) fn refuse(session: &Session, error: &CommandError, out: &mut Vec<u8>)
     Reply::new(out, session.protocol).error(&error.to_string());
 }
 
-/// False when the command must be run again.
-fn answer(session: &mut Session, request: &Request<'_>, out: &mut Vec<u8>, run: impl FnOnce(&mut Call<'_>) -> Done) -> bool {
+fn answer(session: &mut Session, request: &Request<'_>, out: &mut Vec<u8>, run: impl FnOnce(&mut Call<'_>) -> Done) -> Ran {
     let (start, protocol) = (out.len(), session.protocol);
     let found = session.shared.stats.found();
     let mut call = Call { args: request.args, session, reply: Reply::new(out, protocol), now_ms: request.now_ms };
-    let done = run(&mut call);
-    if let Err(error) = done {
-        call.reply.truncate(start);
-        call.session.splices.truncate(start);
-        if error.is_cold() {
-            session.shared.stats.set_found(found); // it will count what it finds again
-            return false;
-        }
-        refuse(session, &error, out);
+    let Err(error) = run(&mut call) else { return Ran::Done };
+    call.reply.truncate(start);
+    call.session.splices.truncate(start);
+    if error.is_cold() || error.is_shut() {
+        session.shared.stats.set_found(found); // it will count what it finds again
+        return if error.is_cold() { Ran::Cold } else { Ran::Shut };
     }
-    true
+    refuse(session, &told(session, error), out);
+    Ran::Done
+}
+
+/// In a cluster a value that was arriving is given up by a cutover: the client sends its command again.
+fn told(session: &Session, error: CommandError) -> CommandError {
+    match error {
+        CommandError::NotRead(below) | CommandError::NotWritten(below) if below.is_upload_ended() && session.cluster.picture.is_some() => {
+            CommandError::TryAgain("The slot changed hands while the value was arriving")
+        }
+        other => other,
+    }
 }
 
 /// A standby answers reads to those who said that they accept them, and never a write.

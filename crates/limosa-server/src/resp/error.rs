@@ -1,5 +1,7 @@
 //! Why a command was refused, in the words that Redis 7 uses: clients compare them.
 
+use std::time::Duration;
+
 use limosa_core::Retry;
 use limosa_core::limits::USER_KEY_BYTES_MAX;
 use thiserror::Error;
@@ -14,6 +16,23 @@ pub struct KeyspaceError {
     pub message: String,
     /// What the store says about another try.
     pub retry: Retry,
+}
+
+impl KeyspaceError {
+    /// As if a gate had been shut: the picture says that the slot changes hands.
+    pub(crate) fn waits() -> Self {
+        Self { code: "store.parked", message: "the slot changes hands".to_owned(), retry: Retry::Later }
+    }
+
+    /// Whether the fragment's gate is shut: its commands wait, or another node serves it.
+    pub(crate) fn is_shut(&self) -> bool {
+        matches!(self.code, "store.parked" | "store.not_served")
+    }
+
+    /// Whether a value that was arriving in pieces was given up below.
+    pub(crate) fn is_upload_ended(&self) -> bool {
+        self.code == "store.upload_ended"
+    }
 }
 
 /// A refused command. `Display` is the reply's text, its first word the class that clients look at.
@@ -101,6 +120,48 @@ pub enum CommandError {
     /// The keyspace failed under a read.
     #[error("ERR {0}")]
     NotRead(KeyspaceError),
+    /// Keys of several slots in one command to a node of a cluster.
+    #[error("CROSSSLOT Keys in request don't hash to the same slot")]
+    CrossSlot,
+    /// Another node serves the slot.
+    #[error("MOVED {slot} {host}:{port}")]
+    Moved {
+        /// The keys' slot.
+        slot: u16,
+        /// What the client dials.
+        host: String,
+        /// The RESP port there.
+        port: u16,
+    },
+    /// Nobody serves the slot.
+    #[error("CLUSTERDOWN Hash slot not served: {why}")]
+    Down {
+        /// What blocks it.
+        why: String,
+    },
+    /// The slot has been changing hands for too long.
+    #[error("CLUSTERDOWN Hash slot not served: it has been changing hands for {} ms", .0.as_millis())]
+    ParkedTooLong(Duration),
+    /// Too much waits for slots that change hands; or a value that was arriving was given up by a cutover.
+    #[error("TRYAGAIN {0}")]
+    TryAgain(&'static str),
+    /// Standbys did not acknowledge in time what the command wrote or saw.
+    #[error("NOACK Not enough standbys confirmed in {} ms what this command wrote or read; it may be kept or lost", .0.as_millis())]
+    NotAcked(Duration),
+    /// This node does not hold what the connection's token names.
+    #[error("BEHIND This node has not caught up with the token after {} ms", .0.as_millis())]
+    Behind(Duration),
+    /// A command of Redis Cluster whose work is done by another program here.
+    #[error("ERR CLUSTER {command} is not served: {instead}")]
+    Elsewhere {
+        /// Upper case.
+        command: String,
+        /// What does it.
+        instead: &'static str,
+    },
+    /// A cluster command at a node that is in no cluster.
+    #[error("ERR This instance has cluster support disabled")]
+    NoCluster,
     /// Any other refusal, whole.
     #[error("{0}")]
     Text(String),
@@ -119,6 +180,15 @@ impl CommandError {
             Self::KeyTooLong | Self::ValueTooLong | Self::ReplyTooLong(_) => "resp.limit",
             Self::ReadOnly => "resp.readonly",
             Self::Standby(_) => "resp.standby",
+            Self::CrossSlot => "resp.cross_slot",
+            Self::Moved { .. } => "resp.moved",
+            Self::Down { .. } => "resp.down",
+            Self::ParkedTooLong(_) => "resp.parked",
+            Self::TryAgain(_) => "resp.try_again",
+            Self::NotAcked(_) => "resp.not_acked",
+            Self::Behind(_) => "resp.behind",
+            Self::Elsewhere { .. } => "resp.elsewhere",
+            Self::NoCluster => "resp.no_cluster",
             Self::NotWritten(error) | Self::NotRead(error) => error.code,
             _ => "resp.argument",
         }
@@ -128,7 +198,8 @@ impl CommandError {
     pub fn retry(&self) -> Retry {
         match self {
             Self::NotWritten(error) | Self::NotRead(error) => error.retry,
-            Self::ReadOnly | Self::Standby(_) => Retry::Later,
+            Self::ReadOnly | Self::Standby(_) | Self::Moved { .. } | Self::Down { .. } => Retry::Later,
+            Self::ParkedTooLong(_) | Self::TryAgain(_) | Self::NotAcked(_) | Self::Behind(_) => Retry::Later,
             _ => Retry::Never,
         }
     }
@@ -136,6 +207,11 @@ impl CommandError {
     /// Whether the command only has to be tried again when what it needs is in memory.
     pub(crate) fn is_cold(&self) -> bool {
         matches!(self, Self::NotRead(error) | Self::NotWritten(error) if error.code == super::keyspace::COLD)
+    }
+
+    /// Whether a gate was shut between routing and evaluation: the command is to be routed again.
+    pub(crate) fn is_shut(&self) -> bool {
+        matches!(self, Self::NotRead(error) | Self::NotWritten(error) if error.is_shut())
     }
 
     /// A refusal with a text of its own.

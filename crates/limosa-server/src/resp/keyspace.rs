@@ -4,9 +4,9 @@
 //! [`Backend`] hands out both and makes writes durable. Positions count commits; a reply may leave once [`Backend::horizon`]
 //! has reached the position that its command saw.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::{ControlFlow, Range, RangeInclusive};
 
-use limosa_core::Expiry;
+use limosa_core::{Expiry, FragmentId, Version};
 use limosa_store::{Join, ValueBytes};
 
 use super::error::KeyspaceError;
@@ -45,6 +45,17 @@ pub struct Stat {
     pub expiry: Expiry,
 }
 
+/// Where a key lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// In which fragment.
+    pub fragment: FragmentId,
+    /// The fragment's version, pending commits included.
+    pub version: Version,
+    /// Position of its newest published commit; 0 when that is older than what positions count.
+    pub position: u64,
+}
+
 /// Strings by user key, at the head. Keys whose deadline has passed at `now_ms` read as absent.
 pub trait Keyspace {
     /// The value of `key`.
@@ -77,12 +88,22 @@ pub trait Keyspace {
     fn delete(&mut self, key: &[u8], now_ms: u64) -> Result<bool, KeyspaceError>;
     /// Deletes every key.
     fn clear(&mut self) -> Result<(), KeyspaceError>;
+    /// Deletes every key of these slots.
+    fn clear_slots(&mut self, slots: RangeInclusive<u16>) -> Result<(), KeyspaceError>;
+    /// Where `key` lies, and how new that is.
+    fn place(&mut self, key: &[u8]) -> Place;
+    /// Version of the newest commit in a fragment, pending ones included; `None` when there is no such fragment.
+    fn version_of(&mut self, fragment: FragmentId) -> Option<Version>;
+    /// From now on reads also see what this node does not serve but only follows, or no longer.
+    fn follow(&mut self, follows: bool);
     /// Closes the batch: what was written since the last call becomes visible together.
     fn commit(&mut self);
     /// Takes back what was written since the last commit.
     fn abort(&mut self);
     /// The newest position whose effect was read or written so far.
     fn seen(&self) -> u64;
+    /// As [`Keyspace::seen`], since the last call of this one.
+    fn take_seen(&mut self) -> u64;
     /// Notes that `key` will be looked at, for [`Keyspace::into_cold`].
     fn note(&mut self, key: &[u8]);
     /// What must be brought into memory before another try, when a call has failed because something was not there.
@@ -109,8 +130,12 @@ pub type Visit<'v> = dyn FnMut(ScannedKey<'_>) -> ControlFlow<()> + 'v;
 pub trait Published {
     /// Number of keys, those with a deadline in the past included as long as nobody removed them.
     fn key_count(&self) -> u64;
-    /// Visits the live keys of `first_slot` and of those behind it, slot by slot, in a stable order within a slot.
-    fn each_key(&self, first_slot: u16, visit: &mut Visit<'_>) -> Result<(), KeyspaceError>;
+    /// The same for some slots.
+    fn key_count_in(&self, slots: RangeInclusive<u16>) -> Result<u64, KeyspaceError>;
+    /// Visits the live keys of `slots`, slot by slot, in a stable order within a slot.
+    fn each_key(&self, slots: RangeInclusive<u16>, visit: &mut Visit<'_>) -> Result<(), KeyspaceError>;
+    /// Every fragment and its version.
+    fn versions(&self) -> Vec<(FragmentId, Version)>;
     /// A key chosen by `random`, uniform over 64 bits, if there is any; it may have ended.
     fn random_key(&self, random: u64) -> Result<Option<(Vec<u8>, Expiry)>, KeyspaceError>;
 }

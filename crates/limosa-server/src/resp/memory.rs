@@ -1,16 +1,16 @@
 //! A keyspace in memory for tests: commands without a disk, with a horizon that moves only when it is flushed.
 
 use std::collections::BTreeMap;
-use std::ops::{Bound, ControlFlow, Range};
+use std::ops::{Bound, ControlFlow, Range, RangeInclusive};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use limosa_core::slot::slot_of;
-use limosa_core::{Expiry, Retry};
+use limosa_core::slot::{SLOTS, slot_of};
+use limosa_core::{Expiry, FragmentId, Retry, Version};
 use limosa_store::{Join, ValueBytes};
 
 use super::error::KeyspaceError;
-use super::keyspace::{Backend, BackendFacts, Cold, Keyspace, Looked, Published, ScannedKey, Stat, Stretch, Value, Visit};
+use super::keyspace::{Backend, BackendFacts, Cold, Keyspace, Looked, Place, Published, ScannedKey, Stat, Stretch, Value, Visit};
 
 type Map = BTreeMap<(u16, Vec<u8>), (Vec<u8>, Expiry)>;
 
@@ -23,6 +23,8 @@ pub(super) struct State {
     is_dirty: bool,
     /// Values that are arriving in pieces.
     uploads: BTreeMap<u64, Vec<u8>>,
+    /// Fragments that the keyspace pretends to have; a power of two.
+    fragments: u32,
 }
 
 #[derive(Default)]
@@ -30,11 +32,31 @@ pub(super) struct Memory {
     state: Mutex<State>,
     /// While set, flushes find no room.
     pub(super) is_full: AtomicBool,
+    /// While set, commands find the gates of all fragments shut.
+    pub(super) is_shut: AtomicBool,
 }
 
 pub(super) struct Head<'a> {
     state: MutexGuard<'a, State>,
     seen: u64,
+    follows: bool,
+    is_shut: bool,
+}
+
+impl State {
+    fn slots_each(&self) -> u32 {
+        u32::from(SLOTS) / self.fragments.max(1)
+    }
+}
+
+impl Head<'_> {
+    /// As the store: refuses while the gate is shut, but for a standby's read.
+    fn check(&self) -> Result<(), KeyspaceError> {
+        match self.is_shut && !self.follows {
+            true => Err(KeyspaceError { code: "store.parked", message: "the gate is shut".to_owned(), retry: Retry::Later }),
+            false => Ok(()),
+        }
+    }
 }
 
 fn stored(key: &[u8]) -> (u16, Vec<u8>) {
@@ -43,6 +65,7 @@ fn stored(key: &[u8]) -> (u16, Vec<u8>) {
 
 impl Keyspace for Head<'_> {
     fn get(&mut self, key: &[u8], now_ms: u64) -> Result<Option<Value<'_>>, KeyspaceError> {
+        self.check()?;
         let found = self.state.map.get(&stored(key)).filter(|(_, expiry)| !expiry.is_past(now_ms));
         Ok(found.map(|(bytes, expiry)| Value { bytes: ValueBytes::Borrowed(bytes), expiry: *expiry }))
     }
@@ -52,6 +75,7 @@ impl Keyspace for Head<'_> {
     }
 
     fn set(&mut self, key: &[u8], value: &[u8], expiry: Expiry) -> Result<(), KeyspaceError> {
+        self.check()?;
         self.state.map.insert(stored(key), (value.to_vec(), expiry));
         self.state.is_dirty = true;
         Ok(())
@@ -84,12 +108,14 @@ impl Keyspace for Head<'_> {
     }
 
     fn upload_open(&mut self, _: &[u8]) -> Result<u64, KeyspaceError> {
+        self.check()?;
         let id = self.state.uploads.last_key_value().map_or(1, |(id, _)| id + 1);
         self.state.uploads.insert(id, Vec::new());
         Ok(id)
     }
 
     fn upload_push(&mut self, id: u64, bytes: &[u8], _: bool) -> Result<(), KeyspaceError> {
+        self.check()?;
         self.state.uploads.get_mut(&id).expect("open").extend_from_slice(bytes);
         Ok(())
     }
@@ -145,6 +171,25 @@ impl Keyspace for Head<'_> {
         Ok(())
     }
 
+    fn clear_slots(&mut self, slots: RangeInclusive<u16>) -> Result<(), KeyspaceError> {
+        self.state.map.retain(|(slot, _), _| !slots.contains(slot));
+        self.state.is_dirty = true;
+        Ok(())
+    }
+
+    fn place(&mut self, key: &[u8]) -> Place {
+        let fragment = FragmentId(u32::from(slot_of(key)) / self.state.slots_each());
+        Place { fragment, version: Version::new(1, self.state.head), position: self.state.head }
+    }
+
+    fn version_of(&mut self, fragment: FragmentId) -> Option<Version> {
+        (fragment.0 < self.state.fragments.max(1)).then(|| Version::new(1, self.state.head))
+    }
+
+    fn follow(&mut self, follows: bool) {
+        self.follows = follows;
+    }
+
     fn commit(&mut self) {
         if std::mem::take(&mut self.state.is_dirty) {
             self.state.head += 1;
@@ -158,6 +203,10 @@ impl Keyspace for Head<'_> {
 
     fn seen(&self) -> u64 {
         self.seen
+    }
+
+    fn take_seen(&mut self) -> u64 {
+        std::mem::take(&mut self.seen)
     }
 
     fn note(&mut self, _: &[u8]) {}
@@ -180,15 +229,24 @@ impl Stretch for Rest {
     }
 }
 
-pub(super) struct Cut(Arc<Map>);
+pub(super) struct Cut(Arc<Map>, u64);
 
 impl Published for Cut {
     fn key_count(&self) -> u64 {
         self.0.len() as u64
     }
 
-    fn each_key(&self, first_slot: u16, visit: &mut Visit<'_>) -> Result<(), KeyspaceError> {
-        for ((slot, key), (_, expiry)) in self.0.range((Bound::Included((first_slot, vec![])), Bound::Unbounded)) {
+    fn key_count_in(&self, slots: RangeInclusive<u16>) -> Result<u64, KeyspaceError> {
+        Ok(self.0.keys().filter(|(slot, _)| slots.contains(slot)).count() as u64)
+    }
+
+    fn versions(&self) -> Vec<(FragmentId, Version)> {
+        vec![(FragmentId(0), Version::new(1, self.1))]
+    }
+
+    fn each_key(&self, slots: RangeInclusive<u16>, visit: &mut Visit<'_>) -> Result<(), KeyspaceError> {
+        let (first, after) = ((*slots.start(), vec![]), (slots.end() + 1, vec![]));
+        for ((slot, key), (_, expiry)) in self.0.range((Bound::Included(first), Bound::Excluded(after))) {
             if let ControlFlow::Break(()) = visit(ScannedKey { key, slot: *slot, expiry: *expiry }) {
                 break;
             }
@@ -209,6 +267,11 @@ impl Memory {
         self.state().uploads.clone()
     }
 
+    /// From now on keys lie in so many fragments, a power of two.
+    pub(super) fn set_fragments(&self, fragments: u32) {
+        self.state().fragments = fragments;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no test panics under this lock")
     }
@@ -221,7 +284,7 @@ impl Backend for Memory {
     fn begin(&self, _: bool) -> Head<'_> {
         let state = self.state();
         let seen = state.head; // coarser than the store, which looks at the keys that were read
-        Head { state, seen }
+        Head { state, seen, follows: false, is_shut: self.is_shut.load(Ordering::SeqCst) }
     }
 
     fn load(&self, _: &Cold) -> Result<(), KeyspaceError> {
@@ -252,7 +315,8 @@ impl Backend for Memory {
     }
 
     fn cut(&self) -> Cut {
-        Cut(self.state().published.clone())
+        let state = self.state();
+        Cut(state.published.clone(), state.horizon)
     }
 
     fn facts(&self) -> BackendFacts {

@@ -39,9 +39,10 @@ mod session;
 mod shared;
 mod stream_in;
 mod stream_out;
+mod turn;
 
 pub use error::{CommandError, KeyspaceError};
-pub use keyspace::{Backend, BackendFacts, Cold, Keyspace, Looked, Published, ScannedKey, Stat, Stretch, Value, Visit};
+pub use keyspace::{Backend, BackendFacts, Cold, Keyspace, Looked, Place, Published, ScannedKey, Stat, Stretch, Value, Visit};
 pub use node::{Node, NodeFacts, Replica};
 pub use server::{Options, ServerHandle, serve};
 

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use super::cluster::{self, AckLevel};
 use super::connection::Connection;
 use super::gate::{self, Gate};
 use super::keyspace::Backend;
@@ -25,13 +26,28 @@ use crate::metrics::ClientCounts;
 pub struct Options {
     /// How long connections that owe replies may take to send them when the front door stops.
     pub grace: Duration,
-    /// 40 hexadecimal digits that name this run of the node.
+    /// 40 hexadecimal digits that name this run of the node: INFO shows it and clients notice a restart by it.
     pub run_id: String,
+    /// Whose disks have a commit before a reply that tells of it leaves. What `standby` asks of a fragment is the node's to know.
+    pub ack: AckLevel,
+    /// A reply that is not acknowledged after so long becomes an error.
+    pub ack_timeout: Duration,
+    /// A standby further behind than this answers no reads, but names the owner; `None` for any.
+    pub staleness_max: Option<Duration>,
+    /// A request whose slot changes hands waits for at most so long.
+    pub park_max: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { grace: Duration::from_secs(5), run_id: "0".repeat(40) }
+        Self {
+            grace: Duration::from_secs(5),
+            run_id: "0".repeat(40),
+            ack: AckLevel::Local,
+            ack_timeout: Duration::from_secs(5),
+            staleness_max: None,
+            park_max: Duration::from_secs(10),
+        }
     }
 }
 
@@ -77,10 +93,11 @@ pub fn serve<B: Backend>(listener: TcpListener, backend: Arc<B>, node: Arc<dyn N
         tokio::runtime::Builder::new_current_thread().enable_io().enable_time().max_blocking_threads(WALKERS_MAX + LOADERS).build()?;
     let stop = Arc::new(Notify::new());
     let stopped = stop.clone();
-    let shared = Arc::new(Shared::new(node, options.run_id));
+    let grace = options.grace;
+    let shared = Arc::new(Shared::new(node, options));
     let served_by = shared.clone();
     let thread = std::thread::Builder::new().name("limosa-resp".to_owned()).spawn(move || {
-        let served = runtime.block_on(run(listener, backend, served_by, &stopped, options.grace));
+        let served = runtime.block_on(run(listener, backend, served_by, &stopped, grace));
         if let Err(error) = served {
             tracing::error!(code = "resp.listener", %error, "the RESP port can't be served");
         }
@@ -92,6 +109,7 @@ async fn run<B: Backend>(listener: TcpListener, backend: Arc<B>, shared: Arc<Sha
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let gate = Arc::new(Gate::new(backend.horizon()));
     let flusher = tokio::spawn(gate::drive(backend.clone(), gate.clone(), shared.clone()));
+    let acks = shared.acks.clone().map(|gate| tokio::spawn(cluster::drive_acks(gate)));
     tokio::select! {
         () = accept(&listener, &backend, &gate, &shared) => {}
         () = stop.notified() => {}
@@ -108,6 +126,7 @@ async fn run<B: Backend>(listener: TcpListener, backend: Arc<B>, shared: Arc<Sha
         shared.registry.abort();
     }
     flusher.abort();
+    acks.into_iter().for_each(|acks| acks.abort());
     Ok(())
 }
 

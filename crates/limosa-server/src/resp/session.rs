@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
+use super::cluster::{Part, Token};
 use super::registry::ClientFacts;
 use super::reply::Protocol;
 use super::shared::Shared;
@@ -29,6 +32,8 @@ pub(crate) struct Session {
     pub(crate) is_joined: bool,
     /// Values that belong into the output.
     pub(crate) splices: Splices,
+    /// What the connection has to do with the cluster.
+    pub(crate) cluster: Part,
 }
 
 impl Session {
@@ -44,6 +49,27 @@ impl Session {
             arrived: Vec::new(),
             is_joined: false,
             splices: Splices::default(),
+            cluster: Part::default(),
+        }
+    }
+
+    /// Counts the standbys that have everything on disk which this connection has written so far.
+    pub(crate) fn copies(&self) -> impl Fn() -> usize + Send + 'static {
+        let (shared, written, last_write) = (self.shared.clone(), self.cluster.written.clone(), self.last_write);
+        let is_routed = self.cluster.picture.is_some() && !written.is_empty();
+        move || match &shared.cluster {
+            Some(cluster) if is_routed => {
+                written.iter().map(|(fragment, position)| cluster.copies(*fragment, *position)).min().unwrap_or_default()
+            }
+            _ => shared.node.durable_elsewhere(last_write),
+        }
+    }
+
+    /// Changes when [`Session::copies`] may have.
+    pub(crate) fn copies_progress(&self) -> watch::Receiver<u64> {
+        match (&self.shared.cluster, &self.cluster.picture) {
+            (Some(cluster), Some(_)) => cluster.ack_progress(),
+            _ => self.shared.node.replica_progress(),
         }
     }
 
@@ -51,6 +77,7 @@ impl Session {
     pub(crate) fn reset(&mut self) {
         self.protocol = Protocol::Two;
         self.is_readonly = false;
+        (self.cluster.token, self.cluster.wanted) = (Token::default(), None);
         self.facts.set_protocol(Protocol::Two);
         self.facts.set_name(&[]);
     }

@@ -6,9 +6,11 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use limosa_core::limits::CLIENTS_MAX;
 
+use super::cluster::{AckGate, Cluster, Parking};
 use super::node::Node;
 use super::read_budget::ReadBudget;
 use super::registry::Registry;
+use super::server::Options;
 use crate::metrics::ClientCounts;
 
 /// Settings that CONFIG SET changes while the node runs.
@@ -93,6 +95,14 @@ impl Stats {
 pub(crate) struct Shared {
     /// The node around the front door.
     pub(crate) node: Arc<dyn Node>,
+    /// The cluster around that, if it is or may become part of one.
+    pub(crate) cluster: Option<Arc<dyn Cluster>>,
+    /// Where replies wait for standbys.
+    pub(crate) acks: Option<Arc<AckGate>>,
+    /// Where requests wait for cutovers.
+    pub(crate) parking: Arc<Parking>,
+    /// Decisions that were made when the front door opened.
+    pub(crate) options: Options,
     /// Changed by CONFIG SET.
     pub(crate) settings: Settings,
     /// Counted by connections.
@@ -103,16 +113,24 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     /// When the front door opened.
     pub(crate) started: Instant,
-    /// 40 hexadecimal digits that name this run of the node.
-    pub(crate) run_id: String,
 }
 
 impl Shared {
-    /// `run_id` names this run of the node: INFO shows it and clients notice a restart by it.
-    pub(crate) fn new(node: Arc<dyn Node>, run_id: String) -> Self {
-        let (settings, stats, registry) = (Settings::default(), Stats::default(), Registry::default());
-        let read_budget = Arc::default();
-        Self { node, settings, stats, read_budget, registry, started: Instant::now(), run_id }
+    pub(crate) fn new(node: Arc<dyn Node>, options: Options) -> Self {
+        let cluster = node.cluster();
+        let gate = |cluster: &Arc<dyn Cluster>| Arc::new(AckGate::new(cluster.clone(), options.ack, options.ack_timeout));
+        Self {
+            acks: cluster.as_ref().map(gate),
+            node,
+            cluster,
+            parking: Arc::default(),
+            options,
+            settings: Settings::default(),
+            stats: Stats::default(),
+            read_budget: Arc::default(),
+            registry: Registry::default(),
+            started: Instant::now(),
+        }
     }
 
     /// Milliseconds since the Unix epoch, by the machine's clock: what deadlines are compared with.

@@ -12,6 +12,7 @@ use limosa_store::Join;
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
+use super::cluster::{Route, route_write};
 use super::connection::Connection;
 use super::ended::Ended;
 use super::error::{CommandError, KeyspaceError};
@@ -72,7 +73,7 @@ impl<B: Backend> Connection<B> {
         let mut any = false;
         while let Some(expected) = self.batch.large(&self.buffer) {
             let key = self.batch.expected_args(&self.buffer, |args| key_of(args, expected.index).map(<[u8]>::to_vec));
-            let upload = self.open_upload(&key.expect("a large argument has a key"));
+            let upload = self.open_upload(&key.expect("a large argument has a key")).await?;
             self.session.arrived.push(Arrived { index: expected.index, bytes: expected.bytes, upload });
             self.take_argument(expected).await?;
             self.batch.taken();
@@ -96,7 +97,7 @@ impl<B: Backend> Connection<B> {
             left -= wanted;
             // one piece on its way to the disk while the next one is read
             self.gate.reach(due).await?;
-            due = self.push_piece(&piece, left == 0);
+            due = self.push_piece(&piece, left == 0).await?;
             tokio::task::yield_now().await; // whatever the disk: other clients have their turn
         }
         // like the parser, the two bytes behind an argument are skipped unseen
@@ -122,29 +123,82 @@ impl<B: Backend> Connection<B> {
         if count == 0 { Err(Ended::Left) } else { Ok(()) }
     }
 
-    fn open_upload(&self, key: &[u8]) -> Result<u64, CommandError> {
+    /// Opens an upload for `key`, behind the cutover when its slot is in one; or says why the value can't be taken.
+    async fn open_upload(&mut self, key: &[u8]) -> Result<Result<u64, CommandError>, Ended> {
         if key.len() > USER_KEY_BYTES_MAX {
-            return Err(CommandError::KeyTooLong);
+            return Ok(Err(CommandError::KeyTooLong));
         }
-        let mut keys = self.backend.begin(true);
-        if !self.shared.node.is_owner() {
-            return Err(CommandError::ReadOnly);
+        loop {
+            let opened = match self.admit_piece(key) {
+                Ok(()) => self.backend.begin(true).upload_open(key),
+                Err(Some(refusal)) => return Ok(Err(refusal)),
+                Err(None) => Err(KeyspaceError::waits()),
+            };
+            match opened {
+                Err(error) if error.is_shut() => {
+                    if let Some(refusal) = self.wait_for_gate().await? {
+                        return Ok(Err(refusal));
+                    }
+                }
+                opened => {
+                    self.waiting_since = None;
+                    return Ok(opened.map_err(CommandError::NotWritten));
+                }
+            }
         }
-        keys.upload_open(key).map_err(CommandError::NotWritten)
     }
 
-    /// Writes a piece of the argument that arrives; answers the position to wait for.
-    fn push_piece(&mut self, piece: &[u8], is_last: bool) -> u64 {
-        let arrived = self.session.arrived.last_mut().expect("pushed before its pieces");
-        let Ok(id) = arrived.upload else { return 0 }; // refused: its bytes are only skipped
-        let mut keys = self.backend.begin(true);
-        match push(&mut keys, id, piece, is_last) {
-            Ok(()) => keys.seen(),
-            Err(error) => {
-                arrived.upload = Err(CommandError::NotWritten(error));
-                close(&mut keys, id);
-                0
-            }
+    /// Whether `key` may be written here now; else the refusal, or none when that can change by waiting.
+    fn admit_piece(&mut self, key: &[u8]) -> Result<(), Option<CommandError>> {
+        self.look_at_picture();
+        match &self.session.cluster.picture {
+            None if self.shared.node.is_owner() => Ok(()),
+            None => Err(Some(CommandError::ReadOnly)),
+            Some(picture) => match route_write(picture, key) {
+                Route::Refuse(error) => Err(Some(error)),
+                Route::Park => Err(None),
+                Route::Serve | Route::Follow(_) => Ok(()),
+            },
+        }
+    }
+
+    /// Waits for a cutover in the middle of a value; replies before it leave first.
+    async fn wait_for_gate(&mut self) -> Result<Option<CommandError>, Ended> {
+        self.write().await?;
+        Ok(self.wait_for_picture(true).await)
+    }
+
+    /// Writes a piece of the argument that arrives; answers the position to wait for. A piece that meets a cutover waits for its end.
+    async fn push_piece(&mut self, piece: &[u8], is_last: bool) -> Result<u64, Ended> {
+        loop {
+            let arrived = self.session.arrived.last_mut().expect("pushed before its pieces");
+            let Ok(id) = arrived.upload else { return Ok(0) }; // refused: its bytes are only skipped
+            let pushed = {
+                let mut keys = self.backend.begin(true);
+                push(&mut keys, id, piece, is_last).map(|()| keys.seen())
+            };
+            let refusal = match pushed {
+                Ok(seen) => {
+                    self.waiting_since = None;
+                    return Ok(seen);
+                }
+                Err(error) if error.is_shut() => match self.wait_for_gate().await? {
+                    None => continue,
+                    Some(refusal) => refusal,
+                },
+                Err(error) => CommandError::NotWritten(error),
+            };
+            self.give_up(refusal);
+            return Ok(0);
+        }
+    }
+
+    /// The value that arrives can't be taken any more: its other bytes are skipped, and its command is answered with `refusal`. Where the
+    /// slot has moved away meanwhile, the command's own route says so first.
+    fn give_up(&mut self, refusal: CommandError) {
+        let arrived = self.session.arrived.last_mut().expect("it is there");
+        if let Ok(id) = std::mem::replace(&mut arrived.upload, Err(refusal)) {
+            close(&mut self.backend.begin(true), id);
         }
     }
 
@@ -157,9 +211,9 @@ impl<B: Backend> Connection<B> {
         self.session.is_joined = true;
         if self.session.arrived.is_empty() {
             // few bytes far behind the end of a value: they are what has arrived, and the zeros before them are joined to it
-            let upload = self.open_upload(&key);
+            let upload = self.open_upload(&key).await?;
             self.session.arrived.push(Arrived { index: 3, bytes: bytes.len(), upload });
-            self.push_piece(&bytes, true);
+            self.push_piece(&bytes, true).await?;
         }
         let Ok(id) = self.session.arrived[0].upload else { return Ok(()) }; // the command says why
         let mut due = 0;
@@ -178,9 +232,13 @@ impl<B: Backend> Connection<B> {
                     due = seen;
                     tokio::task::yield_now().await;
                 }
+                // the command is routed again, and what was joined so far goes on
+                Err(error) if error.is_shut() => {
+                    self.session.is_joined = false;
+                    return self.park(true).await;
+                }
                 Err(error) => {
-                    self.session.arrived[0].upload = Err(CommandError::NotWritten(error));
-                    close(&mut self.backend.begin(true), id);
+                    self.give_up(CommandError::NotWritten(error));
                     return Ok(());
                 }
             }

@@ -41,6 +41,12 @@ impl Splices {
         self.0.push(Splice { at, value });
     }
 
+    /// The output between `start` and `end` was replaced by what ends at `new_end`: values that belonged into it are forgotten.
+    pub(crate) fn replaced(&mut self, start: usize, end: usize, new_end: usize) {
+        self.0.retain(|splice| splice.at <= start || splice.at > end);
+        self.0.iter_mut().filter(|splice| splice.at > end).for_each(|splice| splice.at = splice.at - end + new_end);
+    }
+
     /// Forgets those behind the first `at` bytes: the command failed.
     pub(crate) fn truncate(&mut self, at: usize) {
         self.0.retain(|splice| splice.at <= at);

@@ -6,6 +6,7 @@
 mod batch;
 mod cold;
 mod joining;
+mod place;
 mod ranges;
 mod reapply;
 mod scan;
@@ -21,6 +22,7 @@ use limosa_tree::Unloaded;
 
 pub(crate) use batch::Batch;
 use cold::Cold;
+pub use place::Place;
 pub use reapply::{LostEntry, NotReapplied, Reapplied};
 pub use strings::{Look, StringFacts, StringValue, ValueBytes};
 
@@ -40,6 +42,8 @@ pub struct Txn<'a> {
     clock: &'a Clock,
     counters: &'a Arc<Counters>,
     seen: Position,
+    /// Reads are those of a standby: gates do not matter to them.
+    follows: bool,
     /// Blocks are loaded under the lock.
     waits: bool,
     /// Blocks that must be loaded before another try.
@@ -61,7 +65,7 @@ impl Store {
 
     fn txn(&self, waits: bool) -> Txn<'_> {
         let (clock, counters) = (&self.inner.options.clock, &self.inner.counters);
-        Txn { state: self.inner.state(), clock, counters, seen: Position::ZERO, waits, cold: Vec::new() }
+        Txn { state: self.inner.state(), clock, counters, seen: Position::ZERO, follows: false, waits, cold: Vec::new() }
     }
 
     /// Brings blocks into memory, for whoever comes next. Waits for the disk, and holds no lock meanwhile.
@@ -100,7 +104,7 @@ impl Txn<'_> {
     #[inline]
     pub fn read(&mut self, key: &[u8]) -> Result<Found<'_>, StoreError> {
         self.state.check_poisoned()?;
-        self.state.admit(key)?;
+        self.admit(key)?;
         let Self { state, seen, cold, waits, .. } = self;
         let (position, found) = find(state, key, *waits, cold)?;
         *seen = (*seen).max(position);
@@ -197,7 +201,9 @@ impl Txn<'_> {
     /// The store is poisoned, or a block can't be had.
     pub fn scan(&mut self, range: &KeyRange, mut f: impl FnMut(&[u8], LiveRef<'_>) -> ControlFlow<()>) -> Result<(), StoreError> {
         self.state.check_poisoned()?;
-        self.state.admit_range(range)?;
+        if !self.follows {
+            self.state.admit_range(range)?;
+        }
         let Self { state, seen, cold, waits, .. } = self;
         state.scan(range, seen, &mut Cold { waits: *waits, blocks: cold }, &mut f)
     }

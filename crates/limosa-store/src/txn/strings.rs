@@ -101,7 +101,7 @@ impl Txn<'_> {
     pub fn look(&mut self, user_key: &[u8], range: Range<u64>, now_ms: u64, whole_max: usize) -> Result<Option<Look<'_>>, StoreError> {
         self.state.check_poisoned()?;
         let stored = key::stored(user_key);
-        self.state.admit(&stored)?;
+        self.admit(&stored)?;
         let Self { state, seen, cold, waits, counters, .. } = self;
         let (position, found) = find(state, &stored, *waits, cold)?;
         *seen = (*seen).max(position);

@@ -11,9 +11,22 @@
 //! - Who owns what, and when that changes: the node behind [`Cluster`]. That nothing is evaluated on a fragment whose gate is shut: the
 //!   store; a picture may be a moment old, the gate never is.
 
+mod acks;
+mod own;
+mod parking;
+mod part;
 mod picture;
+mod route;
 pub mod scripted;
 mod seam;
+mod token;
+mod waiting;
 
+pub(crate) use acks::{AckGate, drive as drive_acks};
+pub(crate) use own::Own;
+pub(crate) use parking::Parking;
+pub(crate) use part::{Entry, Part, enter, note};
 pub use picture::{NodeRef, Picture, SlotRange, Standing, node_id};
+pub(crate) use route::{Route, route_write};
 pub use seam::{AckLevel, Cluster};
+pub(crate) use token::Token;

@@ -1,6 +1,7 @@
 //! Who serves which slots, as one node knows it: an immutable picture that is replaced as a whole.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 use limosa_core::FragmentId;
 use limosa_core::slot::SLOTS;
@@ -18,7 +19,8 @@ pub struct NodeRef {
     pub port: u16,
     /// The port for other nodes; 0 when it is not known.
     pub peer_port: u16,
-    /// Since when this node has had a connection to it, milliseconds since the Unix epoch; `None` while it has none.
+    /// Since when it has been there for this node, milliseconds since the Unix epoch; `None` while it gives no sign of life: others may be
+    /// replacing it, so clients are not sent there, their requests wait.
     pub linked_since_ms: Option<u64>,
 }
 
@@ -116,9 +118,17 @@ impl Picture {
         range.owner.map(|index| &self.nodes[index])
     }
 
-    /// Whether this node serves `slot` itself.
-    pub fn serves(&self, slot: u16) -> bool {
-        self.range_of(slot).is_some_and(|range| range.standing == Standing::Serve)
+    /// The slots that this node serves itself, in runs as long as they can be.
+    pub fn served(&self) -> impl Iterator<Item = RangeInclusive<u16>> {
+        let mut own = self.ranges.iter().filter(|range| range.standing == Standing::Serve).peekable();
+        std::iter::from_fn(move || {
+            let first = own.next()?;
+            let mut last = first.last;
+            while let Some(next) = own.next_if(|next| next.first == last + 1) {
+                last = next.last;
+            }
+            Some(first.first..=last)
+        })
     }
 }
 
@@ -143,6 +153,13 @@ mod tests {
         for (slot, expected) in cases {
             assert_eq!(first(slot), expected, "{slot}");
         }
+    }
+
+    #[test]
+    fn neighbours_are_served_as_one_run() {
+        let parked = SlotRange { standing: Standing::Park, ..range(31, 40) };
+        let picture = Picture::new(vec![node("a")], 0, vec![range(0, 9), range(10, 20), range(30, 30), parked, range(41, SLOTS - 1)]);
+        assert_eq!(picture.served().collect::<Vec<_>>(), [0..=20, 30..=30, 41..=SLOTS - 1]);
     }
 
     #[test]

@@ -26,6 +26,7 @@ struct State {
     runs: Vec<Run>,
     staleness: Option<Duration>,
     acked: BTreeMap<FragmentId, u64>,
+    has_lease: bool,
 }
 
 struct Run {
@@ -58,7 +59,7 @@ impl Script {
         let runs =
             (0..fragments).map(|run| Run { owner: owner(run), replicas: vec![], epoch: 1, is_parked: false, is_down: false }).collect();
         let pictures = nodes.iter().map(|_| watch::Sender::new(None)).collect();
-        let state = Mutex::new(State { nodes, runs, staleness: None, acked: BTreeMap::new() });
+        let state = Mutex::new(State { nodes, runs, staleness: None, acked: BTreeMap::new(), has_lease: true });
         let script = Arc::new(Self { state, pictures, progress: watch::Sender::new(0) });
         script.change(|_| {});
         script
@@ -90,6 +91,11 @@ impl Script {
         self.change(|state| state.runs[run].is_down = is_down);
     }
 
+    /// A node gives no sign of life, or does again.
+    pub fn set_silent(&self, node: usize, is_silent: bool) {
+        self.change(|state| state.nodes[node].linked_since_ms = (!is_silent).then_some(0));
+    }
+
     /// What standbys say of themselves; `None`: that they can't tell.
     pub fn set_staleness(&self, staleness: Option<Duration>) {
         self.state().staleness = staleness;
@@ -99,6 +105,11 @@ impl Script {
     pub fn set_acked(&self, fragment: FragmentId, position: u64) {
         self.state().acked.insert(fragment, position);
         self.progress.send_modify(|count| *count += 1);
+    }
+
+    /// Whether owners may answer reads.
+    pub fn set_lease(&self, has_lease: bool) {
+        self.state().has_lease = has_lease;
     }
 
     /// Number of runs.
@@ -166,6 +177,10 @@ impl Cluster for Scripted {
 
     fn acked(&self, fragment: FragmentId) -> u64 {
         self.script.state().acked.get(&fragment).copied().unwrap_or(u64::MAX)
+    }
+
+    fn may_read(&self, _: FragmentId) -> bool {
+        self.script.state().has_lease
     }
 
     fn copies(&self, fragment: FragmentId, position: u64) -> usize {

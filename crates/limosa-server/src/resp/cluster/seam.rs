@@ -36,6 +36,13 @@ pub trait Cluster: Send + Sync + 'static {
     /// effect `local`: the level itself is, or the fragment has no complete standby yet.
     fn acked(&self, fragment: FragmentId) -> u64;
 
+    /// Whether a read of a fragment of this node's own, evaluated already, may be answered: whether nobody else can have been promoted
+    /// meanwhile. Not asked for reads at a standby.
+    fn may_read(&self, fragment: FragmentId) -> bool {
+        let _ = fragment;
+        true
+    }
+
     /// How many members of the sync set of `fragment` have it on disk up to `position` of this node's journal: what WAIT answers.
     fn copies(&self, fragment: FragmentId, position: u64) -> usize;
 

@@ -4,8 +4,9 @@ use super::super::call::{Call, Done, is};
 use super::super::error::CommandError;
 use super::super::number::{parse_i64, push_u64};
 use super::super::reply::Protocol;
-use super::super::shared::Shared;
+use super::super::session::Session;
 use super::client::set_name;
+use super::cluster;
 
 /// The version of Redis whose commands and words are followed: clients choose features by it.
 pub(super) const REDIS_VERSION: &str = "7.0.15";
@@ -26,7 +27,8 @@ pub(super) fn echo(call: &mut Call<'_>) -> Done {
 
 pub(super) fn select(call: &mut Call<'_>) -> Done {
     if call.int(1)? != 0 {
-        return Err(CommandError::Database);
+        let is_clustered = call.session.cluster.picture.is_some();
+        return Err(if is_clustered { CommandError::text("ERR SELECT is not allowed in cluster mode") } else { CommandError::Database });
     }
     call.reply.ok();
     Ok(())
@@ -41,6 +43,13 @@ pub(super) fn quit(call: &mut Call<'_>) -> Done {
 pub(super) fn reset(call: &mut Call<'_>) -> Done {
     call.session.reset();
     call.reply.simple("RESET");
+    Ok(())
+}
+
+/// Slots change hands at once, and a node that is about to own one lets requests wait: nobody is ever sent here with -ASK.
+pub(super) fn asking(call: &mut Call<'_>) -> Done {
+    call.session.cluster.picture()?;
+    call.reply.ok();
     Ok(())
 }
 
@@ -128,7 +137,8 @@ pub(super) fn hello(call: &mut Call<'_>) -> Done {
 
 fn greet(call: &mut Call<'_>) {
     let id = i64::try_from(call.session.facts.id).expect("ids are counted from 1");
-    let (protocol, role) = (call.session.protocol, role(&call.session.shared));
+    let (protocol, role) = (call.session.protocol, role(call.session));
+    let mode = if call.session.cluster.picture.is_some() { "cluster" } else { "standalone" };
     let reply = &mut call.reply;
     reply.map(7);
     for (field, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
@@ -139,7 +149,7 @@ fn greet(call: &mut Call<'_>) {
         reply.bulk(field.as_bytes());
         reply.int(value);
     }
-    for (field, value) in [("mode", "standalone"), ("role", role)] {
+    for (field, value) in [("mode", mode), ("role", role)] {
         reply.bulk(field.as_bytes());
         reply.bulk(value.as_bytes());
     }
@@ -148,6 +158,10 @@ fn greet(call: &mut Call<'_>) {
 }
 
 /// In the words of Redis: clients look for these.
-pub(super) fn role(shared: &Shared) -> &'static str {
-    if shared.node.is_owner() { "master" } else { "replica" }
+pub(super) fn role(session: &Session) -> &'static str {
+    match &session.cluster.picture {
+        Some(picture) => cluster::role(picture, picture.my_index()),
+        None if session.shared.node.is_owner() => "master",
+        None => "replica",
+    }
 }

@@ -5,19 +5,20 @@ use std::sync::atomic::Ordering;
 
 use super::super::call::{Call, Done, View, is};
 use super::super::node::{Node, Replica};
-use super::super::shared::Shared;
-use super::connection::REDIS_VERSION;
+use super::super::session::Session;
+use super::connection::{self, REDIS_VERSION};
 
-type Section = fn(&Shared, &View<'_>, &mut String);
+type Section = fn(&Session, &View<'_>, &mut String);
 
 /// Sections in the order of their output; all are in the default set.
-const SECTIONS: [(&str, Section); 7] = [
+const SECTIONS: [(&str, Section); 8] = [
     ("Server", server),
     ("Clients", clients),
     ("Memory", memory),
     ("Persistence", persistence),
     ("Stats", stats),
     ("Replication", replication),
+    ("Cluster", cluster),
     ("Keyspace", keyspace),
 ];
 
@@ -31,7 +32,7 @@ pub(super) fn info(call: &mut Call<'_>, view: &View<'_>) -> Done {
                 text.push_str("\r\n");
             }
             line(&mut text, format_args!("# {name}"));
-            write(&call.session.shared, view, &mut text);
+            write(call.session, view, &mut text);
         }
     }
     call.reply.verbatim(&text);
@@ -42,28 +43,30 @@ fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
     let _ = write!(text, "{line}\r\n");
 }
 
-fn server(shared: &Shared, _: &View<'_>, text: &mut String) {
+fn server(session: &Session, _: &View<'_>, text: &mut String) {
+    let shared = &session.shared;
     let uptime_s = shared.started.elapsed().as_secs();
     line(text, format_args!("redis_version:{REDIS_VERSION}"));
     line(text, format_args!("limosa_version:{}", env!("CARGO_PKG_VERSION")));
-    line(text, format_args!("redis_mode:standalone"));
+    line(text, format_args!("redis_mode:{}", if session.cluster.picture.is_some() { "cluster" } else { "standalone" }));
     line(text, format_args!("os:{} {}", std::env::consts::OS, std::env::consts::ARCH));
     line(text, format_args!("arch_bits:{}", usize::BITS));
     line(text, format_args!("process_id:{}", std::process::id()));
-    line(text, format_args!("run_id:{}", shared.run_id));
+    line(text, format_args!("run_id:{}", shared.options.run_id));
     line(text, format_args!("tcp_port:{}", shared.node.facts().port));
     line(text, format_args!("server_time_usec:{}", shared.now_us()));
     line(text, format_args!("uptime_in_seconds:{uptime_s}"));
     line(text, format_args!("uptime_in_days:{}", uptime_s / 86_400));
 }
 
-fn clients(shared: &Shared, _: &View<'_>, text: &mut String) {
+fn clients(session: &Session, _: &View<'_>, text: &mut String) {
+    let shared = &session.shared;
     line(text, format_args!("connected_clients:{}", shared.registry.len()));
     line(text, format_args!("maxclients:{}", shared.settings.clients_max.load(Ordering::Relaxed)));
-    line(text, format_args!("blocked_clients:0"));
+    line(text, format_args!("blocked_clients:{}", shared.parking.clients()));
 }
 
-fn memory(_: &Shared, view: &View<'_>, text: &mut String) {
+fn memory(_: &Session, view: &View<'_>, text: &mut String) {
     let facts = (view.facts)();
     let resident_bytes = resident_bytes().unwrap_or(facts.live_bytes);
     line(text, format_args!("used_memory:{resident_bytes}"));
@@ -83,7 +86,7 @@ fn resident_bytes() -> Option<u64> {
     Some(kib * 1024)
 }
 
-fn persistence(_: &Shared, view: &View<'_>, text: &mut String) {
+fn persistence(_: &Session, view: &View<'_>, text: &mut String) {
     line(text, format_args!("loading:0"));
     let facts = (view.facts)();
     line(text, format_args!("rdb_saves:{}", facts.checkpoints));
@@ -92,8 +95,8 @@ fn persistence(_: &Shared, view: &View<'_>, text: &mut String) {
     line(text, format_args!("limosa_group_commits:{}", facts.flushes));
 }
 
-fn stats(shared: &Shared, _: &View<'_>, text: &mut String) {
-    let stats = &shared.stats;
+fn stats(session: &Session, _: &View<'_>, text: &mut String) {
+    let stats = &session.shared.stats;
     let counters = [
         ("total_connections_received", &stats.connections),
         ("total_commands_processed", &stats.commands),
@@ -110,10 +113,10 @@ fn stats(shared: &Shared, _: &View<'_>, text: &mut String) {
     }
 }
 
-fn replication(shared: &Shared, _: &View<'_>, text: &mut String) {
-    let node = &*shared.node;
+fn replication(session: &Session, _: &View<'_>, text: &mut String) {
+    let node = &*session.shared.node;
     let replicas = node.replicas();
-    if node.is_owner() {
+    if connection::role(session) == "master" {
         line(text, format_args!("role:master"));
     } else {
         standby(node, text);
@@ -136,7 +139,11 @@ fn standby(node: &dyn Node, text: &mut String) {
     line(text, format_args!("slave_read_only:1"));
 }
 
-fn keyspace(_: &Shared, view: &View<'_>, text: &mut String) {
+fn cluster(session: &Session, _: &View<'_>, text: &mut String) {
+    line(text, format_args!("cluster_enabled:{}", u8::from(session.cluster.picture.is_some())));
+}
+
+fn keyspace(_: &Session, view: &View<'_>, text: &mut String) {
     let keys = view.keys.key_count();
     if keys > 0 {
         line(text, format_args!("db0:keys={keys},expires=0,avg_ttl=0"));

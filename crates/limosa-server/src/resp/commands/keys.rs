@@ -30,14 +30,18 @@ pub(super) fn type_of(call: &mut Call<'_>, keys: &mut dyn Keyspace) -> Done {
     Ok(())
 }
 
-/// FLUSHDB and FLUSHALL. One commit with a range delete on each fragment, so ASYNC and SYNC are the same.
+/// FLUSHDB and FLUSHALL. One commit with a range delete on each fragment, so ASYNC and SYNC are the same. A node of a cluster clears what it
+/// serves: clients send it to every owner.
 pub(super) fn flush(call: &mut Call<'_>, keys: &mut dyn Keyspace) -> Done {
     match call.args[1..] {
         [] => {}
         [mode] if is(mode, "ASYNC") || is(mode, "SYNC") => {}
         _ => return Err(CommandError::Syntax),
     }
-    keys.clear()?;
+    match &call.session.cluster.picture {
+        None => keys.clear()?,
+        Some(picture) => picture.served().try_for_each(|slots| keys.clear_slots(slots))?,
+    }
     call.reply.ok();
     Ok(())
 }

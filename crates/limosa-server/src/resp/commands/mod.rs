@@ -1,6 +1,9 @@
 //! The commands: one table, and their functions by topic.
 
+mod causal;
 mod client;
+mod cluster;
+mod cluster_text;
 mod config;
 mod connection;
 mod counters;

@@ -27,7 +27,7 @@ pub(super) fn dbsize(call: &mut Call<'_>, view: &View<'_>) -> Done {
 pub(super) fn keys(call: &mut Call<'_>, view: &View<'_>) -> Done {
     let (pattern, now_ms) = (call.args[1], call.now_ms);
     let mut found = Found::default();
-    view.keys.each_key(0, &mut |scanned| {
+    view.keys.each_key(0..=SLOTS - 1, &mut |scanned| {
         if !scanned.expiry.is_past(now_ms) && glob::matches(pattern, scanned.key) {
             found.push(scanned.key);
         }
@@ -205,7 +205,7 @@ impl Page<'_> {
     fn whole_slots(&mut self, keys: &dyn Published, first_slot: u16) -> Result<Stop, CommandError> {
         let whole_max = WHOLE_SLOT_KEYS.max(self.filter.count.saturating_mul(2));
         let (mut slot, mut in_slot, mut stop) = (first_slot, Found::default(), Stop::End);
-        keys.each_key(first_slot, &mut |scanned| {
+        keys.each_key(first_slot..=SLOTS - 1, &mut |scanned| {
             if scanned.slot != slot {
                 self.take_slot(&mut in_slot);
                 slot = scanned.slot;
@@ -284,10 +284,7 @@ fn drop_highest(lowest: &mut BinaryHeap<(u64, Vec<u8>)>, left_out: u64) -> u64 {
 }
 
 fn each_in_slot(keys: &dyn Published, slot: u16, visit: &mut dyn FnMut(ScannedKey<'_>)) -> Done {
-    keys.each_key(slot, &mut |scanned| {
-        if scanned.slot != slot {
-            return ControlFlow::Break(());
-        }
+    keys.each_key(slot..=slot, &mut |scanned| {
         visit(scanned);
         ControlFlow::Continue(())
     })?;

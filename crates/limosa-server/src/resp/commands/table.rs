@@ -4,7 +4,7 @@ use super::super::call::{Call, View};
 use super::super::call::{Done, Run, excerpt};
 use super::super::error::CommandError;
 use super::super::keyspace::Keyspace;
-use super::{client, config, connection, counters, expiry, info, introspect, keys, ranges, scan, strings};
+use super::{causal, client, cluster, config, connection, counters, expiry, info, introspect, keys, ranges, scan, strings};
 
 /// Which arguments are keys: every `step`-th from `first` to `last`; a negative `last` counts from the end. All 0: none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,7 +80,7 @@ impl Command {
         let group = match self.group {
             "string" => "@string",
             "generic" => "@keyspace",
-            "connection" => "@connection",
+            "connection" | "cluster" => "@connection",
             _ => "",
         };
         let access = if flag("write") {
@@ -153,6 +153,42 @@ const CLIENT: &[Command] = &[
     alone("setinfo", 4, "noscript loading stale", "connection", client::setinfo).says("7.2.0", "Set client or connection specific info"),
     alone("setname", 3, "noscript loading stale", "connection", client::setname).says("2.6.9", "Set the current connection name"),
 ];
+/// Redis has it; the function says what does it here.
+const fn elsewhere(name: &'static str) -> Command {
+    alone(name, -2, "admin noscript stale", "cluster", cluster::elsewhere).says("3.0.0", "Not served: the error names what does it")
+}
+
+const CLUSTER: &[Command] = &[
+    elsewhere("addslots"),
+    elsewhere("addslotsrange"),
+    elsewhere("bumpepoch"),
+    elsewhere("count-failure-reports"),
+    cut("countkeysinslot", 3, "stale", "cluster", Access::None, cluster::countkeysinslot)
+        .says("3.0.0", "Return the number of keys in a hash slot"),
+    elsewhere("delslots"),
+    elsewhere("delslotsrange"),
+    elsewhere("failover"),
+    elsewhere("flushslots"),
+    elsewhere("forget"),
+    cut("getkeysinslot", 4, "stale", "cluster", Access::None, cluster::getkeysinslot).says("3.0.0", "Return key names in a hash slot"),
+    alone("help", 2, "loading stale", "cluster", cluster::help).says("5.0.0", "Show helpful text about the subcommands"),
+    alone("info", 2, "stale", "cluster", cluster::info).says("3.0.0", "Provides info about Redis Cluster node state"),
+    alone("keyslot", 3, "stale", "cluster", cluster::keyslot).says("3.0.0", "Returns the hash slot of the specified key"),
+    alone("links", 2, "stale", "cluster", cluster::links)
+        .says("7.0.0", "Returns a list of all TCP links to and from peer nodes in cluster"),
+    elsewhere("meet"),
+    alone("myid", 2, "stale", "cluster", cluster::myid).says("3.0.0", "Return the node id"),
+    alone("nodes", 2, "stale", "cluster", cluster::nodes).says("3.0.0", "Get Cluster config for the node"),
+    elsewhere("replicas"),
+    elsewhere("replicate"),
+    elsewhere("reset"),
+    elsewhere("saveconfig"),
+    elsewhere("set-config-epoch"),
+    elsewhere("setslot"),
+    alone("shards", 2, "loading stale", "cluster", cluster::shards).says("7.0.0", "Get array of cluster slots to node mappings"),
+    elsewhere("slaves"),
+    alone("slots", 2, "loading stale", "cluster", cluster::slots).says("3.0.0", "Get array of Cluster slot to node mappings"),
+];
 const COMMAND: &[Command] = &[
     alone("count", 2, "loading stale", "server", introspect::count).says("2.8.13", "Get total number of commands"),
     alone("docs", -2, "loading stale", "server", introspect::docs).says("7.0.0", "Get array of specific command documentation"),
@@ -174,8 +210,11 @@ const OBJECT: &[Command] = &[read("encoding", 3, "readonly", "generic", keys::ob
 /// Every command, by name.
 pub(crate) static COMMANDS: &[Command] = &[
     write("append", 3, "write denyoom fast", "string", ranges::append).says("2.0.0", "Append a value to a key"),
+    alone("asking", 1, "fast", "cluster", connection::asking)
+        .says("3.0.0", "Sent by cluster clients after an -ASK redirect, which is never given here"),
     alone("auth", -2, "noscript loading stale fast no_auth", "connection", connection::auth).says("1.0.0", "Authenticate to the server"),
     container("client", "connection", CLIENT).says("2.4.0", "A container for client connection commands"),
+    container("cluster", "cluster", CLUSTER).says("3.0.0", "A container for cluster commands"),
     Command { subcommands: COMMAND, ..alone("command", -1, "loading stale", "server", introspect::all) }
         .says("2.8.13", "Get array of command details"),
     container("config", "server", CONFIG).says("2.0.0", "A container for server configuration commands"),
@@ -206,6 +245,11 @@ pub(crate) static COMMANDS: &[Command] = &[
         .says("2.6.0", "Increment the float value of a key by the given amount"),
     cut("info", -1, "loading stale", "server", Access::None, info::info).says("1.0.0", "Get information and statistics about the server"),
     cut("keys", 2, "readonly", "generic", Access::Read, scan::keys).says("1.0.0", "Find all keys matching the given pattern"),
+    cut("limosa.staleness", -1, "readonly fast", "cluster", Access::None, causal::staleness)
+        .over(KeySpec::ONE)
+        .says("7.0.0", "How far reads at this node may be behind the owner, milliseconds"),
+    cut("limosa.token", -1, "loading stale fast", "connection", Access::None, causal::token)
+        .says("7.0.0", "The versions that this connection has seen, or that its reads must cover"),
     read("mget", -2, "readonly fast", "string", strings::mget).over(KeySpec::ALL).says("1.0.0", "Get the values of all the given keys"),
     write("mset", -3, "write denyoom", "string", strings::mset).over(KeySpec::PAIRS).says("1.0.1", "Set multiple keys to multiple values"),
     write("msetnx", -3, "write denyoom", "string", strings::msetnx)
@@ -252,7 +296,7 @@ pub(crate) static COMMANDS: &[Command] = &[
 static FREQUENT: std::sync::LazyLock<[&'static Command; 2]> =
     std::sync::LazyLock::new(|| [b"get", b"set"].map(|name| find(COMMANDS, name).expect("it is in the table")));
 
-const NAME_BYTES_MAX: usize = 16;
+const NAME_BYTES_MAX: usize = 24;
 
 /// The command or subcommand with this name, in any case.
 fn find(commands: &'static [Command], name: &[u8]) -> Option<&'static Command> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::super::cluster::Cluster;
 use super::super::memory::Memory;
 use super::super::{Node, NodeFacts, Options, Replica, ServerHandle, serve};
 
@@ -16,13 +17,21 @@ pub(super) struct TestNode {
     pub(super) is_owner: AtomicBool,
     pub(super) durable: AtomicU64,
     pub(super) progress: watch::Sender<u64>,
+    cluster: Option<Arc<dyn Cluster>>,
     facts: NodeFacts,
+}
+
+impl TestNode {
+    /// A node of a cluster.
+    pub(super) fn of(cluster: Arc<dyn Cluster>) -> Self {
+        Self { cluster: Some(cluster), ..Self::default() }
+    }
 }
 
 impl Default for TestNode {
     fn default() -> Self {
         let facts = NodeFacts { flushes_each_commit: true, ..NodeFacts::default() };
-        Self { is_owner: AtomicBool::new(true), durable: AtomicU64::new(0), progress: watch::Sender::new(0), facts }
+        Self { is_owner: AtomicBool::new(true), durable: AtomicU64::new(0), progress: watch::Sender::new(0), cluster: None, facts }
     }
 }
 
@@ -52,6 +61,10 @@ impl Node for TestNode {
     fn facts(&self) -> &NodeFacts {
         &self.facts
     }
+
+    fn cluster(&self) -> Option<Arc<dyn Cluster>> {
+        self.cluster.clone()
+    }
 }
 
 pub(super) struct Door {
@@ -63,11 +76,15 @@ pub(super) struct Door {
 
 /// Opens a front door on a free loopback port.
 pub(super) fn door() -> Door {
+    door_of(Arc::default(), TestNode::default(), Options::default())
+}
+
+/// The same over this keyspace, for this node.
+pub(super) fn door_of(memory: Arc<Memory>, node: TestNode, options: Options) -> Door {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = listener.local_addr().expect("a bound socket has an address");
-    let node = Arc::new(TestNode::default());
-    let memory = Arc::new(Memory::default());
-    let handle = serve(listener, memory.clone(), node.clone(), Options::default()).expect("the front door opens");
+    let node = Arc::new(node);
+    let handle = serve(listener, memory.clone(), node.clone(), options).expect("the front door opens");
     Door { memory, node, address, handle }
 }
 

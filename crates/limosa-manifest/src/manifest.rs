@@ -158,6 +158,13 @@ impl Manifest {
         Ok(())
     }
 
+    /// Takes out what is known of a node, and its sign of life.
+    pub async fn forget(&self, node: &NodeName) -> Result<(), ManifestError> {
+        let gone = [Key::Node(node.clone()), Key::Alive(node.clone())].map(|key| Write::Delete { key: key.to_string() });
+        self.send(Change { guards: Vec::new(), writes: gone.into() }).await?;
+        Ok(())
+    }
+
     /// Says that a node is there, for as long as `lease` lives.
     pub async fn announce(&self, node: &NodeName, lease: LeaseId) -> Result<(), ManifestError> {
         let key = Key::Alive(node.clone()).to_string();

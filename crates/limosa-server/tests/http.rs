@@ -107,6 +107,11 @@ async fn changing_calls_and_stored_values_need_loopback_or_a_certificate() {
             r#"{"slots":[{"first":0,"last":9}],"to":"c"}"#,
             r#"{"fragments":[],"operation":"stage","slots":[{"first":0,"last":9}],"to":"c"} plan p1-2"#,
         ),
+        (
+            "orders",
+            r#"{"order":"cancel","fragments":[1],"node":null}"#,
+            r#"order {"accept_loss":false,"fragments":[1],"node":null,"order":"cancel"}"#,
+        ),
         ("rebalance", "", r#"{"operation":"rebalance"} plan -"#),
         ("handover", r#"{"node":"a"}"#, r#"{"node":"a","operation":"handover"} plan -"#),
         ("decommission", r#"{"node":"a"}"#, r#"{"node":"a","operation":"decommission"} plan -"#),

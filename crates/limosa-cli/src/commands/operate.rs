@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use limosa_server::http::api::{Move, MoveState, Operated, Operation, OperationPlan};
+use limosa_server::http::api::{Begun, Cell, Move, MoveState, Operated, Operation, OperationPlan, OrderWord};
 
 use crate::args::Ask;
 use crate::args::cluster::{Asks, Do};
@@ -13,6 +13,8 @@ use crate::error::{CliError, Exit};
 use crate::format::{bytes, seconds, several};
 use crate::output::{self, Paint, paint};
 
+/// How long a move that was taken up may stay unseen.
+const SETTLE: Duration = Duration::from_secs(3);
 /// How often the moves are looked at while one waits for them.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -32,8 +34,8 @@ pub(crate) async fn run<T: Asks + Args>(todo: &Do<T>) -> Result<Exit, CliError> 
     let query = todo.plan.as_ref().map_or_else(String::new, |plan| format!("?plan={plan}"));
     let (path, body) = call(&operation);
     let done: Operated = client.post_json(&format!("{path}{query}"), &body).await?;
-    let ended = if todo.wait { wait(&client, &done.moves).await? } else { Vec::new() };
-    let aborted = ended.iter().any(|one| matches!(one.state, MoveState::Aborted { .. }));
+    let ended = if todo.wait { wait(&client, &done.begun).await? } else { Vec::new() };
+    let aborted = !done.refused.is_empty() || ended.iter().any(|one| matches!(one.state, MoveState::Aborted { .. }));
     if todo.ask.json {
         output::json(&done)?;
     } else {
@@ -59,23 +61,41 @@ fn call(operation: &Operation) -> (String, serde_json::Value) {
     }
 }
 
-/// Until every one of `ids` has ended.
-async fn wait(client: &Client, ids: &[String]) -> Result<Vec<Move>, CliError> {
+/// Until everything that was begun has ended; answers the moves among it.
+async fn wait(client: &Client, begun: &[Begun]) -> Result<Vec<Move>, CliError> {
+    let mut waited = Duration::ZERO;
     loop {
-        let mut moves: Vec<Move> = client.get("/v1/moves").await?;
-        moves.retain(|one| ids.contains(&one.id));
-        if moves.iter().all(|one| one.state != MoveState::Running) {
-            return Ok(moves);
+        let moves: Vec<Move> = client.get("/v1/moves").await?;
+        let cells: Vec<Cell> = client.get("/v1/cells").await?;
+        // The newest word on each: running ones come first, then the others from the newest on.
+        let word = |one: &Begun| moves.iter().find(|known| known.fragment == one.fragment && known.to == one.to);
+        let is_over = |one: &Begun| {
+            let cell = cells.iter().find(|cell| cell.fragment == one.fragment);
+            let reached = cell.is_some_and(|cell| match one.order {
+                OrderWord::Move | OrderWord::Promote => cell.owner.as_ref() == Some(&one.to),
+                OrderWord::Stage => cell.sync_set.contains(&one.to),
+                OrderWord::Leave => !cell.sync_set.contains(&one.to) && !cell.replicas.contains(&one.to),
+                OrderWord::Cancel => cell.moving_to.is_none(),
+            });
+            // What has just been taken up may not be seen yet; an end that is seen at once may be that of an earlier move.
+            reached || one.order == OrderWord::Move && waited > SETTLE && word(one).is_none_or(|known| known.state != MoveState::Running)
+        };
+        if begun.iter().all(is_over) {
+            return Ok(begun.iter().filter_map(word).cloned().collect());
         }
         tokio::time::sleep(LOOK).await;
+        waited += LOOK;
     }
 }
 
 fn said(done: &Operated, ended: &[Move], waited: bool) -> String {
     let mut text = format!("{}\n", done.message);
+    for refused in &done.refused {
+        text += &paint(&format!("f{}: refused: {}\n", refused.fragment, refused.why), Paint::Bad);
+    }
     if !ended.is_empty() {
         text += &moves::table(ended);
-    } else if !done.moves.is_empty() && !waited {
+    } else if !done.begun.is_empty() && !waited {
         text += "next: watch with `limosa status --watch`, list with `limosa moves`, give up with `limosa cancel`\n";
     }
     text

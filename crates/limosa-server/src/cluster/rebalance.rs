@@ -40,31 +40,39 @@ fn weight(cell: &Cell) -> u64 {
     World::bytes(cell) + FRAGMENT_WEIGHT
 }
 
+/// A move that could be next.
+struct Candidate<'w> {
+    gain: u64,
+    empty: u64,
+    holds: bool,
+    at: usize,
+    to: &'w str,
+}
+
 /// The next move: from the fullest node that has one to give, what brings it and the target closest together. A target with a complete
 /// copy is taken as long as it gains at least half of what the best one would.
 fn best<'w>(free: &[&Cell], loads: &BTreeMap<&'w str, u64>, calm: u64) -> Option<(usize, &'w str)> {
     let mut fullest: Vec<(&str, u64)> = loads.iter().map(|(name, load)| (*name, *load)).collect();
     fullest.sort_by_key(|(name, load)| (std::cmp::Reverse(*load), *name));
     for (from, full) in fullest {
-        let mut found: Vec<(u64, bool, usize, &'w str)> = Vec::new();
+        let mut found: Vec<Candidate<'w>> = Vec::new();
         for (at, cell) in free.iter().enumerate().filter(|(_, cell)| cell.owner.as_deref() == Some(from)) {
-            for (to, empty) in loads {
-                let gap = full.saturating_sub(*empty);
+            for (to, &empty) in loads {
+                let gap = full.saturating_sub(empty);
                 // moving w changes the gap by 2 w: better as long as w < gap, best at half of it
                 let gain = weight(cell).min(gap.saturating_sub(weight(cell)));
                 if *to != from && gap > calm && gain > 0 {
-                    found.push((gain, cell.sync_set.iter().any(|member| member == to), at, to));
+                    found.push(Candidate { gain, empty, holds: cell.sync_set.iter().any(|member| member == to), at, to });
                 }
             }
         }
-        let most = found.iter().map(|(gain, ..)| *gain).max().unwrap_or(0);
-        let by_copy = found
-            .iter()
-            .filter(|(gain, holds, ..)| *holds && *gain * 2 >= most)
-            .max_by_key(|(gain, _, at, _)| (*gain, std::cmp::Reverse(*at)));
-        let chosen = by_copy.or_else(|| found.iter().max_by_key(|(gain, _, at, _)| (*gain, std::cmp::Reverse(*at))));
-        if let Some((_, _, at, to)) = chosen {
-            return Some((*at, to));
+        let most = found.iter().map(|one| one.gain).max().unwrap_or(0);
+        // of equal gains the emptiest target's, then the first fragment's
+        let order = |one: &&Candidate<'_>| (one.gain, std::cmp::Reverse(one.empty), std::cmp::Reverse(one.at));
+        let by_copy = found.iter().filter(|one| one.holds && one.gain * 2 >= most).max_by_key(order);
+        let chosen = by_copy.or_else(|| found.iter().max_by_key(order));
+        if let Some(one) = chosen {
+            return Some((one.at, one.to));
         }
     }
     None

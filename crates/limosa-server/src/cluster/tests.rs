@@ -116,6 +116,14 @@ fn rebalancing_prefers_who_holds_a_copy_and_ends_where_it_is_even() {
 }
 
 #[test]
+fn two_empty_nodes_get_a_third_each() {
+    let world = world((0..60).map(|id| cell(id, "a", &["b", "c"], 10_000 + u64::from(id % 7) * 1_000)).collect());
+    let plan = to(&world, Operation::Rebalance);
+    let got = |name| plan.steps.iter().filter(|step| step.to.as_deref() == Some(name)).count();
+    assert!((19..=21).contains(&got("b")) && (19..=21).contains(&got("c")), "{} and {}", got("b"), got("c"));
+}
+
+#[test]
 fn rebalancing_looks_at_bytes_and_not_at_counts() {
     let mut world =
         world(vec![cell(0, "a", &[], 90 << 20), cell(1, "b", &[], 10 << 20), cell(2, "b", &[], 10 << 20), cell(3, "b", &[], 10 << 20)]);

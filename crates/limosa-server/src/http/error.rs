@@ -47,7 +47,7 @@ pub(super) enum HttpError {
 const CALLS: &str = "GET /livez, /readyz, /metrics, /v1/status, /v1/fragments, /v1/fragments/ID, /v1/plan, /v1/transfers, /v1/verify, \
                      /v1/quarantine, /v1/quarantine/FILE, /v1/cells, /v1/locate, /v1/nodes, /v1/nodes/NAME/safe-to-stop, /v1/moves; POST \
                      /v1/promote, /v1/follow, /v1/peers/reset, /v1/flush, /v1/checkpoint, /v1/scrub, /v1/fragments/ID/split, \
-                     /v1/fragments/ID/merge, /v1/cluster, /v1/nodes, /v1/plans, /v1/moves, /v1/stages, /v1/rebalance, /v1/handover, \
+                     /v1/fragments/ID/merge, /v1/cluster, /v1/nodes, /v1/orders, /v1/plans, /v1/moves, /v1/stages, /v1/rebalance, /v1/handover, \
                      /v1/decommission, /v1/failover, /v1/quarantine/reapply; DELETE /v1/moves/ID, /v1/nodes/NAME, /v1/quarantine/FILE";
 
 impl HttpError {

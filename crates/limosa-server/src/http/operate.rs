@@ -3,7 +3,8 @@
 use std::future::Future;
 
 use super::api::{
-    Cancelled, Cell, ClusterNode, Init, Initialised, Joined, Located, Move, Operated, Operation, OperationPlan, Removed, SafeToStop,
+    Cancelled, Cell, ClusterNode, Init, Initialised, Joined, Located, Move, NodeOrder, NodeOrdered, Operated, Operation, OperationPlan,
+    Removed, SafeToStop,
 };
 use super::control::Answer;
 
@@ -26,8 +27,10 @@ pub trait Operate: Send + Sync + 'static {
     fn plan_operation(&self, operation: Operation) -> impl Future<Output = Answer<OperationPlan>> + Send;
     /// Begins an operation. With `plan`, only if planning it now gives materially the same.
     fn operate(&self, operation: Operation, plan: Option<String>) -> impl Future<Output = Answer<Operated>> + Send;
-    /// Moves that run, wait, or ended lately; newest first.
-    fn moves(&self) -> impl Future<Output = Answer<Vec<Move>>> + Send;
+    /// Takes up what another node of the cluster says about fragments of this one.
+    fn order(&self, order: NodeOrder) -> impl Future<Output = Answer<NodeOrdered>> + Send;
+    /// Moves that run or wait, then those that ended lately, newest first. With `local`, other nodes are not asked.
+    fn moves(&self, local: bool) -> impl Future<Output = Answer<Vec<Move>>> + Send;
     /// Gives up a move, or with `all` every one, before its commit.
     fn cancel(&self, id: String) -> impl Future<Output = Answer<Cancelled>> + Send;
     /// Whether a node (none: this one) can be stopped now.

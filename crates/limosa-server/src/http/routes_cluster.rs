@@ -6,8 +6,8 @@ use axum::{Json, Router};
 use serde::Deserialize;
 
 use super::api::{
-    Cancelled, Cell, ClusterNode, Failover, Init, Initialised, Joined, Located, MergeWith, Move, MoveTo, OfNode, Operated, Operation,
-    OperationPlan, Removed, SafeToStop, SplitAt,
+    Cancelled, Cell, ClusterNode, Failover, Init, Initialised, Joined, Located, MergeWith, Move, MoveTo, NodeOrder, NodeOrdered, OfNode,
+    Operated, Operation, OperationPlan, Removed, SafeToStop, SplitAt,
 };
 use super::body::{Asked, Body, Named};
 use super::operate::Operate;
@@ -30,6 +30,7 @@ pub(super) fn changes<C: Operate>() -> Router<Node<C>> {
         .route("/v1/cluster", post(init::<C>))
         .route("/v1/nodes", post(join::<C>))
         .route("/v1/nodes/{name}", delete(remove::<C>))
+        .route("/v1/orders", post(order::<C>))
         .route("/v1/moves", post(begin_move::<C>))
         .route("/v1/moves/{id}", delete(cancel::<C>))
         .route("/v1/stages", post(stage::<C>))
@@ -46,6 +47,14 @@ pub(super) fn changes<C: Operate>() -> Router<Node<C>> {
 #[serde(deny_unknown_fields)]
 struct Planned {
     plan: Option<String>,
+}
+
+/// `?local=true`: other nodes are not asked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MovesQuery {
+    #[serde(default)]
+    local: bool,
 }
 
 #[derive(Deserialize)]
@@ -71,8 +80,12 @@ async fn safe_to_stop<C: Operate>(State(node): State<Node<C>>, Named(name): Name
     Ok(Json(node.control.safe_to_stop((name != "self").then_some(name)).await?))
 }
 
-async fn moves<C: Operate>(State(node): State<Node<C>>) -> Reply<Vec<Move>> {
-    Ok(Json(node.control.moves().await?))
+async fn moves<C: Operate>(State(node): State<Node<C>>, Asked(query): Asked<MovesQuery>) -> Reply<Vec<Move>> {
+    Ok(Json(node.control.moves(query.local).await?))
+}
+
+async fn order<C: Operate>(State(node): State<Node<C>>, Body(order): Body<NodeOrder>) -> Reply<NodeOrdered> {
+    Ok(Json(node.control.order(order).await?))
 }
 
 async fn plan<C: Operate>(State(node): State<Node<C>>, Body(operation): Body<Operation>) -> Reply<OperationPlan> {

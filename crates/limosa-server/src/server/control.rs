@@ -9,6 +9,7 @@ use limosa_node::driver::{Node, PeerRole, PeerStatus, Role, ScrubError};
 use limosa_store::{Durability, StoreError};
 use tokio::task::spawn_blocking;
 
+use super::cluster::Member;
 use super::prepare::Bound;
 use super::{quarantine, reapply, refusal, verify, views};
 use crate::config::{HostPort, ValidConfig};
@@ -22,6 +23,8 @@ use crate::metrics::{ClientCounts, Counts};
 /// Answers operators.
 pub(super) struct NodeControl {
     pub(super) node: Node,
+    /// Where this node is a member of a cluster.
+    pub(super) member: Option<Member>,
     data: PathBuf,
     quarantine: PathBuf,
     bound: Bound,
@@ -30,9 +33,16 @@ pub(super) struct NodeControl {
 }
 
 impl NodeControl {
-    pub(super) fn new(node: Node, config: &ValidConfig, bound: Bound, clients: impl Fn() -> ClientCounts + Send + Sync + 'static) -> Self {
+    pub(super) fn new(
+        node: Node,
+        member: Option<Member>,
+        config: &ValidConfig,
+        bound: Bound,
+        clients: impl Fn() -> ClientCounts + Send + Sync + 'static,
+    ) -> Self {
         Self {
             node,
+            member,
             data: config.data.clone(),
             quarantine: config.data.join("quarantine"),
             bound,
@@ -99,7 +109,7 @@ impl Control for NodeControl {
             memory: Memory { max: stats.memory_max, used: stats.memory.total(), blocks: stats.memory.blocks, dirty: stats.memory.dirty },
             quarantined,
             leases: self.blocking(views::leases).await,
-            clustered: false,
+            clustered: self.member.is_some(),
             damage,
             peers: self.node.registry().peers().iter().map(|peer| views::peer(peer, self.node.store(), head, &transfers)).collect(),
         })

@@ -11,6 +11,8 @@ use limosa_node::pki::NodeName;
 use limosa_store::{StageError, StoreError};
 use thiserror::Error;
 
+use crate::config::ConfigError;
+
 /// A node that does not start. Each message says what to do.
 #[derive(Debug, Error)]
 pub enum ServerError {
@@ -46,6 +48,9 @@ pub enum ServerError {
         /// What the system says.
         source: io::Error,
     },
+    /// A file that the configuration names.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// Certificates.
     #[error(transparent)]
     Pki(#[from] PkiError),
@@ -68,6 +73,7 @@ impl ServerError {
             Self::OtherName { .. } => "server.other_name",
             Self::NoFolder { .. } => "server.no_folder",
             Self::Resources { .. } => "server.resources",
+            Self::Config(error) => error.code(),
             Self::Pki(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Role(error) => error.code(),
@@ -80,6 +86,7 @@ impl ServerError {
         match self {
             Self::Listen { .. } | Self::Resources { .. } => Retry::Later,
             Self::OtherName { .. } | Self::NoFolder { .. } => Retry::Never,
+            Self::Config(error) => error.retry(),
             Self::Pki(error) => error.retry(),
             Self::Store(error) => error.retry(),
             Self::Role(error) => error.retry(),

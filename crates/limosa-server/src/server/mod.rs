@@ -6,6 +6,7 @@
 //! What an operator can have got wrong is found before anything is served. Stopping goes the other way: clients first, so that whatever was
 //! acknowledged is written; the store last.
 
+mod cluster;
 mod control;
 mod doors;
 mod error;

@@ -1,48 +1,26 @@
 //! The cluster as the HTTP door sees it through this node.
 
+use super::cluster::Member;
 use super::control::NodeControl;
 use super::{reframe, refusal};
 use crate::cluster::id;
 use crate::http::api::{
-    Cancelled, Cell, ClusterNode, Init, Initialised, Joined, Located, Move, Operated, Operation, OperationPlan, Removed, SafeToStop,
+    Cancelled, Cell, ClusterNode, Init, Initialised, Joined, Located, Move, NodeOrder, NodeOrdered, Operated, Operation, OperationPlan,
+    Removed, SafeToStop,
 };
 use crate::http::{Answer, Operate};
 
-impl Operate for NodeControl {
-    async fn cells(&self) -> Answer<Vec<Cell>> {
-        Err(refusal::no_cluster())
+impl NodeControl {
+    fn member(&self) -> Answer<&Member> {
+        self.member.as_ref().ok_or_else(refusal::no_cluster)
     }
 
-    async fn locate(&self, _key: Vec<u8>) -> Answer<Located> {
-        Err(refusal::no_cluster())
-    }
-
-    async fn nodes(&self) -> Answer<Vec<ClusterNode>> {
-        Err(refusal::no_cluster())
-    }
-
-    async fn init(&self, _init: Init) -> Answer<Initialised> {
-        Err(refusal::no_cluster())
-    }
-
-    async fn join(&self) -> Answer<Joined> {
-        Err(refusal::no_cluster())
-    }
-
-    async fn remove(&self, _node: String) -> Answer<Removed> {
-        Err(refusal::no_cluster())
-    }
-
-    async fn plan_operation(&self, operation: Operation) -> Answer<OperationPlan> {
-        match operation {
-            Operation::Split { .. } | Operation::Merge { .. } => self.blocking(move |node| reframe::plan(node.store(), operation)).await,
-            _ => Err(refusal::no_cluster()),
+    async fn reframe(&self, operation: Operation, asked: Option<String>) -> Answer<Operated> {
+        if self.member.is_some() {
+            return Err(refusal::no_reframe());
         }
-    }
-
-    async fn operate(&self, operation: Operation, plan: Option<String>) -> Answer<Operated> {
         let now = self.plan_operation(operation.clone()).await?;
-        if let Some(asked) = plan
+        if let Some(asked) = asked
             && !id::still_holds(&asked, &now.id)
         {
             return Err(refusal::plan_changed(&asked, &now.id));
@@ -51,16 +29,64 @@ impl Operate for NodeControl {
         self.node.published(self.node.store().horizon().0);
         Ok(done)
     }
+}
 
-    async fn moves(&self) -> Answer<Vec<Move>> {
-        Err(refusal::no_cluster())
+fn is_reframe(operation: &Operation) -> bool {
+    matches!(operation, Operation::Split { .. } | Operation::Merge { .. })
+}
+
+impl Operate for NodeControl {
+    async fn cells(&self) -> Answer<Vec<Cell>> {
+        Ok(self.member()?.cells().await)
     }
 
-    async fn cancel(&self, _id: String) -> Answer<Cancelled> {
-        Err(refusal::no_cluster())
+    async fn locate(&self, key: Vec<u8>) -> Answer<Located> {
+        self.member()?.locate(&key)
     }
 
-    async fn safe_to_stop(&self, _node: Option<String>) -> Answer<SafeToStop> {
-        Err(refusal::no_cluster())
+    async fn nodes(&self) -> Answer<Vec<ClusterNode>> {
+        Ok(self.member()?.nodes().await)
+    }
+
+    async fn init(&self, _init: Init) -> Answer<Initialised> {
+        self.member()?.init().await
+    }
+
+    async fn join(&self) -> Answer<Joined> {
+        self.member()?.join().await
+    }
+
+    async fn remove(&self, node: String) -> Answer<Removed> {
+        self.member()?.remove(&node).await
+    }
+
+    async fn plan_operation(&self, operation: Operation) -> Answer<OperationPlan> {
+        if is_reframe(&operation) {
+            return self.blocking(move |node| reframe::plan(node.store(), operation)).await;
+        }
+        self.member()?.plan(operation).await
+    }
+
+    async fn operate(&self, operation: Operation, plan: Option<String>) -> Answer<Operated> {
+        if is_reframe(&operation) {
+            return self.reframe(operation, plan).await;
+        }
+        self.member()?.operate(operation, plan).await
+    }
+
+    async fn order(&self, order: NodeOrder) -> Answer<NodeOrdered> {
+        self.member()?.take(&order).await
+    }
+
+    async fn moves(&self, local: bool) -> Answer<Vec<Move>> {
+        Ok(self.member()?.moves(local).await)
+    }
+
+    async fn cancel(&self, id: String) -> Answer<Cancelled> {
+        self.member()?.cancel(&id).await
+    }
+
+    async fn safe_to_stop(&self, node: Option<String>) -> Answer<SafeToStop> {
+        self.member()?.safe_to_stop(node)
     }
 }

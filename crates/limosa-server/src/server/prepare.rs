@@ -7,7 +7,7 @@ use limosa_node::pki::{Bundle, NodeName, Pki};
 use limosa_node::transport::Tls;
 
 use super::error::ServerError;
-use crate::config::{Addresses, HostPort, ValidConfig};
+use crate::config::{Addresses, HostPort, ManifestSetting, ValidConfig};
 use crate::http::Hosts;
 
 /// The name of a node that founds a cluster without being given one.
@@ -101,7 +101,7 @@ impl Listeners {
     }
 }
 
-/// A standby joins a cluster, so it needs a bundle once; an owner may found one.
+/// A standby, and a member whose manifest another node has, join a cluster, so they need a bundle once; others may found one.
 fn certificates(config: &ValidConfig) -> Result<Pki, ServerError> {
     let bundle = config.bundle.as_deref().map(Bundle::read).transpose()?;
     let founder = || config.name.clone().unwrap_or_else(|| FOUNDER.parse().expect("a valid name"));
@@ -109,7 +109,8 @@ fn certificates(config: &ValidConfig) -> Result<Pki, ServerError> {
         // Before the bundle is stored: a folder once adopted keeps its name.
         refuse_other_name(config, bundle.node())?;
     }
-    let pki = if bundle.is_some() || config.standby_of.is_some() {
+    let others = config.cluster.as_ref().is_some_and(|cluster| matches!(cluster.manifest, ManifestSetting::Remote(_)));
+    let pki = if bundle.is_some() || config.standby_of.is_some() || others {
         Pki::load_or_adopt(&config.data, bundle.as_ref())?
     } else {
         Pki::load_or_create(&config.data, &founder())?

@@ -1,21 +1,24 @@
 //! The node as the RESP door sees it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use limosa_node::driver::{Node, PeerRole, PeerStatus};
 use tokio::sync::watch;
 
+use super::cluster::RespCluster;
 use crate::resp::{self, NodeFacts, Replica};
 
 /// Answers from memory: every call comes from the RESP door's thread.
 pub(super) struct RespNode {
     node: Node,
     facts: NodeFacts,
+    cluster: Option<Arc<RespCluster>>,
 }
 
 impl RespNode {
-    pub(super) fn new(node: Node, facts: NodeFacts) -> Self {
-        Self { node, facts }
+    pub(super) fn new(node: Node, facts: NodeFacts, cluster: Option<Arc<RespCluster>>) -> Self {
+        Self { node, facts, cluster }
     }
 
     fn peers(&self, role: PeerRole) -> impl Iterator<Item = PeerStatus> {
@@ -51,6 +54,10 @@ impl resp::Node for RespNode {
 
     fn facts(&self) -> &NodeFacts {
         &self.facts
+    }
+
+    fn cluster(&self) -> Option<Arc<dyn resp::cluster::Cluster>> {
+        self.cluster.clone().map(|cluster| cluster as Arc<dyn resp::cluster::Cluster>)
     }
 }
 

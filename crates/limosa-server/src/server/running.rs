@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use limosa_core::SpaceKeys;
 use limosa_core::limits::CREDIT_WINDOW_BYTES;
+use limosa_node::driver::cluster::Addresses;
 use limosa_node::driver::{Node, NodeOptions, Role};
 use limosa_store::{Durability, Identity, Options, Store};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::cluster::{Member, RespCluster};
 use super::control::NodeControl;
 use super::doors::HttpDoor;
 use super::error::ServerError;
@@ -61,10 +63,11 @@ impl Server {
             async move { node.run(peer_listener).await }
         });
         let facts = node_facts(&config, &bound);
-        let options = resp::Options { run_id: run_id(&node), ..resp::Options::default() };
-        let resp_node = Arc::new(RespNode::new(node.clone(), facts));
+        let (membership, resp_cluster) = membership(&node, &config);
+        let options = resp_options(&node);
+        let resp_node = Arc::new(RespNode::new(node.clone(), facts, resp_cluster));
         let resp = resp::serve(listeners.resp, Arc::new(node.store().clone()), resp_node, options).map_err(resources)?;
-        let control = Arc::new(NodeControl::new(node.clone(), &config, bound, resp.counter()));
+        let control = Arc::new(NodeControl::new(node.clone(), membership, &config, bound, resp.counter()));
         let http = HttpDoor::open(listeners.http, tls, control, hosts).map_err(resources)?;
         Ok(Self { started, stop_timeout: config.stop_timeout, resp, http, peers, node })
     }
@@ -120,9 +123,31 @@ fn open(config: ValidConfig) -> Result<(Prepared, Node), ServerError> {
         credit_window: CREDIT_WINDOW_BYTES,
         transfer_log: config.transfer_log.clone(),
     };
-    let standby_of = config.standby_of.as_ref().map(ToString::to_string);
-    let node = Node::open(store, prepared.tls(), options, standby_of)?;
+    let node = match &config.cluster {
+        Some(cluster) => Node::open_member(store, prepared.tls(), options, cluster.member(&config.data, addresses(&prepared.bound))?)?,
+        None => Node::open(store, prepared.tls(), options, config.standby_of.as_ref().map(ToString::to_string))?,
+    };
     Ok((prepared, node))
+}
+
+/// What the cluster is told to dial.
+fn addresses(bound: &Bound) -> Addresses {
+    Addresses { peer: bound.advertised_peer.to_string(), resp: bound.advertised_resp.to_string(), http: bound.advertised_http.to_string() }
+}
+
+/// The cluster for both doors, where this node is a member of one. Inside a runtime.
+fn membership(node: &Node, config: &ValidConfig) -> (Option<Member>, Option<Arc<RespCluster>>) {
+    match (node.cluster(), &config.cluster) {
+        (Some(cluster), Some(told)) => {
+            let resp = RespCluster::new(node, cluster.clone(), told.ack);
+            (Some(Member::new(node.clone(), cluster, told.name.clone())), Some(Arc::new(resp)))
+        }
+        _ => (None, None),
+    }
+}
+
+fn resp_options(node: &Node) -> resp::Options {
+    resp::Options { run_id: run_id(node), ..resp::Options::default() }
 }
 
 fn store_options(prepared: &Prepared, keys: SpaceKeys) -> Options {

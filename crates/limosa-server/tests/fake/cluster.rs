@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use limosa_server::http::api::{
-    Cancelled, Cell, ClusterNode, Init, Initialised, Joined, Located, Method, Move, MovePhase, MoveState, Operated, Operation,
-    OperationPlan, Removed, SafeToStop, Slots, Step, Version, hex64,
+    Begun, Cancelled, Cell, ClusterNode, Init, Initialised, Joined, Located, Method, Move, MovePhase, MoveState, NodeOrder, NodeOrdered,
+    Operated, Operation, OperationPlan, OrderWord, Removed, SafeToStop, Slots, Step, Version, hex64,
 };
 use limosa_server::http::{Answer, Operate};
 
@@ -108,11 +108,22 @@ impl Operate for FakeNode {
     async fn operate(&self, operation: Operation, plan: Option<String>) -> Answer<Operated> {
         let json = serde_json::to_value(&operation).expect("operations become JSON");
         let plan = plan.unwrap_or_else(|| "-".to_owned());
-        let done = Operated { plan: PLAN.to_owned(), moves: vec![hex64(9)], made: vec![64], message: "one move was begun".to_owned() };
+        let done = Operated {
+            plan: PLAN.to_owned(),
+            begun: vec![Begun { fragment: 0, order: OrderWord::Move, to: "c".to_owned() }],
+            refused: Vec::new(),
+            made: vec![64],
+            message: "one move was begun".to_owned(),
+        };
         self.change(&format!("{json} plan {plan}"), done)
     }
 
-    async fn moves(&self) -> Answer<Vec<Move>> {
+    async fn order(&self, order: NodeOrder) -> Answer<NodeOrdered> {
+        let json = serde_json::to_value(&order).expect("orders become JSON");
+        self.change(&format!("order {json}"), NodeOrdered { taken: order.fragments, refused: Vec::new() })
+    }
+
+    async fn moves(&self, _local: bool) -> Answer<Vec<Move>> {
         Ok(vec![Move {
             id: hex64(9),
             fragment: 0,

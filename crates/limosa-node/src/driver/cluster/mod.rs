@@ -17,6 +17,7 @@ mod handle;
 mod learn;
 mod options;
 mod order;
+mod roster;
 mod standing;
 
 pub use acks::AckLevel;

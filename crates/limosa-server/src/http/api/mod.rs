@@ -19,7 +19,10 @@ pub use cluster::{Cancelled, Cell, ClusterNode, Init, Initialised, Joined, Locat
 pub use error::{ErrorBody, RetryWord};
 pub use fragment::{Acknowledged, EpochRow, Fragment, Slots, Version};
 pub use operate::{Checkpointed, Flushed, Follow, Followed, PeersReset, Promoted, Scrubbed};
-pub use operation::{Chosen, Failover, MergeWith, MoveTo, OfNode, Operated, Operation, OperationPlan, SplitAt, Step};
+pub use operation::{
+    Begun, Chosen, Failover, MergeWith, MoveTo, NodeOrder, NodeOrdered, OfNode, Operated, Operation, OperationPlan, OrderWord,
+    RefusedFragment, SplitAt, Step,
+};
 pub use peer::{Peer, PeerState, Progress};
 pub use plan::{Alternative, Method, Plan, PlanItem};
 pub use quarantine::{Dropped, QuarantineFile, QuarantinePage, Reapplied, Reapply, Refused};

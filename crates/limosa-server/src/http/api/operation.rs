@@ -172,13 +172,75 @@ pub struct OperationPlan {
     pub blocked_because: Vec<String>,
 }
 
+/// What the owner of fragments, or who is promoted for them, is told.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderWord {
+    /// Ownership goes to the node.
+    Move,
+    /// The node becomes a copy and stays one.
+    Stage,
+    /// The node is a copy no longer.
+    Leave,
+    /// Their moves end where they are.
+    Cancel,
+    /// The node that is told takes them over.
+    Promote,
+}
+
+/// `POST /v1/orders`: what one node of a cluster tells another.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeOrder {
+    /// What.
+    pub order: OrderWord,
+    /// Numbers of fragments.
+    pub fragments: Vec<u32>,
+    /// Which node; none where the one that is told is meant.
+    pub node: Option<String>,
+    /// Acknowledged writes may be lost.
+    #[serde(default)]
+    pub accept_loss: bool,
+}
+
+/// Answer to [`NodeOrder`].
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct NodeOrdered {
+    /// For these it goes on.
+    pub taken: Vec<u32>,
+    /// For these it does not.
+    pub refused: Vec<RefusedFragment>,
+}
+
+/// A fragment for which something is not done.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RefusedFragment {
+    /// Which.
+    pub fragment: u32,
+    /// Why, in one sentence.
+    pub why: String,
+}
+
+/// Something that goes on with a fragment.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Begun {
+    /// Which.
+    pub fragment: u32,
+    /// What.
+    pub order: OrderWord,
+    /// The node that it is about.
+    pub to: String,
+}
+
 /// Answer to a call that carries an operation out: what was begun. Moves go on behind it, see `GET /v1/moves`.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Operated {
     /// The plan that was carried out.
     pub plan: String,
-    /// Moves that were begun.
-    pub moves: Vec<String>,
+    /// What goes on behind the answer.
+    pub begun: Vec<Begun>,
+    /// Fragments for which it was refused.
+    pub refused: Vec<RefusedFragment>,
     /// Fragments that were made.
     pub made: Vec<u32>,
     /// What happened, in one sentence.

@@ -4,8 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use limosa_core::SpaceKeys;
 use limosa_core::limits::RING_BYTES;
+use limosa_core::{FragmentId, KeyRange, SpaceKeys};
 
 use crate::disk::{Disk, RealDisk};
 use crate::folder::Identity;
@@ -40,6 +40,9 @@ pub struct Options {
     pub durability: Durability,
     /// Number of fragments of a new folder; an existing folder keeps its own. Default: 64.
     pub fragments: u16,
+    /// The fragments of a new folder, covering every key once in key order, where they are given by somebody else than `fragments`. Must be
+    /// given until the first checkpoint. Default: none.
+    pub frames: Vec<(FragmentId, KeyRange)>,
     /// What the store may hold in memory, bytes: blocks, summaries, pending and recent commits, the checkpoint's cache. Blocks beyond it
     /// are dropped and read again when they are needed. Default: no bound; a server sets one.
     pub memory_max: u64,
@@ -74,6 +77,7 @@ impl Options {
             keys,
             durability: Durability::default(),
             fragments: 64,
+            frames: Vec::new(),
             memory_max: u64::MAX,
             checkpoint_bytes: 256 << 20,
             reserve_bytes: 0,

@@ -78,7 +78,8 @@ impl Saved {
         let point = checkpoint.point()?;
         let keys = Arc::new(options.keys.clone());
         if point.position == Position::ZERO {
-            let ranges = hashed_ranges(options.fragments);
+            let ranges = if options.frames.is_empty() { hashed_ranges(options.fragments) } else { options.frames.clone() };
+            let behind = ranges.iter().map(|(id, _)| id.0 + 1).max().unwrap_or(0);
             let new = |(id, range)| {
                 let mut fragment = Fragment::new(id, range, keys.clone()).counted_by(ledger);
                 fragment.set_loader(loader.clone());
@@ -86,7 +87,7 @@ impl Saved {
             };
             let fragments: Vec<Fragment> = ranges.into_iter().map(new).collect();
             let marks = Marks::new(Position::ZERO, fragments.iter().map(Fragment::head).collect(), options.tail_bytes);
-            let (next_fragment, node, leases) = (u32::from(options.fragments), NodeFacts::default(), Leases::default());
+            let (next_fragment, node, leases) = (behind, NodeFacts::default(), Leases::default());
             let (notes, pasts) = (Notes::default(), pasts_at(Position::ZERO, &fragments));
             return Ok(Self { point, fragments, next_fragment, node, marks, leases, notes, pasts });
         }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use limosa_core::Retry;
+use limosa_manifest::ManifestError;
 use limosa_node::PkiError;
 use limosa_node::driver::RoleError;
 use limosa_node::pki::NodeName;
@@ -48,6 +49,20 @@ pub enum ServerError {
         /// What the system says.
         source: io::Error,
     },
+    /// The file that says which fragments a member's folder was made with.
+    #[error("{}: {why}; a folder that holds nothing yet can be emptied, else restore the file", path.display())]
+    Frames {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The manifest of the cluster that a new folder joins.
+    #[error("this new node can't be told the cluster's fragments: {source}")]
+    Manifest {
+        /// What it says.
+        source: Box<ManifestError>,
+    },
     /// A file that the configuration names.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -73,6 +88,8 @@ impl ServerError {
             Self::OtherName { .. } => "server.other_name",
             Self::NoFolder { .. } => "server.no_folder",
             Self::Resources { .. } => "server.resources",
+            Self::Frames { .. } => "server.frames",
+            Self::Manifest { source } => source.code(),
             Self::Config(error) => error.code(),
             Self::Pki(error) => error.code(),
             Self::Store(error) => error.code(),
@@ -86,6 +103,8 @@ impl ServerError {
         match self {
             Self::Listen { .. } | Self::Resources { .. } => Retry::Later,
             Self::OtherName { .. } | Self::NoFolder { .. } => Retry::Never,
+            Self::Frames { .. } => Retry::Never,
+            Self::Manifest { source } => source.retry(),
             Self::Config(error) => error.retry(),
             Self::Pki(error) => error.retry(),
             Self::Store(error) => error.retry(),

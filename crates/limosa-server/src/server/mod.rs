@@ -10,6 +10,7 @@ mod cluster;
 mod control;
 mod doors;
 mod error;
+mod frames;
 mod inspect;
 mod offline;
 mod operate;

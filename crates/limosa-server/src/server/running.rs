@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use limosa_core::SpaceKeys;
 use limosa_core::limits::CREDIT_WINDOW_BYTES;
-use limosa_node::driver::cluster::Addresses;
+use limosa_core::{FragmentId, KeyRange, SpaceKeys};
+use limosa_node::driver::cluster::{Addresses, MemberOptions};
 use limosa_node::driver::{Node, NodeOptions, Role};
 use limosa_store::{Durability, Identity, Options, Store};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -14,9 +14,11 @@ use super::cluster::{Member, RespCluster};
 use super::control::NodeControl;
 use super::doors::HttpDoor;
 use super::error::ServerError;
+use super::frames;
 use super::prepare::{Bound, Prepared};
 use super::resp_node::RespNode;
-use crate::config::ValidConfig;
+use crate::config::{Ack, ClusterConfig, ValidConfig};
+use crate::resp::cluster::AckLevel;
 use crate::resp::{self, NodeFacts, ServerHandle};
 
 /// The one space of this version; its name keys digests and block boundaries, so that it can never change.
@@ -51,7 +53,7 @@ impl Server {
     /// # Errors
     /// A port is taken, certificates are missing, the folder is another node's or damaged, the disk fails.
     pub async fn start(config: ValidConfig) -> Result<Self, ServerError> {
-        let (prepared, node) = spawn_blocking(move || open(config)).await.expect("opening a node does not panic")?;
+        let (prepared, node) = open(config).await?;
         let (tls, hosts) = (prepared.tls(), prepared.hosts());
         let started = started(&prepared, &node);
         let Prepared { config, listeners, bound, .. } = prepared;
@@ -64,7 +66,7 @@ impl Server {
         });
         let facts = node_facts(&config, &bound);
         let (membership, resp_cluster) = membership(&node, &config);
-        let options = resp_options(&node);
+        let options = resp_options(&node, &config);
         let resp_node = Arc::new(RespNode::new(node.clone(), facts, resp_cluster));
         let resp = resp::serve(listeners.resp, Arc::new(node.store().clone()), resp_node, options).map_err(resources)?;
         let control = Arc::new(NodeControl::new(node.clone(), membership, &config, bound, resp.counter()));
@@ -83,6 +85,13 @@ impl Server {
     /// The last flush failed: what was not acknowledged may be lost, the rest is on disk.
     pub async fn stop(self) -> Result<(), ServerError> {
         let began = Instant::now();
+        // While everything is served still: clients of what is handed over wait for a cutover, and are told where it went.
+        let kept = self.node.hand_over(self.stop_timeout / 2).await;
+        if kept > 0 {
+            tracing::warn!(
+                "{kept} fragments have no complete copy elsewhere that could take them over: they are not served until this node is back"
+            );
+        }
         // Clients first: replies that they wait for need the store, and standbys still get what was written last.
         let resp = self.resp;
         spawn_blocking(move || resp.stop()).await.expect("the RESP door ends without a panic");
@@ -110,11 +119,28 @@ impl Server {
 /// Room kept on the disk for the day on which it is full: a delete, or a small checkpoint, fits.
 const RESERVE_BYTES: u64 = 16 << 20;
 
-/// Everything that touches the disk.
-fn open(config: ValidConfig) -> Result<(Prepared, Node), ServerError> {
-    let prepared = Prepared::prepare(config)?;
+/// Opens store and node. A new member asks the manifest first which fragments there are.
+async fn open(config: ValidConfig) -> Result<(Prepared, Node), ServerError> {
+    let prepared = spawn_blocking(move || Prepared::prepare(config)).await.expect("preparing a node does not panic")?;
+    let config = &prepared.config;
+    let told = |cluster: &ClusterConfig| cluster.member(&config.data, addresses(&prepared.bound));
+    let member = config.cluster.as_ref().map(told).transpose()?;
+    let is_new = !config.data.join("node.toml").exists();
+    let frames = match (&member, frames::read(&config.data)?) {
+        (Some(member), None) if is_new => frames::ask(config.data.clone(), member, &prepared.tls()).await?,
+        (_, known) => known,
+    };
+    spawn_blocking(move || open_node(prepared, member, frames.unwrap_or_default())).await.expect("opening a node does not panic")
+}
+
+/// Everything that touches the store.
+fn open_node(
+    prepared: Prepared,
+    member: Option<MemberOptions>,
+    frames: Vec<(FragmentId, KeyRange)>,
+) -> Result<(Prepared, Node), ServerError> {
     let keys = SpaceKeys::derive(prepared.pki.cluster_secret().expose(), SPACE);
-    let store = Store::open(store_options(&prepared, keys.clone()))?;
+    let store = Store::open(Options { frames, ..store_options(&prepared, keys.clone()) })?;
     let config = &prepared.config;
     let options = NodeOptions {
         node: prepared.pki.node().to_string(),
@@ -123,8 +149,8 @@ fn open(config: ValidConfig) -> Result<(Prepared, Node), ServerError> {
         credit_window: CREDIT_WINDOW_BYTES,
         transfer_log: config.transfer_log.clone(),
     };
-    let node = match &config.cluster {
-        Some(cluster) => Node::open_member(store, prepared.tls(), options, cluster.member(&config.data, addresses(&prepared.bound))?)?,
+    let node = match member {
+        Some(member) => Node::open_member(store, prepared.tls(), options, member)?,
         None => Node::open(store, prepared.tls(), options, config.standby_of.as_ref().map(ToString::to_string))?,
     };
     Ok((prepared, node))
@@ -146,8 +172,18 @@ fn membership(node: &Node, config: &ValidConfig) -> (Option<Member>, Option<Arc<
     }
 }
 
-fn resp_options(node: &Node) -> resp::Options {
-    resp::Options { run_id: run_id(node), ..resp::Options::default() }
+fn resp_options(node: &Node, config: &ValidConfig) -> resp::Options {
+    let mut options = resp::Options { run_id: run_id(node), ..resp::Options::default() };
+    if let Some(cluster) = &config.cluster {
+        options.ack = match cluster.ack {
+            Ack::Local => AckLevel::Local,
+            Ack::Standby => AckLevel::Standby,
+            Ack::All => AckLevel::All,
+        };
+        options.ack_timeout = cluster.ack_timeout;
+        options.staleness_max = Some(cluster.staleness_max);
+    }
+    options
 }
 
 fn store_options(prepared: &Prepared, keys: SpaceKeys) -> Options {

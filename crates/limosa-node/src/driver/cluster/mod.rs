@@ -13,6 +13,7 @@
 
 mod acks;
 mod board;
+mod frames;
 mod handle;
 mod learn;
 mod options;
@@ -23,6 +24,7 @@ mod standing;
 pub use acks::AckLevel;
 pub(super) use board::{Asked, Board};
 pub use board::{MoveStatus, NodeFacts, View};
+pub use frames::frames;
 pub use handle::Cluster;
 pub use options::{Addresses, Failover, ManifestAt, MemberOptions};
 pub use order::{Order, OrderError, Ordered};

@@ -52,6 +52,10 @@ impl door::Cluster for RespCluster {
         self.cluster.acked(fragment, self.level)
     }
 
+    fn may_read(&self, fragment: FragmentId) -> bool {
+        self.cluster.may_read(fragment)
+    }
+
     fn copies(&self, fragment: FragmentId, position: u64) -> usize {
         self.cluster.copies(fragment, position)
     }

@@ -97,7 +97,9 @@ impl State {
 fn encode(fragments: &[FragmentId]) -> Vec<u8> {
     let mut out = Vec::new();
     varint::put(&mut out, fragments.len() as u64);
-    fragments.iter().for_each(|id| varint::put(&mut out, u64::from(id.0)));
+    for id in fragments {
+        varint::put(&mut out, u64::from(id.0));
+    }
     out
 }
 

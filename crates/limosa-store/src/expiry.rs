@@ -17,12 +17,11 @@ impl Txn<'_> {
         for stored in due {
             match self.remove_orphan(stored) {
                 Ok(false) => {}
-                Ok(true) => continue,
+                Ok(true) | Err(StoreError::Parked { .. } | StoreError::NotServed { .. }) => continue,
                 Err(error @ StoreError::Cold { .. }) => {
                     cold = Some(error);
                     continue;
                 }
-                Err(StoreError::Parked { .. } | StoreError::NotServed { .. }) => continue,
                 Err(error) => return Err(error),
             }
             // Looked at again: a pending write may have given it another deadline.

@@ -42,8 +42,9 @@ impl State {
                 let touched = |fragment: &&Fragment| starts.iter().any(|start| start.range.intersect(fragment.range()).is_some());
                 self.fork = Some(self.fragments.iter().filter(touched).cloned().collect());
                 // Kept until the next stage opens, which is now.
-                let baseline = std::mem::take(&mut self.baseline);
-                baseline.into_iter().for_each(|fragment| self.grave.append(&mut fragment.into_grave()));
+                for fragment in std::mem::take(&mut self.baseline) {
+                    self.grave.append(&mut fragment.into_grave());
+                }
             }
             StageRecord::Install { sealed } => self.apply_install(position, sealed, slice),
             StageRecord::Gather { .. } | StageRecord::Reframe { .. } | StageRecord::End { .. } => {}

@@ -216,7 +216,9 @@ impl Store {
             // A call that found the disk full, and was published after all.
             let renamed = |(id, of)| state.forks.get(&id).map(|fork| fork.session).filter(|session| *session != of).map(|to| (id, to));
             let renamed: Vec<_> = stages.names().filter_map(renamed).collect();
-            renamed.into_iter().for_each(|(id, session)| stages.gather(session, &Scope::only([id])));
+            for (id, session) in renamed {
+                stages.gather(session, &Scope::only([id]));
+            }
         }
         stages
     }

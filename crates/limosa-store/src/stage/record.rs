@@ -144,7 +144,9 @@ fn read_session(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
 fn put_names(out: &mut Vec<u8>, scope: &Scope) {
     let names = scope.fragments().expect("what is written names its fragments");
     varint::put(out, names.len() as u64);
-    names.iter().for_each(|id| varint::put(out, u64::from(id.0)));
+    for id in names {
+        varint::put(out, u64::from(id.0));
+    }
 }
 
 fn read_names(reader: &mut Reader<'_>) -> Result<Scope, DecodeError> {

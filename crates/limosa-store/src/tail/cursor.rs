@@ -243,11 +243,7 @@ impl Tail {
     fn carry(&mut self, position: Position, record: Record<'_>) -> Result<(), StoreError> {
         match record.kind {
             RecordKind::Commit => self.carry_commit(position, record.body)?,
-            RecordKind::StageInstall | RecordKind::Stage | RecordKind::Drop => {
-                if position > self.sound_to && replaced(&record)?.iter().any(|id| self.scope.has(*id)) {
-                    self.carried.push_back(Carried::Lost);
-                }
-            }
+            RecordKind::StageInstall | RecordKind::Stage | RecordKind::Drop => self.carry_replaced(position, &record)?,
             RecordKind::Reframe => self.carry_reframe(position, record.body)?,
             RecordKind::OpenEpoch => {
                 let skip = self.skip.as_ref().filter(|skip| position <= skip.until);
@@ -260,6 +256,13 @@ impl Tail {
                 }
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    fn carry_replaced(&mut self, position: Position, record: &Record<'_>) -> Result<(), StoreError> {
+        if position > self.sound_to && replaced(record)?.iter().any(|id| self.scope.has(*id)) {
+            self.carried.push_back(Carried::Lost);
         }
         Ok(())
     }

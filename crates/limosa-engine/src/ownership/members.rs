@@ -155,6 +155,10 @@ impl Seat {
         let Some(node) = placing::choose(&s.nodes, &me, &taken) else { return false };
         let is_asked = self.wish(s, Wish::Assign, cell.assign(&me, &node));
         if is_asked {
+            // Counted at once: of many fragments that look for a place in the same turn, not all choose the same node.
+            if let Some(state) = s.nodes.get_mut(&node) {
+                state.fragments += 1;
+            }
             s.report(Report::Assigned { fragment: self.id, node });
         }
         is_asked

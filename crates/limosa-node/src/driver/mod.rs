@@ -24,6 +24,7 @@ mod node;
 mod on_the_way;
 mod ownership;
 mod patience;
+mod permit;
 mod pulse;
 mod registry;
 mod repairing;

@@ -192,8 +192,12 @@ impl Node {
     /// Makes the node a standby of the owner at `address`. Blocks on the disk.
     ///
     /// # Errors
-    /// The store fails.
+    /// The store fails; a member of a cluster, whose manifest says whom it follows.
     pub fn follow(&self, address: &str) -> Result<(), StoreError> {
+        if self.role().is_member() {
+            let why = "the manifest says whom a member of a cluster follows".to_owned();
+            return Err(StoreError::Invalid { what: "an order to follow", why });
+        }
         let role = Role::Standby { of: address.to_owned() };
         {
             // Under the store's lock: a write that was being evaluated is in the journal before the role changes, none is evaluated behind it.

@@ -58,14 +58,14 @@ pub struct PeerStatus {
     pub blocked: Option<String>,
     /// Socket bytes of this node's earlier sessions with the peer: in, out, handshakes.
     before: (u64, u64, u64),
-    counters: Option<Arc<Counters>>,
+    /// Of the sessions that last: several in a cluster.
+    counters: Vec<Arc<Counters>>,
 }
 
 impl PeerStatus {
     /// Socket bytes with this peer since the node started: in, out, and what handshakes took of both.
     pub fn socket_bytes(&self) -> (u64, u64, u64) {
-        let now = self.counters.as_ref().map_or((0, 0, 0), |counters| totals(counters));
-        (self.before.0 + now.0, self.before.1 + now.1, self.before.2 + now.2)
+        self.counters.iter().map(|counters| totals(counters)).fold(self.before, |sum, one| (sum.0 + one.0, sum.1 + one.1, sum.2 + one.2))
     }
 }
 
@@ -181,13 +181,13 @@ impl Registry {
             alternatives: Arc::default(),
             blocked: None,
             before: (0, 0, 0),
-            counters: None,
+            counters: Vec::new(),
         };
         let mut inner = self.lock();
         let status = inner.peers.entry(key.clone()).or_insert(fresh);
         status.address = address;
         drop(inner);
-        PeerHandle { registry: self.clone(), key }
+        PeerHandle { registry: self.clone(), key, counters: Mutex::default() }
     }
 
     /// Forgets the owners: this node has none any more.
@@ -204,6 +204,8 @@ impl Registry {
 pub(super) struct PeerHandle {
     registry: Arc<Registry>,
     key: (u8, String),
+    /// Of the session that this handle speaks for.
+    counters: Mutex<Option<Arc<Counters>>>,
 }
 
 impl PeerHandle {
@@ -214,6 +216,7 @@ impl PeerHandle {
     }
 
     pub(super) fn connected(&self, name: &str, session: u64, counters: Arc<Counters>) {
+        *self.counters.lock().unwrap_or_else(PoisonError::into_inner) = Some(counters.clone());
         self.update(|status| {
             status.name = Some(name.to_owned());
             status.session = session;
@@ -224,18 +227,24 @@ impl PeerHandle {
             status.plan.clear();
             status.alternatives = Arc::default();
             status.since = Instant::now();
-            status.counters = Some(counters);
+            status.counters.push(counters);
         });
     }
 
     pub(super) fn disconnected(&self, blocked: Option<String>) {
+        let own = self.counters.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.update(|status| {
-            status.connected = false;
-            status.live = false;
-            status.phase = "connecting";
-            status.before = status.socket_bytes();
-            status.counters = None;
+            let all = status.socket_bytes();
+            status.counters.retain(|counters| own.as_ref().is_none_or(|own| !Arc::ptr_eq(own, counters)));
+            status.before = (0, 0, 0);
+            let left = status.socket_bytes();
+            status.before = (all.0 - left.0, all.1 - left.1, all.2 - left.2);
             status.blocked = blocked;
+            if status.counters.is_empty() {
+                status.connected = false;
+                status.live = false;
+                status.phase = "connecting";
+            }
         });
         self.bump();
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use limosa_core::{FragmentId, NodeName, Scope, Version};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// Which end of a session this node is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -33,6 +33,8 @@ pub(super) struct Row {
     pub(super) held: Arc<BTreeMap<FragmentId, Version>>,
     /// On the source's side: up to which position of this node's journal the peer has what the session is about, durably.
     pub(super) acknowledged: u64,
+    /// Told when the session is to end, though its connection may last.
+    over: Arc<Notify>,
 }
 
 /// All sessions that last.
@@ -51,19 +53,28 @@ impl Default for SessionTable {
 impl SessionTable {
     /// A session with `peer` begins. Its row lasts as long as the handle.
     pub(super) fn open(self: &Arc<Self>, peer: NodeName, side: Side, scope: Scope) -> SessionHandle {
-        let row = Row { peer, side, scope, live: false, bytes: (0, 0), held: Arc::default(), acknowledged: 0 };
+        let row = Row { peer, side, scope, live: false, bytes: (0, 0), held: Arc::default(), acknowledged: 0, over: Arc::default() };
+        let over = row.over.clone();
         let mut rows = self.lock();
         rows.0 += 1;
         let id = rows.0;
         rows.1.insert(id, row);
         drop(rows);
         self.bump();
-        SessionHandle { table: self.clone(), id }
+        SessionHandle { table: self.clone(), id, over }
     }
 
     /// Every session, by a number that is never given twice.
     pub(super) fn rows(&self) -> Vec<(u64, Row)> {
         self.lock().1.iter().map(|(&id, row)| (id, row.clone())).collect()
+    }
+
+    /// Ends every session with `peer`: it greets in another life. One that it has begun in this life already is dialled once more, since
+    /// nothing tells the two apart. Their numbers.
+    pub(super) fn end_all(&self, peer: &NodeName) -> Vec<u64> {
+        let rows = self.lock();
+        let with_peer = rows.1.iter().filter(|(_, row)| row.peer == *peer);
+        with_peer.map(|(&id, row)| (id, row.over.notify_one()).0).collect()
     }
 
     /// Changes whenever a row does.
@@ -85,6 +96,7 @@ impl SessionTable {
 pub(super) struct SessionHandle {
     table: Arc<SessionTable>,
     id: u64,
+    over: Arc<Notify>,
 }
 
 impl SessionHandle {
@@ -105,6 +117,11 @@ impl SessionHandle {
     /// With whom.
     pub(super) fn peer(&self) -> NodeName {
         self.table.lock().1.get(&self.id).map(|row| row.peer.clone()).expect("the row lasts as long as this handle")
+    }
+
+    /// Until the session is to end.
+    pub(super) async fn over(&self) {
+        self.over.notified().await;
     }
 
     /// Changes the row, and tells.

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 use limosa_carry::SourceCarrier;
 use limosa_core::Scope;
 use limosa_engine::Source;
-use limosa_engine::source::{Action, Config, Epochs, Event, Permit, Phase};
+use limosa_engine::source::{Action, Config, Event, Permit, Phase};
 use limosa_store::StoreError;
-use limosa_wire::{Message, Method, WIRE_VERSIONS, features};
+use limosa_wire::{Message, Method, Purpose, WIRE_VERSIONS, features};
 use tokio::sync::mpsc;
 
 use super::cluster::Board;
@@ -17,6 +17,7 @@ use super::link::Link;
 use super::node::Shared;
 use super::on_the_way::OnTheWay;
 use super::patience::patiently;
+use super::permit;
 use super::registry::{PeerHandle, PeerRole, TransferKind, TransferRecord};
 use super::repairing::Repairing;
 use super::session_end::SessionEnd;
@@ -43,6 +44,7 @@ pub(super) struct SourceSession {
     repairing: Repairing,
     row: SessionHandle,
     counted: Counted,
+    purpose: Purpose,
 }
 
 /// Measures one transfer: from the accepted connection until the target agrees at a version at least the head of that moment.
@@ -86,7 +88,7 @@ impl SourceSession {
             credit_window: shared.options.credit_window,
             wire_versions: WIRE_VERSIONS,
             features: features::ALL,
-            permit: permit(&shared),
+            permit: Permit::default(),
         });
         let row = shared.sessions.open(connection.peer_name().clone(), Side::Source, Scope::only([]));
         let counted = Counted { board: shared.board.clone(), id: row.id() };
@@ -99,7 +101,20 @@ impl SourceSession {
         });
         let repairing = Repairing::new(shared.clone(), watch.peer.clone(), PeerRole::Standby);
         let on_the_way = OnTheWay::new(peer.take_cut());
-        Ok(Self { shared, source, link: Link::new(connection), jobs, peer, watch, on_the_way, incarnation: 0, repairing, row, counted })
+        Ok(Self {
+            shared,
+            source,
+            link: Link::new(connection),
+            jobs,
+            peer,
+            watch,
+            on_the_way,
+            incarnation: 0,
+            repairing,
+            row,
+            counted,
+            purpose: Purpose::Follow,
+        })
     }
 
     /// Until the connection, the peer or this node ends the session.
@@ -152,6 +167,7 @@ impl SourceSession {
                 }
                 _ = published.changed() => Event::Published,
                 _ = reset.changed() => return SessionEnd::Reset,
+                () = self.row.over() => return SessionEnd::Reset,
                 _ = role.changed() => {
                     if !role.borrow_and_update().is_owner() {
                         return SessionEnd::NotOwner;
@@ -161,7 +177,10 @@ impl SourceSession {
                 _ = tick.tick() => {
                     self.repairing.tick();
                     self.report();
-                    continue;
+                    match permit::lost(&self.shared, self.purpose, self.source.scope()) {
+                        Some(lost) if self.source.phase() != Phase::Hello => Event::Leave(lost),
+                        _ => continue,
+                    }
                 }
             };
             self.source.handle(started.elapsed(), event);
@@ -225,6 +244,10 @@ impl SourceSession {
         self.on_the_way.received(message);
         if let Message::Hello(hello) = message {
             self.incarnation = hello.incarnation;
+            if let Some(permit) = permit::of(&self.shared, hello.purpose) {
+                self.purpose = hello.purpose;
+                self.source.permit(permit);
+            }
         }
         if matches!(message, Message::Refuse(_)) {
             self.peer.count(|totals| totals.refusals += 1);
@@ -302,13 +325,5 @@ impl Drop for Counted {
         if let Some(board) = &self.board {
             board.session_ended(self.id);
         }
-    }
-}
-
-/// What this node may send, and whether its sessions open epochs by themselves: in a cluster the manifest gives them.
-fn permit(shared: &Shared) -> Permit {
-    match &shared.board {
-        Some(_) => Permit { scope: Scope::All, epochs: Epochs::Given },
-        None => Permit::default(),
     }
 }

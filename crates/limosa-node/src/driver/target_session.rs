@@ -15,7 +15,7 @@ use super::node::Shared;
 use super::registry::{PeerHandle, PeerRole, TransferKind, TransferRecord};
 use super::repairing::Repairing;
 use super::session_end::SessionEnd;
-use super::session_table::{SessionHandle, Side};
+use super::session_table::{Row, SessionHandle, Side};
 use super::target_jobs::{Answer, TargetJobs};
 use crate::transport::{Connection, Counters, Stage};
 use tokio::sync::{mpsc, oneshot};
@@ -202,6 +202,7 @@ impl TargetSession {
                     continue;
                 }
                 _ = reset.changed() => return SessionEnd::Reset,
+                () = self.row.over() => return SessionEnd::Reset,
                 _ = role.changed() => return SessionEnd::RoleChanged,
                 _ = tick.tick() => {
                     self.repairing.tick();
@@ -239,12 +240,9 @@ impl TargetSession {
 
     /// Fragments leave: the machine drops what comes of them from here on, and behind what is queued nothing of them is applied.
     fn leave(&mut self, fragments: Vec<FragmentId>, gone: oneshot::Sender<()>) {
-        self.row.update(|row| {
-            if let Scope::Only(scope) = &row.scope {
-                row.scope = Scope::only(scope.iter().filter(|id| !fragments.contains(id)).copied());
-            }
-        });
         self.target.handle(Event::Leave(fragments));
+        let scope = self.target.scope().clone();
+        self.row.update(|row| row.scope = scope);
         if self.target.phase() == Phase::Closed {
             self.leaving.push(gone); // it was the last of them: the session ends
         } else {
@@ -318,8 +316,12 @@ impl TargetSession {
             status.live = phase == Phase::Live;
             status.bytes = (progress.bytes_done, progress.bytes_total);
         });
-        let (live, bytes) = (phase == Phase::Live, (progress.bytes_done, progress.bytes_total));
-        self.row.update_if((live, bytes), |row| (row.live, row.bytes), |row| (row.live, row.bytes) = (live, bytes));
+        let now = (phase == Phase::Live, (progress.bytes_done, progress.bytes_total), self.target.scope().clone());
+        if let Some(wanted) = self.wanted.as_ref().filter(|_| phase == Phase::Live) {
+            wanted.cover(&now.2);
+        }
+        let has = |row: &Row| (row.live, row.bytes, row.scope.clone());
+        self.row.update_if(now.clone(), has, |row| (row.live, row.bytes, row.scope) = now);
     }
 }
 

@@ -60,7 +60,7 @@ fn put(key: &str, value: &str) -> Change {
 #[test]
 fn a_manifest_that_another_node_holds_keeps_the_contract() {
     let dir = tempfile::tempdir().expect("a folder");
-    let pki = Pki::create(dir.path(), &"a".parse().expect("a name")).expect("certificates");
+    let pki = Pki::create(dir.path(), &"holder".parse().expect("a name")).expect("certificates");
     let holder = holder(&pki, dir.path(), "127.0.0.1:0");
     let address = holder.address.clone();
     holder.runtime.block_on(async {
@@ -73,7 +73,7 @@ fn a_manifest_that_another_node_holds_keeps_the_contract() {
 #[test]
 fn without_the_holder_calls_fail_honestly_watches_end_and_both_work_again_when_it_is_back() {
     let dir = tempfile::tempdir().expect("a folder");
-    let pki = Pki::create(dir.path(), &"a".parse().expect("a name")).expect("certificates");
+    let pki = Pki::create(dir.path(), &"holder".parse().expect("a name")).expect("certificates");
     let first = holder(&pki, dir.path(), "127.0.0.1:0");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads");
     let (store, revision, mut watch) = runtime.block_on(async {

@@ -84,6 +84,8 @@ fn fragments_move_under_writes_without_losing_one_and_move_back_for_what_changed
     let standby = b.cells()[0].sync_set.iter().next().expect("there is one").clone();
     let target = if standby == a.name() { &c } else { &a };
     let moved = move_half(&members, &b, target, "there");
+    let parked = b.cluster().ended_moves().iter().map(|end| end.parked).max().expect("moves ended");
+    eprintln!("{moved} writes meanwhile; a fragment waited {:.1} ms at most", parked.as_secs_f64() * 1000.0);
     wait_until_complete(&members, 1);
     for i in 0..moved {
         assert_eq!(get_somewhere(&members, &format!("there{i}")).as_deref(), Some(format!("there {i}").as_bytes()), "there{i}");
@@ -154,14 +156,11 @@ fn a_lost_owner_is_replaced_within_a_lease_nothing_acknowledged_is_lost_and_it_c
 fn owners_go_on_while_the_manifest_is_away_and_orders_say_why_they_wait() {
     let root = tempfile::tempdir().expect("a folder");
     let [a_place, b_place, c_place] = places(root.path());
-    let a = a_place.member(None, |_| {});
-    let (holder, data) = (a.running.address.clone(), &[b_place, c_place]);
-    let [b, c] = [&data[0], &data[1]].map(|place| place.member(Some(&holder), |_| {}));
-    b.init();
-    wait("the owner serves", || b.serves(&all()));
-    // Standbys on the node that stays: the one with the manifest is to go.
-    b.order(Order::Assign { fragments: all(), node: c.name() });
-    wait("the other node is complete", || b.cells().iter().all(|cell| cell.sync_set.contains(&c.name())));
+    let two = |options: &mut limosa_node::driver::cluster::MemberOptions| options.standbys = 2;
+    let a = a_place.member(None, two);
+    let holder = a.running.address.clone();
+    let [b, c] = [b_place, c_place].map(|place| place.member(Some(&holder), two));
+    complete(&[&a, &b, &c]);
     drop(a);
     wait("the outage is seen", || b.cluster().outage().is_some());
     let until = Instant::now() + LEASE * 2;
@@ -174,7 +173,7 @@ fn owners_go_on_while_the_manifest_is_away_and_orders_say_why_they_wait() {
     }
     let refused = b.running.runtime.block_on(b.cluster().order(Order::Move { fragments: all(), to: c.name() }));
     assert_eq!(refused.expect_err("the manifest is away").code(), "cluster.manifest_away");
-    let a = a_place.member_at(&holder, None, |_| {});
+    let a = a_place.member_at(&holder, None, two);
     wait("the manifest is back", || b.cluster().outage().is_none() && c.cluster().outage().is_none());
     assert_eq!(b.owns(), all(), "nobody took over meanwhile");
     drop(a);
@@ -203,9 +202,7 @@ fn a_cluster_is_made_of_a_folder_that_served_alone_without_touching_its_state() 
     let root = tempfile::tempdir().expect("a folder");
     let [a_place, b_place, _] = places(root.path());
     let facts = {
-        let mut options = a_place.store_options();
-        options.fragments = FRAGMENTS;
-        let alone = a_place.start_with(a_place.store_with(options), None);
+        let alone = a_place.start_with(a_place.store_with(a_place.member_options()), None);
         alone.set((0..100).map(|i| format!("k{i}")), b"alone");
         alone.node.store().facts()
     };
@@ -220,4 +217,28 @@ fn a_cluster_is_made_of_a_folder_that_served_alone_without_touching_its_state() 
     wait_until_complete(&[&a, &b], 1);
     wait_until_equal(&[&a, &b], &all());
     assert!(b.owns().is_empty() && a.init_again() == usize::from(FRAGMENTS));
+}
+
+#[test]
+fn a_node_that_comes_back_without_its_data_is_not_believed_and_becomes_complete_anew() {
+    let root = tempfile::tempdir().expect("a folder");
+    let [a_place, b_place, c_place] = places(root.path());
+    let two = |options: &mut limosa_node::driver::cluster::MemberOptions| options.standbys = 2;
+    let a = a_place.member(None, two);
+    let holder = a.running.address.clone();
+    let [b, c] = [&b_place, &c_place].map(|place| place.member(Some(&holder), two));
+    complete(&[&a, &b, &c]);
+    let (address, before) = (b.running.address.clone(), b.running.node.store().incarnation());
+    drop(b);
+    b_place.lose_data();
+    let b = b_place.member_at(&address, Some(&holder), two);
+    assert_ne!(b.running.node.store().incarnation(), before);
+    wait("others serve everything", || all().iter().all(|&id| a.serves(&[id]) || c.serves(&[id])));
+    for i in 0..200 {
+        assert_eq!(get_somewhere(&[&a, &b, &c], &format!("k{i}")).as_deref(), Some(format!("first {i}").as_bytes()), "k{i}");
+    }
+    wait_until_complete(&[&a, &b, &c], 2);
+    wait_until_equal(&[&a, &b, &c], &all());
+    let known = || a.cluster().nodes().get(&b.name()).map(|facts| facts.entry.incarnation);
+    wait("the new folder is announced", || known() == Some(b.running.node.store().incarnation()));
 }

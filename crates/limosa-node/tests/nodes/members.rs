@@ -34,6 +34,23 @@ pub(crate) struct Member {
 }
 
 impl Place {
+    /// The disk is another one: all but the certificates has gone.
+    pub(crate) fn lose_data(&self) {
+        drop(self.store_with(self.member_options())); // waits until the folder is given back
+        for entry in std::fs::read_dir(&self.dir).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            match path.file_name().and_then(|name| name.to_str()) {
+                Some("pki") => {}
+                _ if path.is_dir() => std::fs::remove_dir_all(path).expect("removed"),
+                _ => std::fs::remove_file(path).expect("removed"),
+            }
+        }
+    }
+
+    pub(crate) fn member_options(&self) -> limosa_store::Options {
+        limosa_store::Options { fragments: FRAGMENTS, ..self.store_options() }
+    }
+
     /// Starts this node as a member; `holder` is the peer address of the one with the manifest, itself where there is none.
     pub(crate) fn member(&self, holder: Option<&str>, tune: impl FnOnce(&mut MemberOptions)) -> Member {
         self.member_at("127.0.0.1:0", holder, tune)
@@ -52,9 +69,7 @@ impl Place {
         let mut options = MemberOptions::new(manifest, addresses);
         options.lease = LEASE;
         tune(&mut options);
-        let mut store_options = self.store_options();
-        store_options.fragments = FRAGMENTS;
-        let store = self.store_with(store_options);
+        let store = self.store_with(self.member_options());
         let node = Node::open_member(store, Tls::new(self.pki.credentials()), self.node_options(), options).expect("it becomes a member");
         runtime.spawn({
             let node = node.clone();
@@ -103,6 +118,30 @@ impl Member {
     pub(crate) fn serves(&self, fragments: &[FragmentId]) -> bool {
         let gates = self.running.node.store().gates();
         fragments.iter().all(|id| gates.iter().any(|(of, gate)| of == id && *gate == limosa_store::FragmentGate::Serving))
+    }
+
+    /// What it knows, for a test that fails.
+    pub(crate) fn print(&self) {
+        let cluster = self.cluster();
+        eprintln!("== {} (outage: {:?})", self.name(), cluster.outage());
+        for (id, cell) in cluster.cells() {
+            let (gate, standing) = (self.running.node.store().gate(id), cluster.standing(id));
+            let head = self.running.node.store().facts().into_iter().find(|facts| facts.id == id).map(|facts| facts.head);
+            eprintln!(
+                "{id} epoch {} {:?} members {:?} replicas {:?} w {} running {:?}; here {gate:?} {standing:?} {head:?}",
+                cell.epoch, cell.holder, cell.sync_set, cell.replicas, cell.flushed_min, cell.running
+            );
+        }
+        eprintln!("blocked {:?}\nmoves {:?}", cluster.blocked(), cluster.moves());
+        for node in cluster.nodes().values() {
+            eprintln!("{} alive {} incarnation {:x} at {}", node.entry.name, node.alive, node.entry.incarnation, node.entry.peer);
+        }
+        for peer in self.running.node.registry().peers() {
+            eprintln!("{:?} {:?} {} {} live {} {:?}", peer.role, peer.name, peer.address, peer.phase, peer.live, peer.blocked);
+        }
+        for transfer in self.running.node.registry().transfers().into_iter().take(5) {
+            eprintln!("{:?} {} {:?} {}", transfer.peer_role, transfer.peer, transfer.failure, transfer.why);
+        }
     }
 
     /// Writes, if the key is served here.
@@ -163,12 +202,18 @@ pub(crate) fn acknowledged(member: &Member, fragment: FragmentId, written: &Writ
 
 /// Waits until every fragment has so many complete standbys, by everybody's view, and as many must flush.
 pub(crate) fn wait_until_complete(members: &[&Member], standbys: usize) {
-    wait("every fragment has its complete standbys", || {
-        members.iter().all(|member| {
-            let cells = member.cells();
-            cells.len() == usize::from(FRAGMENTS) && cells.iter().all(|cell| cell.sync_set.len() >= standbys && cell.flushed_min > 0)
-        })
-    });
+    let has_enough = |member: &&Member| {
+        let cells = member.cells();
+        cells.len() == usize::from(FRAGMENTS) && cells.iter().all(|cell| cell.sync_set.len() >= standbys && cell.flushed_min > 0)
+    };
+    let began = Instant::now();
+    while !members.iter().all(has_enough) {
+        if began.elapsed() > Duration::from_secs(30) {
+            members.iter().for_each(|member| member.print());
+            panic!("waited in vain until every fragment has its complete standbys");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// Waits until a fragment's copies are equal at these members.

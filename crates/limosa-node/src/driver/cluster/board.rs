@@ -1,8 +1,8 @@
 //! What the tasks of a member know together: the view of the manifest, gates, acknowledgements, moves. Tasks write, front doors read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use limosa_core::{FragmentId, NodeName, Scope};
 use limosa_engine::ownership::{Count, Gate};
@@ -70,6 +70,24 @@ pub struct MoveStatus {
     pub blocked: Option<String>,
 }
 
+/// A move that ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MoveEnd {
+    /// Of which fragment.
+    pub fragment: FragmentId,
+    /// Where to.
+    pub to: NodeName,
+    /// How long requests waited here; zero where it failed before that.
+    pub parked: Duration,
+    /// `None`: the target owns it. Else a stable code and what happened.
+    pub failure: Option<(&'static str, String)>,
+    /// When.
+    pub ended: SystemTime,
+}
+
+/// Moves that ended and are remembered.
+const ENDS_MAX: usize = 1024;
+
 /// An order and where its answer goes.
 pub(in super::super) struct Asked {
     pub(in super::super) order: Order,
@@ -85,6 +103,8 @@ pub(in super::super) struct Fast {
     pub(in super::super) counts: BTreeMap<FragmentId, Count>,
     /// Fragments whose last step to this node may be under way: commands wait here instead of going back.
     pub(in super::super) arriving: BTreeSet<FragmentId>,
+    /// The moves that ended last, newest at the end.
+    pub(in super::super) ended: VecDeque<MoveEnd>,
     /// Writers to be slowed, in thousandths.
     pub(in super::super) slowed: BTreeMap<FragmentId, u16>,
     /// What keeps this node from serving or taking over: code and words.
@@ -174,6 +194,15 @@ impl Board {
     /// A session is over.
     pub(in super::super) fn session_ended(&self, session: u64) {
         self.fast().acks.end(session);
+    }
+
+    /// A move has ended.
+    pub(in super::super) fn ended(&self, end: MoveEnd) {
+        let mut fast = self.fast();
+        if fast.ended.len() == ENDS_MAX {
+            fast.ended.pop_front();
+        }
+        fast.ended.push_back(end);
     }
 
     pub(in super::super) fn staleness(&self, fragment: FragmentId) -> Option<Duration> {

@@ -10,7 +10,7 @@ use limosa_manifest::FragmentCell;
 use tokio::sync::{oneshot, watch};
 
 use super::acks::AckLevel;
-use super::board::{Asked, Board, MoveStatus, NodeFacts, View};
+use super::board::{Asked, Board, MoveEnd, MoveStatus, NodeFacts, View};
 use super::options::MemberOptions;
 use super::order::{Order, OrderError, Ordered};
 use super::standing::{Here, Standing};
@@ -111,6 +111,11 @@ impl Cluster {
     /// Moves under way of fragments of this node.
     pub fn moves(&self) -> Vec<MoveStatus> {
         self.board.fast().moves.values().cloned().collect()
+    }
+
+    /// The moves of fragments of this node that ended last, the newest at the end.
+    pub fn ended_moves(&self) -> Vec<MoveEnd> {
+        self.board.fast().ended.iter().cloned().collect()
     }
 
     /// Gives an order. Returns when it was taken up; how it ends, [`Cluster::moves`] and [`Cluster::cells`] tell.

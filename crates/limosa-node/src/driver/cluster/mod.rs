@@ -23,7 +23,7 @@ mod standing;
 
 pub use acks::AckLevel;
 pub(super) use board::{Asked, Board};
-pub use board::{MoveStatus, NodeFacts, View};
+pub use board::{MoveEnd, MoveStatus, NodeFacts, View};
 pub use frames::frames;
 pub use handle::Cluster;
 pub use options::{Addresses, Failover, ManifestAt, MemberOptions};

@@ -23,7 +23,7 @@ pub(super) async fn run(lanes: &Lanes, connection: Connection) -> (PeerError, bo
         Err(error) => return (error, false),
     };
     let (number, queue, ended) = inner.register(&peer);
-    let up = Heard::Up { from: peer.clone(), lane: number, start: greet.start, incarnation: greet.incarnation };
+    let up = Heard::Up { from: peer.clone(), lane: number, start: greet.start };
     if inner.heard.send(up).await.is_err() {
         return (PeerError::Closed, true);
     }

@@ -28,8 +28,6 @@ pub(in crate::driver) enum Heard {
         lane: u64,
         /// Random, new for each start of the other process.
         start: u64,
-        /// The other's data folder.
-        incarnation: u64,
     },
     /// It broke.
     Down { from: NodeName, lane: u64 },
@@ -105,12 +103,6 @@ impl Lanes {
     /// Takes a lane that the other end dialled, until it ends.
     pub(in crate::driver) async fn accept(&self, connection: Connection) -> PeerError {
         lane::run(self, connection).await.0
-    }
-
-    /// Ends all lanes: nobody is to take this node for one that is there.
-    pub(in crate::driver) fn close(&self) {
-        lock(&self.inner.dialled).clear();
-        lock(&self.inner.up).clear();
     }
 }
 

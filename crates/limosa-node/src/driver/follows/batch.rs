@@ -69,7 +69,21 @@ async fn session(
     wanted: &Wanted,
     commands: &mut mpsc::UnboundedReceiver<Command>,
 ) -> Result<(SessionEnd, bool), SessionEnd> {
-    let connection = Connection::connect(address, &shared.tls).await?;
+    let connecting = Connection::connect(address, &shared.tls);
+    tokio::pin!(connecting);
+    let connection = loop {
+        tokio::select! {
+            connection = &mut connecting => break connection?,
+            // Nothing is applied yet: whoever leaves need not wait until a peer that does not answer is given up.
+            command = commands.recv() => match command {
+                Some(Command::Leave(_, gone)) => drop(gone.send(())),
+                None => return Err(SessionEnd::RoleChanged),
+            },
+        }
+        if wanted.is_empty() {
+            return Err(SessionEnd::RoleChanged);
+        }
+    };
     if connection.peer_name() != from {
         let detail = format!("{} answers where {from} should be", connection.peer_name());
         return Err(PeerError::OtherCluster { detail }.into());

@@ -9,7 +9,7 @@
 mod batch;
 mod wanted;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
@@ -96,6 +96,17 @@ impl Follows {
         self.batches.retain(|batch| !batch.wanted.is_empty() || !batch.task.is_finished());
     }
 
+    /// Asks again for what a session was to be about and is not.
+    pub(super) fn tend(&mut self) {
+        for batch in &self.batches {
+            let missing = batch.wanted.take_missing();
+            if !missing.is_empty() {
+                self.fresh.push((batch.from.clone(), batch.purpose, missing));
+            }
+        }
+        self.begin();
+    }
+
     /// Dials for what was asked since the last call.
     pub(super) fn begin(&mut self) {
         self.batches.retain(|batch| !batch.task.is_finished());
@@ -123,11 +134,6 @@ impl Follows {
                 let _ = gone.await; // a session that ended instead has applied its last
             }
         })
-    }
-
-    /// Every fragment that is followed.
-    pub(super) fn fragments(&self) -> BTreeSet<FragmentId> {
-        self.batches.iter().flat_map(|batch| batch.wanted.fragments()).collect()
     }
 }
 

@@ -2,14 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use limosa_core::{FragmentId, Scope};
+
+/// A source that lacked a fragment is asked for it again after this.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Default)]
 struct Inner {
     fragments: BTreeMap<FragmentId, u32>,
     /// A session about these fragments is being made, or there: more can't be added.
     is_fixed: bool,
+    /// What the session that goes on is about, and since when that is known: the source may not have all that was asked for.
+    covered: Option<(Scope, Instant)>,
 }
 
 /// Shared by the driver and the session's task.
@@ -20,7 +26,7 @@ pub(in crate::driver) struct Wanted {
 
 impl Wanted {
     pub(super) fn new(fragments: BTreeMap<FragmentId, u32>) -> Self {
-        Self { inner: Arc::new(Mutex::new(Inner { fragments, is_fixed: false })) }
+        Self { inner: Arc::new(Mutex::new(Inner { fragments, is_fixed: false, covered: None })) }
     }
 
     pub(super) fn has(&self, fragment: FragmentId) -> bool {
@@ -51,10 +57,6 @@ impl Wanted {
         self.lock().fragments.is_empty()
     }
 
-    pub(super) fn fragments(&self) -> Vec<FragmentId> {
-        self.lock().fragments.keys().copied().collect()
-    }
-
     /// For a session that begins now.
     pub(super) fn fix(&self) -> Scope {
         let mut inner = self.lock();
@@ -64,7 +66,26 @@ impl Wanted {
 
     /// The session has ended.
     pub(super) fn release(&self) {
-        self.lock().is_fixed = false;
+        let mut inner = self.lock();
+        (inner.is_fixed, inner.covered) = (false, None);
+    }
+
+    /// The session goes on, and is about this.
+    pub(in crate::driver) fn cover(&self, scope: &Scope) {
+        let mut inner = self.lock();
+        if inner.covered.as_ref().is_none_or(|(known, _)| known != scope) {
+            inner.covered = Some((scope.clone(), Instant::now()));
+        }
+    }
+
+    /// Takes out what the session that goes on is not about, though it was asked for: the source did not serve it when it was asked, or
+    /// serves it no longer. It needs another session.
+    pub(super) fn take_missing(&self) -> BTreeMap<FragmentId, u32> {
+        let mut inner = self.lock();
+        let Some((scope, _)) = inner.covered.clone().filter(|(_, since)| since.elapsed() >= ASK_AGAIN) else { return BTreeMap::new() };
+        let (stay, missing) = std::mem::take(&mut inner.fragments).into_iter().partition(|(id, _)| scope.has(*id));
+        inner.fragments = stay;
+        missing
     }
 
     /// Whether an epoch may be taken over. What has left is not asked for any more: its messages are dropped by the session.
@@ -93,6 +114,7 @@ mod tests {
         wanted.release();
         assert!(wanted.join(&BTreeMap::from([(c, 1)])));
         wanted.remove(&[b, c]);
+        assert!(wanted.take_missing().is_empty(), "no session has said what it is about");
         assert!(wanted.is_empty() && !wanted.join(&BTreeMap::from([(a, 1)])), "its task ends: others need one of their own");
     }
 }

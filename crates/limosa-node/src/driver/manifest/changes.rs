@@ -1,6 +1,5 @@
 //! Changes of cells: those that are due at once go in one change of the manifest, and one by one where that loses.
 
-use limosa_core::FragmentId;
 use limosa_manifest::store::CHANGE_OPS_MAX;
 use limosa_manifest::{Changed, FragmentCell, Held, Intent, Manifest, ManifestError};
 
@@ -24,12 +23,12 @@ pub(in crate::driver) enum Outcome {
     /// The cell is this one.
     Made(Held<FragmentCell>),
     /// Somebody was faster; the cell as it is, if it is there.
-    Lost(FragmentId, Option<Held<FragmentCell>>),
+    Lost(Option<Held<FragmentCell>>),
     /// The manifest did not say; whether it was made, the cell tells when it can be read.
-    Failed(FragmentId, Intent, ManifestError),
+    Failed(ManifestError),
 }
 
-/// Carries wishes out, at most one a cell, in order.
+/// Carries wishes out, at most one a cell; the outcomes are in the order of the wishes.
 pub(in crate::driver) async fn change(manifest: &Manifest, wishes: Vec<Wish>) -> Vec<Outcome> {
     let mut outcomes = Vec::with_capacity(wishes.len());
     for group in wishes.chunks(GROUP_MAX) {
@@ -53,10 +52,9 @@ async fn all(manifest: &Manifest, group: &[Wish]) -> Option<Vec<Held<FragmentCel
 }
 
 async fn one(manifest: &Manifest, wish: &Wish) -> Outcome {
-    let fragment = wish.next.id();
     match manifest.change(&wish.held, wish.next.clone(), wish.intent).await {
         Ok(Changed::Made(held)) => Outcome::Made(held),
-        Ok(Changed::Lost(now)) => Outcome::Lost(fragment, now),
-        Err(error) => Outcome::Failed(fragment, wish.intent, error),
+        Ok(Changed::Lost(now)) => Outcome::Lost(now),
+        Err(error) => Outcome::Failed(error),
     }
 }

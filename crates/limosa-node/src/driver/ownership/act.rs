@@ -6,34 +6,53 @@ use limosa_store::FragmentGate;
 
 use super::driver::Driver;
 use super::{changing, jobs};
+use crate::driver::pulse::heads;
 
 impl Driver {
     /// Until the machine wants nothing more. What may be done together is gathered: changes for one transaction of the manifest, jobs for
     /// one flush, gates for one turn of the store's lock.
     pub(super) fn act(&mut self) {
         let (mut changes, mut jobs) = (Vec::new(), Vec::new());
-        let mut gates = Vec::new();
+        loop {
+            let counted = self.drain(&mut changes, &mut jobs);
+            if counted.is_empty() {
+                break;
+            }
+            // Behind the changes: whatever was acknowledged under the rules before them is at or below these heads.
+            let heads = heads(&self.shared.store);
+            for fragment in counted {
+                self.handle(Event::Counted { fragment, head: heads.get(&fragment).copied().unwrap_or_default() });
+            }
+        }
+        self.flush(changes, jobs);
+    }
+
+    /// Carries out what is to be done at once and gathers the rest. Fragments whose acknowledgements count by another rule now.
+    fn drain(&mut self, changes: &mut Vec<Change>, jobs: &mut Vec<Job>) -> Vec<FragmentId> {
+        let (mut gates, mut counted) = (Vec::new(), Vec::new());
         loop {
             let next = self.machine.poll();
             // A gate is in force before anything else is begun.
             if !matches!(next, Some(Action::SetGate { .. })) && !gates.is_empty() {
                 self.set_gates(std::mem::take(&mut gates));
             }
-            let Some(action) = next else { break };
+            let Some(action) = next else { return counted };
             match action {
                 Action::Change(change) => changes.push(*change),
-                Action::Job(job) => self.job(job, &mut jobs),
+                Action::Job(job) => self.job(job, jobs),
                 Action::SetGate { fragment, gate } => gates.push((fragment, gate)),
                 Action::ReadCell(fragment) => changing::read(&self.board, &self.manifest, fragment),
                 Action::Send { to, message } => self.lanes.send(&to, message),
                 Action::Follow { from, purpose, fragments } => self.following.follow(&from, purpose, &fragments),
                 Action::Unfollow { from, fragments } => self.following.unfollow(&from, &fragments),
-                Action::Count(count) => self.count(count),
+                Action::Count(count) => {
+                    counted.push(count.fragment);
+                    self.count(count);
+                }
                 Action::Slow { fragment, share_per_mille } => self.slow(fragment, share_per_mille),
                 Action::Report(report) => self.report(&report),
             }
         }
-        self.flush(changes, jobs);
     }
 
     fn flush(&mut self, changes: Vec<Change>, jobs: Vec<Job>) {
@@ -79,17 +98,20 @@ impl Driver {
         // Order: the store's gate first, so that nobody who sees the board finds the store behind it; what pends by then is flushed by the
         // digest that follows a seal.
         self.shared.store.set_gates(&gates.iter().map(to_store).collect::<Vec<_>>());
-        self.board.fast().gates.extend(gates);
+        let mut fast = self.board.fast();
+        for (fragment, gate) in gates {
+            fast.gates.insert(fragment, gate);
+            if gate != Gate::Closed {
+                fast.fresh_at.remove(&fragment); // it is no copy any more
+            }
+        }
+        drop(fast);
         self.board.touch();
     }
 
     fn count(&mut self, count: Count) {
-        let fragment = count.fragment;
-        self.board.fast().counts.insert(fragment, count);
+        self.board.fast().counts.insert(count.fragment, count);
         self.board.progress.send_modify(|changes| *changes += 1);
-        // Behind the change: whatever was acknowledged under the rule before it is at or below this head.
-        let head = self.shared.store.facts().into_iter().find(|facts| facts.id == fragment).map(|facts| facts.head).unwrap_or_default();
-        self.handle(Event::Counted { fragment, head });
     }
 
     fn slow(&mut self, fragment: FragmentId, share_per_mille: u16) {

@@ -35,12 +35,12 @@ pub(super) fn change(board: &Arc<Board>, manifest: &Manifest, changes: Vec<Chang
                     board.learn([held]);
                     Outcome::Made(Box::new(made))
                 }
-                manifest::Outcome::Lost(_, now) => {
+                manifest::Outcome::Lost(now) => {
                     let seen = now.as_ref().map(|held| Box::new(seen(held)));
                     board.learn(now);
                     Outcome::Lost(seen)
                 }
-                manifest::Outcome::Failed(_, _, error) => failed(fragment, &error),
+                manifest::Outcome::Failed(error) => failed(fragment, &error),
             };
             let _ = events.send(Event::Changed { fragment, intent, outcome }); // the node stops
         }

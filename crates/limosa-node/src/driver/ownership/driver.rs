@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use limosa_core::{FragmentId, NodeName, Version};
 use limosa_engine::ownership::{Event, NodeState, Ownership};
 use limosa_manifest::Manifest;
+use limosa_wire::OwnershipMessage;
 use tokio::sync::mpsc;
 
 use super::changing::seen;
@@ -44,6 +45,8 @@ pub(super) struct Driver {
     pub(super) digests: BTreeMap<FragmentId, Version>,
     pub(super) orders: Orders,
     sessions: Sessions,
+    /// The machine was told something since its actions were looked at.
+    is_touched: bool,
     /// The lane of each node that counts.
     up: BTreeMap<NodeName, u64>,
 }
@@ -71,6 +74,7 @@ pub(in crate::driver) async fn run(shared: Arc<Shared>, board: Arc<Board>, manif
         sessions: Sessions::new(shared.clone()),
         orders: Orders::default(),
         up: BTreeMap::new(),
+        is_touched: true,
         digests: BTreeMap::new(),
         shared,
         board,
@@ -87,11 +91,11 @@ impl Driver {
     async fn drive(mut self, mut heard: mpsc::Receiver<Heard>, mut answers: mpsc::UnboundedReceiver<Event>) {
         let Some(mut orders) = self.board.take_orders() else { return };
         let board = self.board.clone();
-        let (mut published, mut acks) = (self.shared.published.subscribe(), self.board.progress.subscribe());
+        let mut published = self.shared.published.subscribe();
         let mut sessions = self.shared.sessions.changed();
         let mut clock = tokio::time::interval(CLOCK_EVERY);
         let mut look_due = tokio::time::Instant::now();
-        let mut looked = look_due;
+        let (mut rested, mut is_noted) = (look_due, false);
         // The first list: everything is new.
         board.changed.notify_one();
         loop {
@@ -102,19 +106,26 @@ impl Driver {
                 Some(event) = answers.recv() => self.handle(event),
                 answer = self.jobs.answer() => self.answered(answer),
                 Some(asked) = orders.recv() => self.order(asked),
-                _ = published.changed() => self.look_at_digests(),
-                _ = acks.changed() => look_due = look_due.min(looked + LOOK_EVERY),
-                _ = sessions.changed() => look_due = look_due.min(looked + LOOK_EVERY),
+                _ = published.changed(), if !self.digests.is_empty() => self.look_at_digests(),
+                _ = sessions.changed(), if !is_noted => {
+                    is_noted = true;
+                    look_due = look_due.min(rested);
+                }
                 () = tokio::time::sleep_until(look_due) => {
-                    looked = tokio::time::Instant::now();
-                    look_due = looked + LOOK_AT_LEAST;
+                    let looked = tokio::time::Instant::now();
                     self.look_at_sessions();
+                    is_noted = false;
+                    look_due = looked + LOOK_AT_LEAST;
+                    // At a tenth of one core at most, however many fragments there are.
+                    rested = looked + LOOK_EVERY.max(looked.elapsed() * 10);
                 }
                 _ = clock.tick() => self.tell_time(),
                 () = tokio::time::sleep_until(deadline) => self.handle(Event::Tick),
             }
-            self.act();
-            standing::post(&self.board, &self.machine, self.began);
+            if std::mem::take(&mut self.is_touched) {
+                self.act();
+                standing::post(&self.board, &self.machine, self.began);
+            }
         }
     }
 
@@ -122,11 +133,12 @@ impl Driver {
     pub(super) fn handle(&mut self, event: Event) {
         let now = self.began.elapsed();
         self.machine.handle(now, event);
+        self.is_touched = true;
     }
 
     fn hear(&mut self, heard: Heard) {
         match heard {
-            Heard::Up { from, lane, start, .. } => {
+            Heard::Up { from, lane, start } => {
                 if self.up.insert(from.clone(), lane).is_some() {
                     self.handle(Event::Peer { node: from.clone(), is_connected: false });
                 }
@@ -144,8 +156,22 @@ impl Driver {
             }
             Heard::Said { from, lane, message } => {
                 if self.up.get(&from) == Some(&lane) {
+                    self.note_freshness(&message);
                     self.handle(Event::Message { from, message });
                 }
+            }
+        }
+    }
+
+    /// A beat names what is known to be acknowledged: a copy that has all of that was, at that moment, as fresh as any reader may ask.
+    fn note_freshness(&mut self, message: &OwnershipMessage) {
+        let OwnershipMessage::Renew { fragments, .. } = message else { return };
+        let heads = crate::driver::pulse::heads(&self.shared.store);
+        let now = Instant::now();
+        let mut fast = self.board.fast();
+        for renewal in fragments {
+            if heads.get(&renewal.fragment).is_some_and(|head| !head.is_zero() && *head >= renewal.acknowledged) {
+                fast.fresh_at.insert(renewal.fragment, now);
             }
         }
     }
@@ -204,12 +230,11 @@ impl Driver {
     }
 
     fn look_at_digests(&mut self) {
-        for (fragment, at) in std::mem::take(&mut self.digests) {
-            self.jobs.push(Batch::Digest(fragment, at));
-        }
+        self.jobs.push(Batch::Digests(std::mem::take(&mut self.digests).into_iter().collect()));
     }
 
     fn look_at_sessions(&mut self) {
+        self.following.tend();
         for event in self.sessions.look(&self.board) {
             self.handle(event);
         }

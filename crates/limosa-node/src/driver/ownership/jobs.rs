@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use limosa_core::{FragmentId, Version};
+use limosa_core::{Digest, FragmentId, Version};
 use limosa_engine::ownership::{Event, Job};
 use limosa_store::{FragmentGate, Store, StoreError};
 use tokio::sync::mpsc::UnboundedSender;
@@ -15,7 +15,7 @@ pub(super) const FENCES: &str = "fence/";
 pub(super) enum Batch {
     Epochs(Vec<(FragmentId, u32)>),
     Fences(Vec<(FragmentId, u32)>),
-    Digest(FragmentId, Version),
+    Digests(Vec<(FragmentId, Version)>),
     Drop(FragmentId),
 }
 
@@ -40,7 +40,8 @@ pub(super) fn batches(jobs: Vec<Job>) -> Vec<Batch> {
             (Job::OpenEpoch { fragment, epoch }, _) => out.push(Batch::Epochs(vec![(fragment, epoch)])),
             (Job::PersistFence { fragment, epoch }, Some(Batch::Fences(all))) => all.push((fragment, epoch)),
             (Job::PersistFence { fragment, epoch }, _) => out.push(Batch::Fences(vec![(fragment, epoch)])),
-            (Job::Digest { fragment, at }, _) => out.push(Batch::Digest(fragment, at)),
+            (Job::Digest { fragment, at }, Some(Batch::Digests(all))) => all.push((fragment, at)),
+            (Job::Digest { fragment, at }, _) => out.push(Batch::Digests(vec![(fragment, at)])),
             (Job::Drop { fragment }, _) => out.push(Batch::Drop(fragment)),
         }
     }
@@ -52,7 +53,7 @@ pub(super) fn carry_out(store: &Store, batch: Batch, answers: &UnboundedSender<A
     let done = match &batch {
         Batch::Epochs(epochs) => open_epochs(store, epochs),
         Batch::Fences(fences) => persist(store, fences),
-        Batch::Digest(fragment, at) => digest(store, *fragment, *at).map(|answer| vec![answer]),
+        Batch::Digests(all) => digests(store, all),
         Batch::Drop(fragment) => {
             let dropped = store.drop_fragment(*fragment);
             dropped.map(|_| vec![Answer::Event(Event::Dropped { fragment: *fragment })])
@@ -98,19 +99,28 @@ fn persist(store: &Store, fences: &[(FragmentId, u32)]) -> Result<Vec<Answer>, S
     Ok(fences.iter().map(answer).collect())
 }
 
-fn digest(store: &Store, fragment: FragmentId, at: Version) -> Result<Answer, StoreError> {
-    if heads(store).get(&fragment).is_none_or(|head| *head < at) {
-        return Ok(Answer::NotYet(fragment, at));
-    }
-    let (version, state) = if store.gate(fragment) == Some(FragmentGate::Serving) {
-        store.flush()?;
-        store.sync()?;
-        let facts = store.facts().into_iter().find(|facts| facts.id == fragment);
-        facts.map(|facts| (facts.head, facts.state)).unwrap_or_default()
-    } else {
-        store.sealed(fragment)?
+fn digests(store: &Store, all: &[(FragmentId, Version)]) -> Result<Vec<Answer>, StoreError> {
+    let heads = heads(store);
+    let digest = |&(fragment, at): &(FragmentId, Version)| {
+        if heads.get(&fragment).is_none_or(|head| *head < at) {
+            return Ok(Answer::NotYet(fragment, at));
+        }
+        let (version, state) = if store.gate(fragment) == Some(FragmentGate::Serving) {
+            as_it_is(store, fragment)?
+        } else {
+            store.sealed(fragment)? // the first of them flushes for all
+        };
+        Ok(Answer::Event(Event::Digest { fragment, version, state }))
     };
-    Ok(Answer::Event(Event::Digest { fragment, version, state }))
+    all.iter().map(digest).collect()
+}
+
+/// Of a fragment that is written meanwhile.
+fn as_it_is(store: &Store, fragment: FragmentId) -> Result<(Version, Digest), StoreError> {
+    store.flush()?;
+    store.sync()?;
+    let facts = store.facts().into_iter().find(|facts| facts.id == fragment);
+    Ok(facts.map(|facts| (facts.head, facts.state)).unwrap_or_default())
 }
 
 fn heads(store: &Store) -> BTreeMap<FragmentId, Version> {
@@ -134,14 +144,18 @@ mod tests {
             Job::OpenEpoch { fragment: a, epoch: 5 },
             Job::PersistFence { fragment: a, epoch: 6 },
             Job::PersistFence { fragment: b, epoch: 6 },
+            Job::Digest { fragment: a, at: Version::ZERO },
+            Job::Digest { fragment: b, at: Version::ZERO },
+            Job::Drop { fragment: b },
         ];
         let sizes: Vec<usize> = batches(jobs)
             .iter()
             .map(|batch| match batch {
                 Batch::Epochs(all) | Batch::Fences(all) => all.len(),
-                Batch::Digest(..) | Batch::Drop(_) => 1,
+                Batch::Digests(all) => all.len(),
+                Batch::Drop(_) => 1,
             })
             .collect();
-        assert_eq!(sizes, [2, 1, 2]);
+        assert_eq!(sizes, [2, 1, 2, 2, 1]);
     }
 }

@@ -26,3 +26,4 @@ mod start;
 pub(super) use driver::run;
 pub use init::InitError;
 pub(super) use init::init;
+pub(super) use start::fenced_at;

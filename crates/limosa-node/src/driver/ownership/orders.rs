@@ -1,13 +1,14 @@
 //! Orders of operators and of the node's own shutdown, given to the machine; its reports are the answers.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
-use limosa_core::FragmentId;
+use limosa_core::{FragmentId, NodeName};
 use limosa_engine::ownership::{self, Event, Report};
 use tokio::sync::oneshot;
 
 use super::driver::Driver;
-use crate::driver::cluster::{Asked, Order, OrderError, Ordered};
+use crate::driver::cluster::{Asked, MoveEnd, Order, OrderError, Ordered};
 
 /// Who waits for the answer to an order.
 type Answer = oneshot::Sender<Result<Ordered, OrderError>>;
@@ -59,6 +60,7 @@ impl Driver {
             Report::MoveFailed { fragment, to, error } => {
                 tracing::warn!(%fragment, %to, code = error.code(), "a move ended without a change of owner: {error}");
                 self.orders.refused.insert(*fragment, format!("{}: {error}", error.code()));
+                self.ended(*fragment, to, Duration::ZERO, Some((error.code(), error.to_string())));
             }
             Report::Blocked { fragment, why } => {
                 tracing::warn!(%fragment, code = why.code(), "blocked: {why}");
@@ -66,9 +68,16 @@ impl Driver {
             Report::MoveDone { fragment, to, parked, .. } => {
                 let parked_ms = parked.as_secs_f64() * 1000.0;
                 tracing::info!(%fragment, %to, parked_ms, "moved");
+                self.ended(*fragment, to, *parked, None);
             }
             other => tracing::info!("{other:?}"),
         }
+    }
+}
+
+impl Driver {
+    fn ended(&self, fragment: FragmentId, to: &NodeName, parked: Duration, failure: Option<(&'static str, String)>) {
+        self.board.ended(MoveEnd { fragment, to: to.clone(), parked, failure, ended: SystemTime::now() });
     }
 }
 

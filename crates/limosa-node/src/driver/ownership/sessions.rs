@@ -44,8 +44,7 @@ impl Sessions {
         if self.lives.insert(peer.clone(), start).is_none_or(|before| before == start) {
             return Vec::new();
         }
-        let rows = self.shared.sessions.rows();
-        self.dead.extend(rows.into_iter().filter(|(_, row)| row.peer == *peer).map(|(id, _)| id));
+        self.dead.extend(self.shared.sessions.end_all(peer));
         let over: Vec<Key> = self.told.keys().filter(|key| key.1 == *peer).cloned().collect();
         over.into_iter().filter_map(|key| self.end(&key)).collect()
     }

@@ -43,3 +43,8 @@ fn fences(store: &Store) -> BTreeMap<FragmentId, u32> {
     };
     store.notes(FENCES).into_iter().filter_map(fence).collect()
 }
+
+/// Fragments whose fence is at `epoch` or above: nothing of an older owner is taken any more.
+pub(in crate::driver) fn fenced_at(store: &Store, epoch: u32) -> Vec<FragmentId> {
+    fences(store).into_iter().filter(|(_, fence)| *fence >= epoch).map(|(id, _)| id).collect()
+}

@@ -3,7 +3,6 @@
 use clap::{Args, Subcommand};
 use limosa_node::pki::NodeName;
 use limosa_server::http::api::{Failover, MoveTo, OfNode, Operation, Slots};
-use std::path::PathBuf;
 
 use super::{Ask, node_name};
 
@@ -268,23 +267,10 @@ The node must run with --cluster and --manifest, and hold whatever state the clu
 
 Example:
   limosa cluster init")]
-    Init(ClusterInit),
+    Init(Ask),
     /// Show who owns and who copies each fragment
     #[command(after_help = "Example:\n  limosa cluster cells")]
     Cells(Ask),
-}
-
-/// `limosa cluster init`.
-#[derive(Debug, Args)]
-pub(crate) struct ClusterInit {
-    /// Copy the manifest that lies in this folder into the one of --config, while no node of the cluster runs; no state is copied
-    #[arg(long, value_name = "DIR", requires = "config")]
-    pub(crate) from: Option<PathBuf>,
-    /// Settings of a node: they name the manifest
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) ask: Ask,
 }
 
 /// `limosa node`.

@@ -74,7 +74,9 @@ async fn wait(client: &Client, begun: &[Begun]) -> Result<Vec<Move>, CliError> {
             let reached = cell.is_some_and(|cell| match one.order {
                 OrderWord::Move | OrderWord::Promote => cell.owner.as_ref() == Some(&one.to),
                 OrderWord::Stage => cell.sync_set.contains(&one.to),
-                OrderWord::Leave => !cell.sync_set.contains(&one.to) && !cell.replicas.contains(&one.to),
+                OrderWord::Leave => {
+                    cell.owner.as_ref() != Some(&one.to) && !cell.sync_set.contains(&one.to) && !cell.replicas.contains(&one.to)
+                }
                 OrderWord::Cancel => cell.moving_to.is_none(),
             });
             // What has just been taken up may not be seen yet; an end that is seen at once may be that of an earlier move.

@@ -1,13 +1,14 @@
-//! The fragments that a member's folder was made with, where they were the cluster's and not the configuration's.
+//! The fragments that a folder was made with: the configuration's, or those of the cluster that it joined.
 //!
 //! The store takes them until its first checkpoint; so they are written down before it is opened for the first time, and read at every start.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use limosa_core::fragment::hashed_ranges;
 use limosa_core::key::{slot, slot_start};
 use limosa_core::slot::SLOTS;
 use limosa_core::{FragmentId, KeyRange, Retry};
@@ -57,20 +58,31 @@ fn ranges(frames: &[Frame]) -> Option<Vec<(FragmentId, KeyRange)>> {
     (in_order && in_bounds).then(|| frames.iter().enumerate().map(range).collect())
 }
 
-/// Asks the manifest of the cluster that a new folder joins, and writes down what it says, durably. None: the cluster has no fragments yet.
-pub(super) async fn ask(data: PathBuf, member: &MemberOptions, tls: &Tls) -> Result<Option<Vec<(FragmentId, KeyRange)>>, ServerError> {
+/// What a new folder is made with: the fragments of the cluster that it joins, where that has some, else `count` of equal slots. Written down,
+/// durably.
+pub(super) async fn make(
+    data: &Path,
+    count: u16,
+    member: Option<&MemberOptions>,
+    tls: &Tls,
+) -> Result<Vec<(FragmentId, KeyRange)>, ServerError> {
+    let theirs = match member {
+        Some(member) => ask(member, tls).await?,
+        None => Vec::new(),
+    };
+    let frames = if theirs.is_empty() { hashed_ranges(count) } else { theirs };
+    write(data, &frames).map_err(|source| ServerError::Frames { path: data.join(FILE), why: source.to_string() })?;
+    Ok(frames)
+}
+
+async fn ask(member: &MemberOptions, tls: &Tls) -> Result<Vec<(FragmentId, KeyRange)>, ServerError> {
     let began = tokio::time::Instant::now();
-    let found = loop {
+    loop {
         match frames(&member.manifest, tls).await {
             Err(error) if error.retry() == Retry::Later && began.elapsed() < ASK_MAX => tokio::time::sleep(ASK_AGAIN).await,
-            other => break other?,
+            other => return Ok(other?),
         }
-    };
-    if found.is_empty() {
-        return Ok(None);
     }
-    write(&data, &found).map_err(|source| ServerError::Frames { path: data.join(FILE), why: source.to_string() })?;
-    Ok(Some(found))
 }
 
 fn write(data: &Path, frames: &[(FragmentId, KeyRange)]) -> io::Result<()> {

@@ -8,6 +8,7 @@ use limosa_node::pki::Pki;
 use limosa_store::{DamagedBlock, FragmentView, Identity, Options, SealedFacts, StageStart, Store, StoreError};
 
 use super::error::ServerError;
+use super::frames;
 use super::running::SPACE;
 
 /// A data folder, held by this process.
@@ -58,7 +59,8 @@ impl Offline {
         let pki = Pki::load(data)?;
         let keys = SpaceKeys::derive(pki.cluster_secret().expose(), SPACE);
         let identity = Identity { cluster: pki.cluster().0, node: pki.node().to_string() };
-        Ok(Self { store: Store::open(Options::new(data, identity, keys.clone()))?, keys })
+        let frames = frames::read(data)?.unwrap_or_default();
+        Ok(Self { store: Store::open(Options { frames, ..Options::new(data, identity, keys.clone()) })?, keys })
     }
 
     pub(super) fn store(&self) -> &Store {

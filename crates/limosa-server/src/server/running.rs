@@ -126,11 +126,12 @@ async fn open(config: ValidConfig) -> Result<(Prepared, Node), ServerError> {
     let told = |cluster: &ClusterConfig| cluster.member(&config.data, addresses(&prepared.bound));
     let member = config.cluster.as_ref().map(told).transpose()?;
     let is_new = !config.data.join("node.toml").exists();
-    let frames = match (&member, frames::read(&config.data)?) {
-        (Some(member), None) if is_new => frames::ask(config.data.clone(), member, &prepared.tls()).await?,
-        (_, known) => known,
+    let frames = match frames::read(&config.data)? {
+        Some(known) => known,
+        None if is_new => frames::make(&config.data, config.fragments, member.as_ref(), &prepared.tls()).await?,
+        None => Vec::new(), // made before this file was written: the configuration says it until the first checkpoint
     };
-    spawn_blocking(move || open_node(prepared, member, frames.unwrap_or_default())).await.expect("opening a node does not panic")
+    spawn_blocking(move || open_node(prepared, member, frames)).await.expect("opening a node does not panic")
 }
 
 /// Everything that touches the store.

@@ -17,6 +17,16 @@ pub(super) struct Carried {
     pub(super) refused: Vec<RefusedFragment>,
 }
 
+impl Carried {
+    /// A node that is marked as leaving moves what it owns by itself, perhaps before its orders come: that is no refusal.
+    pub(super) fn leaves_by_itself(&mut self, node: &str) {
+        let (gone, refused) = std::mem::take(&mut self.refused).into_iter().partition(|one| one.why.starts_with("move.moving"));
+        self.refused = refused;
+        let gone: Vec<RefusedFragment> = gone;
+        self.begun.extend(gone.into_iter().map(|one| Begun { fragment: one.fragment, order: OrderWord::Leave, to: node.to_owned() }));
+    }
+}
+
 impl Member {
     /// Gives every step's order, those of one node together, in the order of the plan.
     pub(super) async fn carry(&self, world: &World, plan: &OperationPlan, accept_loss: bool) -> Carried {

@@ -134,7 +134,10 @@ impl Member {
             self.cluster.set_leaving(&name, true).await.map_err(|error| super::carry::refused(&error))?;
         }
         let accept_loss = matches!(&now.operation, Operation::Failover(lost) if lost.accept_loss);
-        let done = self.carry(&world, &now, accept_loss).await;
+        let mut done = self.carry(&world, &now, accept_loss).await;
+        if let Operation::Decommission(of) = &now.operation {
+            done.leaves_by_itself(&of.node);
+        }
         if done.begun.is_empty() && !done.refused.is_empty() {
             return Err(refused(&done.refused[0].why));
         }
@@ -157,8 +160,9 @@ impl Member {
         }
         let me = self.cluster.me().as_str();
         let nodes = self.cluster.nodes();
-        for source in sources(&moves, me) {
-            let Some(facts) = nodes.values().find(|facts| facts.entry.name.as_str() == source && facts.alive) else { continue };
+        // Those that wait for their turn are known to their sources only: every other node is asked.
+        for facts in nodes.values().filter(|facts| facts.alive && facts.entry.name.as_str() != me) {
+            let source = facts.entry.name.to_string();
             let Ok(told) = self.ask.get::<Vec<Move>>(&facts.entry.http, "/v1/moves?local=true").await else { continue };
             for theirs in told.into_iter().filter(|theirs| theirs.from == source && theirs.state == MoveState::Running) {
                 match moves.iter_mut().find(|known| known.id == theirs.id) {
@@ -195,11 +199,6 @@ impl Member {
         world.node(&node).ok_or_else(|| no_node(&node))?;
         Ok(safe::to_stop(&world, &node))
     }
-}
-
-/// Sources of running moves, `but` this node.
-fn sources(moves: &[Move], but: &str) -> std::collections::BTreeSet<String> {
-    moves.iter().filter(|one| one.state == MoveState::Running && one.from != but).map(|one| one.from.clone()).collect()
 }
 
 fn unplanned(why: &Unplanned) -> ControlError {

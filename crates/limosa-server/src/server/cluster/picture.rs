@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use limosa_core::{FragmentId, NodeName};
+use limosa_manifest::FragmentCell;
+use limosa_manifest::cell::Holder;
 use limosa_node::driver::Node;
 use limosa_node::driver::cluster::{self, Cluster};
 use tokio::sync::watch;
@@ -113,14 +115,16 @@ fn picture(node: &Node, cluster: &Cluster) -> Option<Picture> {
             epoch: cell.epoch,
             owner: cell.owner().and_then(|owner| index(&nodes, owner)),
             replicas: cell.sync_set.iter().filter_map(|member| index(&nodes, member)).collect(),
-            standing: standing(cluster.standing(cell.id())),
+            standing: standing(&cell, cluster),
         });
     }
     Some(Picture::new(nodes, myself, ranges))
 }
 
-fn standing(here: cluster::Standing) -> Standing {
-    match here {
+fn standing(cell: &FragmentCell, cluster: &Cluster) -> Standing {
+    match cluster.standing(cell.id()) {
+        // Somebody is about to be promoted: requests wait for that, as long as they wait for a cutover.
+        cluster::Standing::Down(_) if matches!(cell.holder, Holder::Fenced { .. }) && cluster.outage().is_none() => Standing::Park,
         cluster::Standing::Serve => Standing::Serve,
         cluster::Standing::Park => Standing::Park,
         cluster::Standing::Moved(_) => Standing::Moved,

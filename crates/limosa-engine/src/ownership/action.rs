@@ -84,7 +84,8 @@ pub enum Gate {
     Serving,
     /// Keeps it waiting.
     Parked,
-    /// Refuses it: another node is to be asked.
+    /// Refuses it: another node is to be asked. Answers that still wait for an acknowledgement end as *unknown* now: what followers of a
+    /// later ownership have flushed says nothing of them, though their versions be higher.
     Closed,
 }
 

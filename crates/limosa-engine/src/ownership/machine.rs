@@ -154,7 +154,6 @@ impl Ownership {
             Event::Nodes(nodes) => {
                 self.shared.nodes = nodes.into_iter().map(|state| (state.name.clone(), state)).collect();
                 self.shared.dirty.extend(self.seats.keys());
-                self.empty_out();
             }
             Event::Clock { unix_ms } => self.shared.set_clock(unix_ms),
             Event::Load { fragment, write_bytes_per_s } => self.seat(fragment).0.write_bytes_per_s = write_bytes_per_s,

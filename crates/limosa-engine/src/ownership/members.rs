@@ -79,7 +79,17 @@ impl Seat {
                 return Some(Going { node: node.clone(), is_expelled: false, shrink: may_shrink });
             }
         }
-        None
+        let surplus = (good.len() > s.config.standbys.max(usize::from(cell.flushed_min))).then(|| self.least_useful(s, &good)).flatten();
+        surplus.map(|node| Going { node, is_expelled: false, shrink: false })
+    }
+
+    /// Which of more standbys than wanted is to go: one beside the owner, one that is not connected, the one with the most fragments.
+    fn least_useful(&self, s: &Shared, good: &BTreeSet<NodeName>) -> Option<NodeName> {
+        let zone = |node: &NodeName| s.nodes.get(node).map_or("", |state| state.zone.as_str());
+        let own = zone(&s.config.node);
+        let load = |node: &NodeName| s.nodes.get(node).map_or(0, |state| state.fragments);
+        let rank = |node: &NodeName| (!own.is_empty() && zone(node) == own, !self.is_live(node), load(node));
+        good.iter().max_by_key(|node| rank(node)).cloned()
     }
 
     fn let_go(&mut self, s: &mut Shared, cell: &FragmentCell, going: Option<Going>) -> bool {

@@ -40,6 +40,8 @@ mod seat;
 mod shared;
 mod step;
 mod suspect;
+#[cfg(test)]
+mod tests;
 
 pub use action::{Action, Change, Count, Gate, Job};
 pub use config::{Config, Failover, HeldFragment};

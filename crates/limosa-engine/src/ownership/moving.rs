@@ -255,6 +255,7 @@ impl Seat {
 
     fn finish_move(&mut self, s: &mut Shared, error: MoveError) {
         let Some(moving) = self.moving.take() else { return };
+        self.move_failed_at = Some(s.now);
         if moving.convergence.slowed_per_mille() > 0 {
             s.push(Action::Slow { fragment: self.id, share_per_mille: 0 });
         }

@@ -1,10 +1,13 @@
 //! Operators' words: each becomes a fact of the fragments concerned, or a report of why not.
 
-use limosa_core::{FragmentId, NodeName};
+use std::collections::BTreeSet;
+
+use limosa_core::{FragmentCell, FragmentId, NodeName};
 
 use super::event::Order;
 use super::machine::Ownership;
 use super::moving::{Moving, Step};
+use super::placing;
 use super::report::{MoveError, Report};
 use super::seat::{Seat, TakeOver};
 use super::shared::Shared;
@@ -37,29 +40,21 @@ impl Ownership {
             self.shared.dirty.insert(*fragment);
         }
     }
-
-    /// A node that is to be emptied hands over what it owns: to complete standbys, or else to where there is room.
-    pub(super) fn empty_out(&mut self) {
-        if !self.shared.is_leaving(&self.shared.config.node.clone()) {
-            return;
-        }
-        self.on_each(&self.owned(), |seat, s| {
-            if seat.moving.is_some() {
-                return;
-            }
-            let Some(seen) = &seat.cell else { return };
-            let standby = seat.best_standby(s);
-            let taken = std::collections::BTreeSet::new();
-            let to = standby.or_else(|| super::placing::choose(&s.nodes, &s.config.node, &taken));
-            let is_free = seen.cell.running.is_none();
-            if let Some(to) = to.filter(|_| is_free) {
-                seat.order_move(s, &to);
-            }
-        });
-    }
 }
 
 impl Seat {
+    /// A node that is to be emptied hands over what it owns: to a complete standby, or else to where there is room.
+    pub(super) fn leave_if_emptied(&mut self, s: &mut Shared, cell: &FragmentCell) {
+        if self.moving.is_some() || cell.running.is_some() || !s.is_leaving(&s.config.node) {
+            return;
+        }
+        if self.move_failed_at.is_some_and(|at| !s.is_past(at, s.config.lease)) {
+            return; // it rests before the next try
+        }
+        let to = self.best_standby(s).or_else(|| placing::choose(&s.nodes, &s.config.node, &BTreeSet::new()));
+        self.moving = to.map(|to| Moving::new(s, to));
+    }
+
     fn order_move(&mut self, s: &mut Shared, to: &NodeName) {
         let fragment = self.id;
         let refuse = |s: &mut Shared, error| s.report(Report::MoveFailed { fragment, to: to.clone(), error });

@@ -92,6 +92,7 @@ impl Seat {
         self.take_over = None;
         self.end_unknown_move(s, cell);
         if self.open_epoch() == Some(cell.epoch) {
+            self.leave_if_emptied(s, cell);
             self.settle_moving(s, cell);
             self.settle_members(s);
         }

@@ -21,7 +21,7 @@ use limosa_wire::{OwnershipMessage, Purpose};
 use super::action::{Action, Gate, Job};
 use super::config::{Failover, Plant};
 use super::report::{Blocked, Report};
-use super::seat::{Seat, TakeOver};
+use super::seat::Seat;
 use super::shared::Shared;
 use super::step::Wish;
 
@@ -33,6 +33,8 @@ pub(super) struct Rescue {
     asked_at: Option<Duration>,
     /// What each member holds, and knows to be acknowledged.
     answers: BTreeMap<NodeName, (Version, Version)>,
+    /// It goes on without what it would need: only by an operator's word, and the cell stays marked.
+    is_loss: bool,
 }
 
 /// A fence that another node wants answered.
@@ -133,7 +135,7 @@ impl Seat {
     pub(super) fn settle_rescue(&mut self, s: &mut Shared, cell: &FragmentCell) {
         self.set_gate(s, Gate::Closed);
         if self.rescue.as_ref().is_none_or(|rescue| rescue.epoch != cell.epoch) {
-            self.rescue = Some(Rescue { epoch: cell.epoch, began: s.now, asked_at: None, answers: BTreeMap::new() });
+            self.rescue = Some(Rescue { epoch: cell.epoch, began: s.now, asked_at: None, answers: BTreeMap::new(), is_loss: false });
             s.report(Report::Fenced { fragment: self.id, epoch: cell.epoch });
         }
         if self.following.as_ref().is_some_and(|following| following.purpose == Purpose::Follow) {
@@ -189,7 +191,8 @@ impl Seat {
         }
         // An owner without members may have served on: nobody but itself knows what it acknowledged.
         let is_orphan = cell.sync_set.is_empty() && *cell.holder.last_served() != s.config.node;
-        if (have < need || is_orphan) && !(accepts_loss && s.is_past(patience, s.config.lease)) {
+        let is_short = have < need || is_orphan;
+        if is_short && !(accepts_loss && s.is_past(patience, s.config.lease)) {
             return Err(Blocked::Quorum { have, need: need.max(1) });
         }
         let own = if self.is_unbelieved { Version::ZERO } else { self.held };
@@ -198,24 +201,23 @@ impl Seat {
         if holds < known && !accepts_loss && !s.config.has(Plant::TrustsEmptyNode) {
             return Err(Blocked::Behind { holds, known });
         }
+        let is_loss = is_short || holds < known || self.is_unbelieved;
+        if let Some(rescue) = &mut self.rescue {
+            rescue.is_loss = is_loss && accepts_loss;
+        }
         Ok(best)
     }
 
     fn promote(&mut self, s: &mut Shared, cell: &FragmentCell) {
         let me = s.config.node.clone();
         let holds = self.held;
-        let accepts_loss = self.take_over.is_some_and(|TakeOver { accept_loss }| accept_loss);
-        if self.is_unbelieved && !accepts_loss {
+        let Some(rescue) = &self.rescue else { return };
+        if self.is_unbelieved && !rescue.is_loss {
             return self.set_blocked(s, Some(Blocked::Reborn));
         }
-        let Some(rescue) = &self.rescue else { return };
         let is_complete = |(_, (installed, _)): &(&NodeName, &(Version, Version))| *installed == holds;
         let complete: Vec<NodeName> = rescue.answers.iter().filter(is_complete).map(|(node, _)| node.clone()).collect();
-        let mut next = cell.promote(&me, holds, &complete);
-        let is_loss = next.is_err() && accepts_loss;
-        if is_loss || accepts_loss && self.acknowledged() > holds {
-            next = cell.promote_accept_loss(&me, holds, &complete);
-        }
+        let next = if rescue.is_loss { cell.promote_accept_loss(&me, holds, &complete) } else { cell.promote(&me, holds, &complete) };
         self.wish(s, Wish::Promote, next);
         let away = self.changing.is_away.then_some(Blocked::ManifestAway);
         self.set_blocked(s, away);

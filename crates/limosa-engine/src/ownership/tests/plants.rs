@@ -1,0 +1,52 @@
+//! Bugs planted on purpose: the walks must find each of them, or they would not find one made by mistake.
+
+use super::scenario::{BySeed, InOrder, Scenario, all};
+use super::walk::plans;
+use crate::ownership::config::Plant;
+
+/// What the first walk that breaks says; scenarios without the fault first, then every fault at every step, then seeds.
+fn first_break(plant: Plant) -> Option<String> {
+    let planted = |mut scenario: Scenario| {
+        scenario.plant = Some(plant);
+        scenario
+    };
+    for scenario in all().into_iter().map(planted) {
+        let (world, result) = scenario.run(None, 0, &mut InOrder);
+        if let Err(why) = result {
+            return Some(format!("{}: {why}", scenario.name));
+        }
+        for plan in plans(world.steps_at_begin, &world.trace) {
+            if let (_, Err(why)) = scenario.run(Some(plan), 0, &mut InOrder) {
+                return Some(format!("{}: {plan:?}: {why}", scenario.name));
+            }
+        }
+        for seed in 1..20 {
+            if let (_, Err(why)) = scenario.run(None, seed, &mut BySeed) {
+                return Some(format!("{}: seed {seed}: {why}", scenario.name));
+            }
+        }
+    }
+    None
+}
+
+#[test]
+fn the_walks_find_every_planted_bug() {
+    let plants = [
+        (Plant::UnsealsAfterCommit, "I"),
+        (Plant::ServesBeforeRow, "I2"),
+        (Plant::TrustsEmptyNode, "I1"),
+        (Plant::FencesUnderLease, "I2"),
+        (Plant::IgnoresLease, "I2"),
+        (Plant::PromotesAlone, "I1"),
+        (Plant::SkipsReopen, "I9"),
+    ];
+    let mut missed = Vec::new();
+    for (plant, invariant) in plants {
+        let found = first_break(plant);
+        let found_text = found.clone().unwrap_or_default();
+        if !found.is_some_and(|found| found.contains(&format!(": {invariant}"))) {
+            missed.push((plant, found_text));
+        }
+    }
+    assert!(missed.is_empty(), "the walks do not find {missed:?}, or not as what they break");
+}

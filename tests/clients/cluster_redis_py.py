@@ -9,6 +9,7 @@ import threading
 import time
 
 import redis
+import redis.cluster
 
 THREADS = 4
 
@@ -70,7 +71,7 @@ def whole(args):
     """What is asked of every node once: counts, scans, tokens, and the texts about the cluster."""
     client = connect(args, protocol=3)
     client.mset_nonatomic({f"whole:{i}": i for i in range(200)})
-    replicas = connect(args, read_from_replicas=True)
+    replicas = connect(args, load_balancing_strategy=redis.cluster.LoadBalancingStrategy.ROUND_ROBIN)
     if replicas.mget_nonatomic([f"whole:{i}" for i in range(200)]) != [str(i).encode() for i in range(200)]:
         raise AssertionError("reads at standbys differ")
     if client.cluster_keyslot("foo") != 12182 or client.cluster_info()["cluster_state"] != "ok":

@@ -108,6 +108,7 @@ impl<B: Backend> Connection<B> {
 }
 
 /// Runs one command on keys, if it may be; `Pause::End` when that is done. `is_owner` was asked under the lock that `keys` holds.
+#[inline]
 fn on_keys<K: Keyspace>(session: &mut Session, request: &Request<'_>, keys: &mut K, is_owner: bool, out: &mut Vec<u8>) -> Pause {
     if session.cluster.is_kept {
         return on_kept_keys(session, request, keys, is_owner, out);
@@ -118,7 +119,8 @@ fn on_keys<K: Keyspace>(session: &mut Session, request: &Request<'_>, keys: &mut
     pause_of(dispatch::on_head(session, request, keys, is_owner, out))
 }
 
-/// The same where commands are routed, or something is kept of what they saw.
+/// The same where commands are routed, or something is kept of what they saw. Apart, so that the usual path stays small.
+#[inline(never)]
 fn on_kept_keys<K: Keyspace>(session: &mut Session, request: &Request<'_>, keys: &mut K, is_owner: bool, out: &mut Vec<u8>) -> Pause {
     let follows = match cluster::enter(session, request, keys, is_owner) {
         Entry::Serve => false,

@@ -57,12 +57,16 @@ impl Txn<'_> {
     pub fn clear_slots(&mut self, first: u16, last: u16) -> Result<(), StoreError> {
         let bound = |slot| if slot == 0 { Bytes::new() } else { Bytes::copy_from_slice(&slot_start(slot)) };
         let (mut start, end) = (bound(first), bound(last + 1));
-        for own in self.state.uploads.ranges() {
-            if own.start >= start && own.start < end {
-                self.remove_range(&KeyRange { start, end: Some(own.start) })?;
-                start = own.end.expect("a generation ends before the next key");
+        let arriving = self.state.uploads.ranges();
+        for own in arriving.into_iter().filter(|own| own.start < end) {
+            if start < own.start {
+                self.remove_range(&KeyRange { start: start.clone(), end: Some(own.start) })?;
             }
+            start = start.max(own.end.expect("what arrives ends before the next key"));
         }
-        self.remove_range(&KeyRange { start, end: Some(end) }).map(drop)
+        if start < end {
+            self.remove_range(&KeyRange { start, end: Some(end) })?;
+        }
+        Ok(())
     }
 }

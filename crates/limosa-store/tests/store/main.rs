@@ -12,6 +12,7 @@ mod memory;
 mod model;
 mod owners;
 mod pieces;
+mod place;
 mod reframe;
 mod slow;
 mod stage;

@@ -68,7 +68,7 @@ impl door::Cluster for RespCluster {
 }
 
 async fn draw(node: Node, cluster: Cluster, sender: watch::Sender<Option<Arc<Picture>>>) {
-    let (mut changed, mut progress) = (cluster.changed(), cluster.progress());
+    let mut changed = cluster.changed(); // not its progress: that comes with every acknowledgement, and shows in no picture
     while !sender.is_closed() {
         let picture = picture(&node, &cluster);
         let is_busy = picture.as_ref().is_some_and(|picture| picture.ranges().iter().any(|range| range.standing == Standing::Park));
@@ -82,7 +82,6 @@ async fn draw(node: Node, cluster: Cluster, sender: watch::Sender<Option<Arc<Pic
         });
         tokio::select! {
             gone = changed.changed() => if gone.is_err() { return },
-            gone = progress.changed() => if gone.is_err() { return },
             () = tokio::time::sleep(LOOK[usize::from(!is_busy)]) => {}
         }
     }

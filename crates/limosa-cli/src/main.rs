@@ -15,6 +15,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// Gives the memory of what was dropped or deleted back to the system, which the C library's does not (docs/decisions/0013).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     // Usage errors end here, with clap's text and exit code 2.
     let cli = args::Cli::parse();

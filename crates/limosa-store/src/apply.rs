@@ -67,6 +67,11 @@ impl Slice {
         self
     }
 
+    /// Makes room for the commits of a slice, at most `bytes` long: grown piece by piece it would be copied over and over.
+    pub(crate) fn expect_bytes(&mut self, bytes: usize) {
+        self.commits.reserve_exact((bytes + bytes / 16).min(SLICE_BYTES));
+    }
+
     /// Whether `record` may join. Epoch rows, splits, merges and installs stand alone: a tail tells them before what follows.
     pub(crate) fn takes(&self, record: &Record<'_>) -> bool {
         use RecordKind::{Drop, OpenEpoch, Reframe, Stage, StageInstall};

@@ -143,7 +143,7 @@ impl Inner {
                 return Err(error);
             }
             // A buffer of the size that transfers need is kept: a fresh one for each group has every page cleared by the kernel first.
-            flusher.spare = Some(group).filter(|group| group.capacity() <= SPARE_BYTES_MAX);
+            flusher.spare = Some(group).filter(|group| group.capacity() <= self.relief.spare_max(SPARE_BYTES_MAX));
         }
         Ok(self.state().horizon)
     }
@@ -168,6 +168,7 @@ impl Inner {
             self.preload(slice(Position::ZERO, 0), &mut ahead);
             let mut state = self.state();
             let mut slice = slice(state.horizon, state.routes.len());
+            slice.expect_bytes(records.clone().map(|ready| ready.record.body.len()).sum());
             while let Some(ready) = records.next_if(|ready| slice.takes(&ready.record)) {
                 if let Err(error) = state.apply_ready(ready, batch, &mut slice) {
                     if !self.counters.damage.explains(&error) {

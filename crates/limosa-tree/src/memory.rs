@@ -119,6 +119,15 @@ impl Ledger {
     }
 }
 
+/// What the allocator takes for `bytes`: it has four sizes for each doubling (jemalloc), none of which is below 16.
+pub(crate) const fn allocated(bytes: usize) -> usize {
+    if bytes == 0 {
+        return 0;
+    }
+    let step = bytes.next_power_of_two() / 8;
+    bytes.next_multiple_of(if step < 16 { 16 } else { step })
+}
+
 /// Bytes that a place takes beside `fixed` ones of its own.
 pub(crate) const fn place_bytes(fixed: usize) -> usize {
     // a first key of some 24 bytes behind its reference count
@@ -213,6 +222,26 @@ mod tests {
         }
         let hottest = (8..100).fold(born, Mark::touched);
         assert_eq!(hottest, Mark::new(HEAT_MAX, 99));
+    }
+
+    #[test]
+    fn an_allocation_counts_as_the_size_that_the_allocator_has_for_it() {
+        let table = [
+            (0, 0),
+            (1, 16),
+            (17, 32),
+            (64, 64),
+            (65, 80),
+            (128, 128),
+            (129, 160),
+            (1024, 1024),
+            (1025, 1280),
+            (8193, 10240),
+            (65537, 81920),
+        ];
+        for (bytes, expected) in table {
+            assert_eq!(allocated(bytes), expected, "{bytes}");
+        }
     }
 
     #[test]

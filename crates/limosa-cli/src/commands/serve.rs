@@ -75,7 +75,6 @@ impl ServeArgs {
 
 pub(crate) fn run(args: &ServeArgs) -> Result<Exit, CliError> {
     let (config, filter) = args.configuration(|name| std::env::var(name).ok())?;
-    few_heaps();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("limosa").build();
     let runtime = runtime.map_err(|source| ServerError::Resources { source })?;
@@ -83,19 +82,6 @@ pub(crate) fn run(args: &ServeArgs) -> Result<Exit, CliError> {
     // Nothing that still runs beside the runtime holds up the exit: everything acknowledged is flushed.
     runtime.shutdown_background();
     done
-}
-
-/// Starts this program again with few heaps for the system's allocator, which reads their number once, at the start. With a heap for each
-/// thread, what one thread gives back another can't use, and the process grows far beyond its memory (docs/decisions/0011).
-fn few_heaps() {
-    use std::os::unix::process::CommandExt;
-    const VARIABLE: &str = "MALLOC_ARENA_MAX";
-    if std::env::var_os(VARIABLE).is_some() {
-        return;
-    }
-    let Ok(program) = std::env::current_exe() else { return };
-    let error = std::process::Command::new(program).args(std::env::args_os().skip(1)).env(VARIABLE, "2").exec();
-    let _ = error; // it returns only when it could not: then the process goes on as it is, with more memory around its blocks
 }
 
 async fn serve(config: ValidConfig, json: bool) -> Result<Exit, CliError> {

@@ -21,6 +21,10 @@ use std::path::Path;
 
 use common::Metrics;
 
+/// The program's own: what it takes and gives back is part of what is measured.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Measures `ENTRIES` entries with files in `FOLDER`.
 type Measure = fn(u64, &Path) -> Metrics;
 

@@ -62,6 +62,19 @@ impl Group {
         Ok(position)
     }
 
+    /// As [`Group::push`], with a body of about `guess` bytes that `write` appends where it will lie.
+    ///
+    /// # Panics
+    /// If the group passes [`BODY_BYTES_MAX`]: whoever writes a body in place has bounded it, and the group.
+    pub(crate) fn push_with(&mut self, kind: RecordKind, guess: usize, write: impl FnOnce(&mut Vec<u8>)) -> Position {
+        record::put_with(&mut self.bytes, kind, guess, write);
+        assert!(self.body_bytes() <= BODY_BYTES_MAX, "a group is closed while the largest record still fits");
+        self.is_bulk |= kind == RecordKind::StageFrame;
+        let position = self.next();
+        self.count += 1;
+        position
+    }
+
     /// Position of the first record, pushed or to come.
     pub fn first(&self) -> Position {
         self.first

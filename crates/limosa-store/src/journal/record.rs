@@ -101,6 +101,27 @@ pub(crate) fn put(out: &mut Vec<u8>, kind: RecordKind, body: &[&[u8]]) {
     }
 }
 
+/// As [`put`], with a body that `write` appends where it will lie: about `guess` bytes. A wrong guess moves them once.
+pub(crate) fn put_with(out: &mut Vec<u8>, kind: RecordKind, guess: usize, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    let guessed = varint::len(guess as u64 + 1);
+    out.resize(start + guessed, 0);
+    out.push(kind.code());
+    write(out);
+    let bytes = out.len() - start - guessed;
+    let needed = varint::len(bytes as u64);
+    if needed > guessed {
+        out.resize(out.len() + needed - guessed, 0);
+    }
+    if needed != guessed {
+        out.copy_within(start + guessed..start + guessed + bytes, start + needed);
+        out.truncate(start + needed + bytes);
+    }
+    let mut length = Vec::with_capacity(needed);
+    varint::put(&mut length, bytes as u64);
+    out[start..start + needed].copy_from_slice(&length);
+}
+
 /// Bytes of a body that lies in pieces.
 pub(crate) fn body_bytes(body: &[&[u8]]) -> usize {
     body.iter().map(|piece| piece.len()).sum()
@@ -112,4 +133,20 @@ pub(crate) fn read<'a>(reader: &mut Reader<'a>) -> Result<Record<'a>, RecordErro
     let (&code, body) = bytes.split_first().ok_or(DecodeError::Truncated { field: "record.kind" })?;
     let kind = RecordKind::from_code(code).ok_or(RecordError::Kind(code))?;
     Ok(Record { kind, body })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_written_in_place_has_the_bytes_of_one_that_was_copied_whatever_was_guessed() {
+        for (bytes, guess) in [(0, 0), (100, 100), (100, 20_000), (126, 130), (127, 90), (300, 3), (20_000, 0), (20_000, 20_100)] {
+            let body = vec![7; bytes];
+            let (mut copied, mut in_place) = (vec![1, 2], vec![1, 2]);
+            put(&mut copied, RecordKind::Commit, &[&body]);
+            put_with(&mut in_place, RecordKind::Commit, guess, |out| out.extend_from_slice(&body));
+            assert_eq!(in_place, copied, "{bytes} bytes, {guess} guessed");
+        }
+    }
 }

@@ -23,6 +23,10 @@ const STEP_LEAVES: usize = 1024;
 const STEP_BYTES: usize = 2 << 20;
 /// Rounds over everything that one call may make: the hottest block cools in three, and is dropped two ticks later.
 const ROUNDS_MAX: usize = 6;
+/// Of the bound, what a buffer kept for later may take.
+const SPARE_SHARE: u64 = 64;
+/// Blocks that are brought at once however little memory there is.
+const LOADS_MIN: usize = 4;
 /// What a pending commit takes beside its record's bytes: the overlay's entry.
 const PENDING_RECORD_BYTES: u64 = 128;
 
@@ -92,6 +96,11 @@ impl Relief {
         self.max
     }
 
+    /// The largest buffer that may be kept for later, where `most` would be kept if memory were no matter.
+    pub(crate) fn spare_max(&self, most: usize) -> usize {
+        usize::try_from(self.max / SPARE_SHARE).map_or(most, |max| most.min(max))
+    }
+
     /// Blocks dropped since the start.
     pub(crate) fn dropped_blocks(&self) -> u64 {
         self.dropped_blocks.load(Ordering::Relaxed)
@@ -100,6 +109,12 @@ impl Relief {
     /// Bytes spilled since the start.
     pub(crate) fn spilled_bytes(&self) -> u64 {
         self.spilled_bytes.load(Ordering::Relaxed)
+    }
+
+    /// How many blocks one caller may bring before relief is given: a tick's worth of memory, so that none of them goes before it was used.
+    pub(crate) fn loads_at_once(&self) -> usize {
+        let block_bytes = self.ledger.bytes() / self.ledger.blocks().max(1);
+        (self.budget.load(Ordering::Relaxed) / 32 / block_bytes.max(1)).max(LOADS_MIN)
     }
 
     /// Whether blocks take more than they may, as far as a glance tells.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 use limosa_core::varint;
-use limosa_core::{EpochTable, FragmentId, Version};
+use limosa_core::{Digest, EpochTable, FragmentId, Version};
 
 use super::TailRead;
 use crate::journal::Position;
@@ -22,7 +22,8 @@ pub struct Batch {
     pub upto: Position,
     /// The fragments that the records touch, each at its version behind the last record.
     pub heads: Vec<(FragmentId, Version)>,
-    /// State digests at versions that the batch reaches, where they are known.
+    /// State digests at versions that the batch reaches, where they are known. None of fragments without a live entry: after FLUSHALL they
+    /// would be most of the message, and say of many fragments that they are empty.
     pub checks: Vec<Check>,
     /// A split or merge, for [`crate::Store::replicate_reframe`]; then nothing else is in the batch. Empty: none.
     pub reframe: Bytes,
@@ -121,6 +122,7 @@ impl Builder {
     pub(super) fn finish(self) -> TailRead {
         let records = self.single.unwrap_or_else(|| self.commits.freeze());
         let heads = self.heads.into_iter().collect();
-        TailRead::Batch(Batch { epochs: self.epochs, records, upto: self.upto, heads, checks: self.checks, reframe: self.reframe })
+        let checks = self.checks.into_iter().filter(|check| check.state != Digest::ZERO).collect();
+        TailRead::Batch(Batch { epochs: self.epochs, records, upto: self.upto, heads, checks, reframe: self.reframe })
     }
 }

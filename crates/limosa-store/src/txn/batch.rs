@@ -33,8 +33,6 @@ pub(crate) struct Batch {
     ops: Vec<Op>,
     ranges: Vec<(usize, KeyRange)>,
     bytes: usize,
-    /// The record's bytes, kept for the next commit.
-    record: Vec<u8>,
 }
 
 impl Batch {
@@ -127,16 +125,14 @@ impl State {
         batch.ops.sort_by_key(|op| op.fragment); // stable and, for the usual commit on one fragment, already done
         let position = self.next_position();
         self.stamp_ms = self.stamp_ms.max(now_ms);
-        let mut record = std::mem::take(&mut batch.record);
-        record.clear();
-        let parts = self.parts(&batch);
-        Commit { stamp_ms: self.stamp_ms, parts }.encode(&mut record);
-        let at = self.push(RecordKind::Commit, &record);
+        let commit = Commit { stamp_ms: self.stamp_ms, parts: self.parts(&batch) };
+        self.close_full_group();
+        let at = self.group.push_with(RecordKind::Commit, batch.bytes, |out| commit.encode(out));
         assert_eq!(at, position, "a batch is closed at the position that its entries were given");
         for (_, range) in &batch.ranges {
             self.overlay.put_range_delete(range, position);
         }
-        self.recycle(batch, record);
+        self.recycle(batch);
         Some(position)
     }
 
@@ -160,13 +156,12 @@ impl State {
         touched.into_iter().map(part).collect()
     }
 
-    /// Keeps small buffers for the next batch, drops large ones.
-    fn recycle(&mut self, mut batch: Batch, record: Vec<u8>) {
-        const KEEP_BYTES: usize = 64 << 10;
-        if batch.ops.capacity() <= 1024 && record.capacity() <= KEEP_BYTES {
+    /// Keeps a small buffer for the next batch, drops a large one.
+    fn recycle(&mut self, mut batch: Batch) {
+        if batch.ops.capacity() <= 1024 {
             batch.ops.clear();
             batch.ranges.clear();
-            self.batch = Batch { ops: batch.ops, ranges: batch.ranges, bytes: 0, record };
+            self.batch = Batch { ops: batch.ops, ranges: batch.ranges, bytes: 0 };
         }
     }
 
@@ -177,11 +172,15 @@ impl State {
 
     /// As [`State::push`], with a body that lies in pieces.
     pub(crate) fn push_pieces(&mut self, kind: RecordKind, body: &[&[u8]]) -> Position {
+        self.close_full_group();
+        self.group.push_pieces(kind, body).expect("a group is closed while the largest record still fits")
+    }
+
+    fn close_full_group(&mut self) {
         if self.group.body_bytes() > GROUP_BYTES_SOFT_MAX {
             let next = Group::new(self.group.next());
             self.groups.push_back(std::mem::replace(&mut self.group, next));
         }
-        self.group.push_pieces(kind, body).expect("a group is closed while the largest record still fits")
     }
 }
 

@@ -68,12 +68,13 @@ impl Store {
         Txn { state: self.inner.state(), clock, counters, seen: Position::ZERO, follows: false, waits, cold: Vec::new() }
     }
 
-    /// Brings blocks into memory, for whoever comes next. Waits for the disk, and holds no lock meanwhile.
+    /// Brings blocks into memory, for whoever comes next: of many only the first ones, which fit beside what is there; the rest is met again.
+    /// Waits for the disk, and holds no lock meanwhile.
     ///
     /// # Errors
     /// A block can't be had.
     pub fn load(&self, cold: &[Unloaded]) -> Result<(), StoreError> {
-        cold.iter().try_for_each(Unloaded::load)?;
+        cold.iter().take(self.inner.relief.loads_at_once()).try_for_each(Unloaded::load)?;
         self.inner.relieve();
         Ok(())
     }

@@ -17,6 +17,7 @@ impl Block {
             table: Table::with_room(entries.len()),
             bytes: Vec::with_capacity(entries.iter().map(|(entry, _)| encoded_len(entry)).sum()),
             large: Vec::with_capacity(large),
+            large_bytes: 0,
         }
     }
 
@@ -78,7 +79,8 @@ impl Block {
     pub(crate) fn finish(&mut self) -> Self {
         let mut large = std::mem::take(&mut self.large);
         large.shrink_to_fit();
-        let block = Self { table: self.table.exact(), bytes: self.bytes.as_slice().to_vec(), large };
+        let large_bytes = std::mem::take(&mut self.large_bytes);
+        let block = Self { table: self.table.exact(), bytes: self.bytes.as_slice().to_vec(), large, large_bytes };
         self.table.clear();
         self.bytes.clear();
         block

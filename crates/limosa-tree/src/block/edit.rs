@@ -1,12 +1,12 @@
 //! Changes a block in place: one entry written or overwritten, the bytes behind it moved.
 
-use std::sync::Arc;
-
+use bytes::Bytes;
 use limosa_core::{Digest, EntryRef};
 
 use super::entry::{Framing, encoded_len, inline_value, large_value};
 use super::table::{Row, to_u32};
 use super::{Block, tag};
+use crate::memory::allocated;
 
 /// Bytes to whose multiples a block's bytes grow.
 const GROW_BYTES: usize = 256;
@@ -29,7 +29,8 @@ impl Block {
         let (offset, end) = (self.table.offset(i), self.end(i));
         let len = encoded_len(entry);
         if let Some(index) = self.head(i).large_index() {
-            self.large[index as usize] = None;
+            let old = self.large[index as usize].take().expect("an entry's large value is held as long as the entry");
+            self.large_bytes -= allocated(old.len());
         }
         let large = large_value(entry).map(|value| self.hold_large(value));
         self.open_gap(offset, end - offset, len);
@@ -65,10 +66,11 @@ impl Block {
     }
 
     pub(super) fn hold_large(&mut self, value: &[u8]) -> u32 {
-        self.hold_shared(Arc::from(value))
+        self.hold_shared(Bytes::copy_from_slice(value))
     }
 
-    pub(super) fn hold_shared(&mut self, value: Arc<[u8]>) -> u32 {
+    pub(super) fn hold_shared(&mut self, value: Bytes) -> u32 {
+        self.large_bytes += allocated(value.len());
         let hole = if self.large.len() < self.large.capacity() { None } else { self.large.iter().position(Option::is_none) };
         if let Some(hole) = hole {
             self.large[hole] = Some(value);

@@ -1,7 +1,6 @@
 //! The bytes of one entry inside a block, written and read. They are this process' own: disorder here is a broken invariant.
 
-use std::sync::Arc;
-
+use bytes::Bytes;
 use limosa_core::{EntryRef, Expiry, Kind, LiveRef, varint};
 
 use super::INLINE_VALUE_BYTES_MAX;
@@ -75,7 +74,7 @@ impl<'a> Head<'a> {
     }
 
     /// The live part; `large` is the block's.
-    pub(super) fn live(&self, large: &'a [Option<Arc<[u8]>>]) -> Option<LiveRef<'a>> {
+    pub(super) fn live(&self, large: &'a [Option<Bytes>]) -> Option<LiveRef<'a>> {
         if self.flags & LIVE == 0 {
             return None;
         }

@@ -17,16 +17,16 @@ mod edit;
 mod entry;
 mod table;
 
+use bytes::Bytes;
+use limosa_core::{Digest, EntryRef, SpaceKeys, Version};
 use std::cmp::Ordering;
 use std::ops::Range;
-use std::sync::Arc;
-
-use limosa_core::{Digest, EntryRef, SpaceKeys, Version};
 
 pub(crate) use codec::BlockName;
 use entry::Head;
 use table::Table;
 
+use crate::memory::allocated;
 use crate::summary::{Summary, earlier};
 
 /// Longest value that lies among the entries' bytes.
@@ -37,7 +37,9 @@ pub(crate) const INLINE_VALUE_BYTES_MAX: usize = 256;
 pub(crate) struct Block {
     table: Table,
     bytes: Vec<u8>,
-    large: Vec<Option<Arc<[u8]>>>,
+    large: Vec<Option<Bytes>>,
+    /// What the values in `large` take.
+    large_bytes: usize,
 }
 
 impl Block {
@@ -48,11 +50,9 @@ impl Block {
 
     /// Bytes that the block takes in memory, values out of line included, also where another version of the block shares them.
     pub(crate) fn footprint(&self) -> usize {
-        /// What an allocation takes beside its bytes: the allocator's header and rounding, two reference counts.
-        const LARGE_OVERHEAD_BYTES: usize = 16 + 16;
-        let packed = self.table.bytes_held() + self.bytes.capacity();
-        let places = self.large.capacity() * size_of::<Option<Arc<[u8]>>>();
-        packed + places + self.large.iter().flatten().map(|value| value.len() + LARGE_OVERHEAD_BYTES).sum::<usize>()
+        let packed = allocated(self.table.bytes_held()) + allocated(self.bytes.capacity());
+        let places = allocated(self.large.capacity() * size_of::<Option<Bytes>>());
+        packed + places + self.large_bytes
     }
 
     /// Where `key` lies, if it is there.

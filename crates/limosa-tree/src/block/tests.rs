@@ -57,6 +57,8 @@ fn check(block: &Block, model: &BTreeMap<Vec<u8>, Owned>) {
     }
     let large = model.values().filter(|held| held.2.as_ref().is_some_and(|(.., value)| value.len() > 256)).count();
     assert_eq!(block.large.iter().flatten().count(), large, "nothing is held for an entry that is gone");
+    let bytes: usize = block.large.iter().flatten().map(|value| crate::memory::allocated(value.len())).sum();
+    assert_eq!(block.large_bytes, bytes, "what large values take is counted as they come and go");
 }
 
 fn stored(whole: &[u8], patches: &[Vec<u8>]) -> StoredBlock {

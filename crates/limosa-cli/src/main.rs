@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Gives the memory of what was dropped or deleted back to the system, which the C library's does not (docs/decisions/0013).
+/// Gives the memory of what was dropped or deleted back to the system, which the C library's does not (docs/decisions/0015).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

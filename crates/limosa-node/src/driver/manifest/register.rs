@@ -14,13 +14,15 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Registers, then gives signs of life, until it is dropped. A lease that was lost is taken anew.
 pub(in crate::driver) async fn register(board: &Board, manifest: &Manifest, incarnation: u64) {
     loop {
-        let error = live(board, manifest, incarnation).await;
-        board.outage("lease", Some(error.to_string()));
-        tokio::time::sleep(RETRY).await;
+        if let Err(error) = live(board, manifest, incarnation).await {
+            board.outage("lease", Some(error.to_string()));
+            tokio::time::sleep(RETRY).await;
+        }
     }
 }
 
-async fn live(board: &Board, manifest: &Manifest, incarnation: u64) -> ManifestError {
+/// Until the lease is lost, or a new data folder is to be announced.
+async fn live(board: &Board, manifest: &Manifest, incarnation: u64) -> Result<(), ManifestError> {
     let options = &board.options;
     let ttl = options.lease * SIGNS; // a hint: nobody is fenced for it
     let began = async {
@@ -48,10 +50,7 @@ async fn live(board: &Board, manifest: &Manifest, incarnation: u64) -> ManifestE
         manifest.announce(&board.me, lease).await?;
         Ok::<_, ManifestError>(lease)
     };
-    let lease = match began.await {
-        Ok(lease) => lease,
-        Err(error) => return error,
-    };
+    let lease = began.await?;
     board.outage("lease", None);
     let is_reborn = *board.reborn.borrow() == Some(true);
     let mut reborn = board.reborn.subscribe();
@@ -59,12 +58,12 @@ async fn live(board: &Board, manifest: &Manifest, incarnation: u64) -> ManifestE
         tokio::select! {
             () = tokio::time::sleep(ttl / SIGNS / 2) => {}
             _ = reborn.wait_for(|reborn| *reborn == Some(false)), if is_reborn => {
-                return ManifestError::Unavailable { why: "this node's new data folder is announced".to_owned() };
+                return Ok(());
             }
         }
         match manifest.store().keep_alive(lease).await {
             Ok(true) => board.outage("lease", None),
-            Ok(false) => return ManifestError::Unavailable { why: "this node's lease ran out; it takes another one".to_owned() },
+            Ok(false) => return Ok(()), // it ran out, or the manifest's holder was restarted: another one is taken
             Err(error) => board.outage("lease", Some(error.to_string())),
         }
     }

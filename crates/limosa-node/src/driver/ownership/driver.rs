@@ -45,6 +45,8 @@ pub(super) struct Driver {
     pub(super) digests: BTreeMap<FragmentId, Version>,
     pub(super) orders: Orders,
     sessions: Sessions,
+    /// What it was told of the nodes last.
+    nodes: Vec<NodeState>,
     /// The machine was told something since its actions were looked at.
     is_touched: bool,
     /// The lane of each node that counts.
@@ -74,6 +76,7 @@ pub(in crate::driver) async fn run(shared: Arc<Shared>, board: Arc<Board>, manif
         sessions: Sessions::new(shared.clone()),
         orders: Orders::default(),
         up: BTreeMap::new(),
+        nodes: Vec::new(),
         is_touched: true,
         digests: BTreeMap::new(),
         shared,
@@ -183,20 +186,7 @@ impl Driver {
             let peers = view.nodes.values().map(|facts| (facts.entry.name.clone(), facts.entry.peer.clone())).collect();
             self.lanes.set_nodes(&peers, view.revision);
             self.following.set_nodes(&peers);
-            let fragments = |name: &NodeName| {
-                let holds = |cell: &limosa_core::FragmentCell| {
-                    cell.owner() == Some(name) || cell.sync_set.contains(name) || cell.replicas.contains(name)
-                };
-                view.cells.values().filter(|held| holds(&held.value)).count()
-            };
-            let state = |facts: &crate::driver::cluster::NodeFacts| NodeState {
-                name: facts.entry.name.clone(),
-                zone: facts.entry.zone.clone(),
-                is_leaving: facts.entry.leaving,
-                is_alive: facts.alive,
-                fragments: fragments(&facts.entry.name),
-            };
-            self.handle(Event::Nodes(view.nodes.values().map(state).collect()));
+            self.tell_nodes();
         }
         let (there, gone): (Vec<_>, Vec<_>) = cells.into_iter().partition(|id| view.cells.contains_key(id));
         if !there.is_empty() {
@@ -209,6 +199,30 @@ impl Driver {
             self.board.reborn.send_replace(Some(false));
         }
         self.shared.set_ready();
+    }
+
+    /// What is known of the nodes, when it is another than was told last: how many fragments each has decides where copies go.
+    fn tell_nodes(&mut self) {
+        let view = self.board.view.borrow().clone();
+        let mut counts: BTreeMap<&NodeName, usize> = BTreeMap::new();
+        for held in view.cells.values() {
+            let cell = &held.value;
+            for name in cell.owner().into_iter().chain(&cell.sync_set).chain(&cell.replicas) {
+                *counts.entry(name).or_default() += 1;
+            }
+        }
+        let state = |facts: &crate::driver::cluster::NodeFacts| NodeState {
+            name: facts.entry.name.clone(),
+            zone: facts.entry.zone.clone(),
+            is_leaving: facts.entry.leaving,
+            is_alive: facts.alive,
+            fragments: counts.get(&facts.entry.name).copied().unwrap_or(0),
+        };
+        let nodes: Vec<NodeState> = view.nodes.values().map(state).collect();
+        if nodes != self.nodes {
+            self.nodes.clone_from(&nodes);
+            self.handle(Event::Nodes(nodes));
+        }
     }
 
     fn answered(&mut self, answer: Answer) {
@@ -243,6 +257,7 @@ impl Driver {
     fn tell_time(&mut self) {
         let unix_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
         self.handle(Event::Clock { unix_ms: u64::try_from(unix_ms).unwrap_or(u64::MAX) });
+        self.tell_nodes();
         for event in self.sessions.loads(&self.board) {
             self.handle(event);
         }

@@ -35,7 +35,7 @@ pub(super) struct Scoped {
 
 /// Work of the session's thread.
 enum Work {
-    Job(Job),
+    Job(Box<Job>),
     /// Everything queued before it has been carried out.
     Reached(oneshot::Sender<()>),
 }
@@ -223,7 +223,7 @@ impl TargetSession {
                     }
                     self.link.send(message);
                 }
-                Action::Job(job) => self.jobs.push(Work::Job(job)),
+                Action::Job(job) => self.jobs.push(Work::Job(Box::new(job))),
                 Action::Consistent => {
                     if !self.consistent {
                         self.consistent = true;

@@ -85,7 +85,7 @@ fn fragments_move_under_writes_without_losing_one_and_move_back_for_what_changed
     let target = if standby == a.name() { &c } else { &a };
     let moved = move_half(&members, &b, target, "there");
     let parked = b.cluster().ended_moves().iter().map(|end| end.parked).max().expect("moves ended");
-    eprintln!("{moved} writes meanwhile; a fragment waited {:.1} ms at most", parked.as_secs_f64() * 1000.0);
+    assert!(parked < Duration::from_secs(5), "a fragment waited {parked:?} while {moved} writes were taken"); // a busy machine's bound
     wait_until_complete(&members, 1);
     for i in 0..moved {
         assert_eq!(get_somewhere(&members, &format!("there{i}")).as_deref(), Some(format!("there {i}").as_bytes()), "there{i}");
@@ -137,8 +137,8 @@ fn a_lost_owner_is_replaced_within_a_lease_nothing_acknowledged_is_lost_and_it_c
     let lost = Instant::now();
     wait("somebody else serves everything", || all().iter().all(|&id| a.serves(&[id]) || c.serves(&[id])));
     let seconds = lost.elapsed().as_secs_f64();
-    assert!(seconds < (LEASE + Duration::from_millis(500)).as_secs_f64() + 5.0, "{seconds} s"); // room for a busy machine
-    eprintln!("a lost owner was replaced after {seconds:.3} s, with a lease of {} s", LEASE.as_secs());
+    let bound = LEASE + Duration::from_millis(500) + Duration::from_secs(5); // the last is room for a busy machine
+    assert!(seconds < bound.as_secs_f64(), "{seconds} s");
     for (key, value) in &promised {
         assert_eq!(get_somewhere(&[&a, &c], key).as_deref(), Some(value.as_bytes()), "{key} was acknowledged");
     }

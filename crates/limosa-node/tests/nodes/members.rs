@@ -121,6 +121,7 @@ impl Member {
     }
 
     /// What it knows, for a test that fails.
+    #[expect(clippy::print_stderr, reason = "for whoever reads why a test failed")]
     pub(crate) fn print(&self) {
         let cluster = self.cluster();
         eprintln!("== {} (outage: {:?})", self.name(), cluster.outage());

@@ -1,6 +1,5 @@
 //! Which fragments a cluster has: what a node that joins it makes its store with.
 
-use bytes::Bytes;
 use limosa_core::{FragmentId, KeyRange};
 use limosa_manifest::ratchet::Ratchet;
 use limosa_manifest::{Manifest, ManifestError};
@@ -21,7 +20,7 @@ pub async fn frames(at: &ManifestAt, tls: &Tls) -> Result<Vec<(FragmentId, KeyRa
     frames.sort_by(|one, other| one.1.start.cmp(&other.1.start));
     let is_whole = frames.first().is_none_or(|(_, range)| range.start.is_empty())
         && frames.windows(2).all(|pair| pair[0].1.end.as_ref() == Some(&pair[1].1.start))
-        && frames.last().is_none_or(|(_, range)| range.end == None::<Bytes>);
+        && frames.last().is_none_or(|(_, range)| range.end.is_none());
     if is_whole {
         return Ok(frames);
     }

@@ -129,7 +129,7 @@ impl Follows {
     pub(super) fn settled(&mut self) -> Option<impl Future<Output = ()> + Send + 'static> {
         let leaving: Vec<_> = std::mem::take(&mut self.leaving);
         let leaving: Vec<_> = leaving.into_iter().filter_map(not_yet).collect();
-        (!leaving.is_empty()).then(|| async move {
+        (!leaving.is_empty()).then_some(async move {
             for gone in leaving {
                 let _ = gone.await; // a session that ended instead has applied its last
             }

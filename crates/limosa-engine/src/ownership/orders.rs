@@ -22,7 +22,7 @@ impl Ownership {
             Order::Cancel { fragments } => self.on_each(&fragments, Seat::order_cancel),
             Order::HandOver => self.on_each(&self.owned(), |seat, s| seat.order_hand_over(s)),
             Order::FailOver { fragments, accept_loss } => {
-                self.on_each(&fragments, |seat, _| seat.take_over = Some(TakeOver { accept_loss }));
+                self.on_each(&fragments, |seat, s| seat.take_over = Some(TakeOver { accept_loss, given_at: s.now }));
             }
             Order::Shrink { fragments } => self.on_each(&fragments, |seat, _| seat.must_shrink = true),
         }

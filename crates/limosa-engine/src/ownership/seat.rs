@@ -36,7 +36,12 @@ pub(super) struct Follower {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct TakeOver {
     pub(super) accept_loss: bool,
+    /// When it was given: one that could not be carried out for a while is forgotten, lest it unseat a later owner.
+    pub(super) given_at: Duration,
 }
+
+/// Leases for which an order to take over stands until its fence is raised.
+const ORDER_LEASES: u32 = 20;
 
 #[derive(Clone, Debug)]
 pub(super) struct Seat {
@@ -129,6 +134,7 @@ impl Seat {
             return;
         };
         let cell = seen.cell.clone();
+        self.forget_old_order(s, &cell);
         let is_me = |node: &NodeName| *node == s.config.node;
         match &cell.holder {
             Holder::Serving(owner) if is_me(owner) => self.settle_owner(s, &cell),
@@ -146,6 +152,13 @@ impl Seat {
                 self.rescue = None;
                 self.settle_fenced(s, &cell, by, was);
             }
+        }
+    }
+
+    fn forget_old_order(&mut self, s: &mut Shared, cell: &FragmentCell) {
+        let is_raised = matches!(&cell.holder, Holder::Fenced { by, .. } if *by == s.config.node);
+        if self.take_over.is_some_and(|order| !is_raised && s.is_past(order.given_at, s.config.lease * ORDER_LEASES)) {
+            self.take_over = None;
         }
     }
 

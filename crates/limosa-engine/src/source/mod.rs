@@ -16,7 +16,7 @@
 //! - At most one job is under way: checked in `Source::job`.
 //! - A frame of a range starts where the target's map of that range stands, and only credits that were given back are spent again.
 //! - A seal is sent only when every range stands at the cut's head: checked in `sending`.
-//! - Only what lies within the reach is offered and sent: [`Reach::take_in`], and behind `leaving` nothing of what left.
+//! - Only what lies within the reach is offered and sent: `Reach::take_in`, and behind `leaving` nothing of what left.
 
 mod action;
 mod leaving;

@@ -16,7 +16,7 @@
 //! - What readers see changes only by an install that was verified against the seal, or by contiguous commits.
 //! - What a frame or a comparison replaces was set aside in a readable file, durably, before.
 //! - An ack names only what the journal has durably.
-//! - Nothing outside the reach is offered, staged or followed: [`Reach::covers`], and the scope of each job.
+//! - Nothing outside the reach is offered, staged or followed: `Reach::covers`, and the scope of each job.
 
 mod action;
 mod comparing;

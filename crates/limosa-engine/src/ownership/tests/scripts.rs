@@ -120,3 +120,16 @@ fn a_commit_whose_outcome_is_unknown_keeps_its_source_parked_until_the_cell_is_s
         }
     }
 }
+
+#[test]
+fn an_order_to_take_over_that_could_not_be_carried_out_is_forgotten() {
+    let mut scenario = scenario("the owner dies and returns");
+    let order = Order::FailOver { fragments: vec![F], accept_loss: false };
+    let away = Duration::from_secs(70);
+    scenario.script = vec![(Duration::from_secs(6), Say::ManifestAway("c", away)), (Duration::from_secs(7), Say::To("c", order))];
+    let mut world = scenario.world();
+    while world.now < Duration::from_secs(80) {
+        scenario.turn(&mut world, &mut InOrder);
+    }
+    assert_eq!(world.cells[&F].cell.owner(), Some(&name("a")), "nobody unseats it when the manifest is back");
+}

@@ -50,6 +50,9 @@ pub enum NotReapplied {
     Incomplete,
 }
 
+/// Value and deadline that a key is to have, none where it was deleted; or why it is left alone.
+type Wanted = Result<Option<(Vec<u8>, Expiry)>, NotReapplied>;
+
 impl Txn<'_> {
     /// Writes `user_key` as `entries` (all that the other history changed of it) say, if nothing of it was changed here after `based_on`.
     ///
@@ -82,7 +85,7 @@ impl Txn<'_> {
     }
 
     /// Value and deadline that the entries amount to; `None`: deleted.
-    fn wanted(&mut self, user_key: &[u8], entries: &[LostEntry]) -> Result<Result<Option<(Vec<u8>, Expiry)>, NotReapplied>, StoreError> {
+    fn wanted(&mut self, user_key: &[u8], entries: &[LostEntry]) -> Result<Wanted, StoreError> {
         match entries.iter().find(|entry| entry.element.is_none()).map(|own| own.live.clone()) {
             Some(None) => Ok(Ok(None)),
             Some(Some((Kind::STRING, expiry, value))) => Ok(Ok(Some((value, expiry)))),
@@ -101,13 +104,7 @@ impl Txn<'_> {
     }
 
     /// A large value: the parts that are here, where the run of labels is the same, and above them those that the other history wrote.
-    fn joined_with(
-        &mut self,
-        user_key: &[u8],
-        head: &[u8],
-        expiry: Expiry,
-        entries: &[LostEntry],
-    ) -> Result<Result<Option<(Vec<u8>, Expiry)>, NotReapplied>, StoreError> {
+    fn joined_with(&mut self, user_key: &[u8], head: &[u8], expiry: Expiry, entries: &[LostEntry]) -> Result<Wanted, StoreError> {
         let Ok(head) = PartedHead::decode(head) else { return Ok(Err(NotReapplied::Incomplete)) };
         let mut parts: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
         self.scan(&generation_range(&key::stored(user_key), head.generation), |key, live| {
@@ -151,11 +148,10 @@ impl Txn<'_> {
         let deleted = deletes.iter().filter(|delete| delete.range.intersect(&range).is_some()).map(|delete| delete.version).max();
         Ok(match (newest.max(deleted), base) {
             (Some(newest), Some(base)) if newest > base => Some(NotReapplied::Changed(Some(newest))),
-            (Some(_), Some(_)) => None,
             (Some(_), None) => Some(NotReapplied::NoBase),
             // Nothing of it is here: what a deletion would have left may have been collected.
             (None, Some(base)) if fragment.facts().floor_in(&range) > base => Some(NotReapplied::Forgotten),
-            (None, _) => None,
+            _ => None,
         })
     }
 }

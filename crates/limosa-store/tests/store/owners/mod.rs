@@ -77,34 +77,34 @@ fn seen(store: &Store) -> Seen {
     (heads, store.stages(), epochs, store.note("fence"), commits)
 }
 
-type Step<'a> = (&'static str, Box<dyn Fn(&Store) -> Result<(), StageError> + 'a>);
+type Act<'a> = Box<dyn Fn(&Store) -> Result<(), StageError> + 'a>;
+type Step<'a> = (&'static str, Act<'a>);
 
 /// Each step is one record, durable behind it: a crash leaves the state before it or the one behind it.
 fn script<'a>(a: &'a Store, b: &'a Store) -> Vec<Step<'a>> {
     let own = keys_in(a, F[0], 6);
     let mut steps: Vec<Step<'a>> = Vec::new();
-    let mut step = |name, f: Box<dyn Fn(&Store) -> Result<(), StageError> + 'a>| steps.push((name, f));
+    let mut step = |name, act: Act<'a>| steps.push((name, act));
     let local = |i: usize| {
         let key = own[i].clone();
-        Box::new(move |store: &Store| Ok(write(store, &key, "local")?)) as Box<dyn Fn(&Store) -> Result<(), StageError>>
+        Box::new(move |store: &Store| Ok(write(store, &key, "local")?)) as Act<'a>
     };
     let frame = |from: &'a Store, session: u64, fragment: FragmentId, part: usize| {
         let frame = frames(from, fragment, 150).swap_remove(part);
         Box::new(move |store: &Store| {
             store.stage_apply(session, &frame, &[])?;
             Ok(store.flush().map(drop)?)
-        }) as Box<dyn Fn(&Store) -> Result<(), StageError>>
+        }) as Act<'a>
     };
     let open = |session: u64, fragments: &'static [FragmentId]| {
         Box::new(move |store: &Store| {
             store.stage_open(session, &fragments.iter().map(|id| start_at(store, *id, Version::ZERO)).collect::<Vec<_>>())
-        }) as Box<dyn Fn(&Store) -> Result<(), StageError>>
+        }) as Act<'a>
     };
     let install = |from: &'a Store, session: u64, fragments: &'static [FragmentId]| {
-        Box::new(move |store: &Store| store.stage_install(session, &seal(from, fragments)).map(drop))
-            as Box<dyn Fn(&Store) -> Result<(), StageError>>
+        Box::new(move |store: &Store| store.stage_install(session, &seal(from, fragments)).map(drop)) as Act<'a>
     };
-    let checkpoint = || Box::new(|store: &Store| Ok(store.checkpoint().map(drop)?)) as Box<dyn Fn(&Store) -> Result<(), StageError>>;
+    let checkpoint = || Box::new(|store: &Store| Ok(store.checkpoint().map(drop)?)) as Act<'a>;
     let parts = |from: &Store, fragment| frames(from, fragment, 150).len();
     step("own", Box::new(|store| Ok(store.open_epochs(&[(F[0], 1)]).map(drop)?)));
     step("write", local(0));
@@ -153,11 +153,11 @@ fn gates(store: &Store) {
 fn a_power_cut_at_every_effect_leaves_each_fragment_and_stage_before_its_last_step_or_behind_it() {
     let (a, b) = (source("a", 5), source("b", 6));
     let steps = script(&a, &b);
-    let run = |disk: &MemoryDisk, from: usize, mut each: Box<dyn FnMut(&Store) + '_>| -> Result<(), (usize, StageError)> {
-        let store = node(disk, "c").map_err(|error| (from, error.into()))?;
+    let run = |disk: &MemoryDisk, from: usize, mut each: Box<dyn FnMut(&Store) + '_>| -> Result<(), Box<(usize, StageError)>> {
+        let store = node(disk, "c").map_err(|error| Box::new((from, error.into())))?;
         gates(&store);
         for (i, (_, step)) in steps.iter().enumerate().skip(from) {
-            step(&store).map_err(|error| (i, error))?;
+            step(&store).map_err(|error| Box::new((i, error)))?;
             each(&store);
         }
         Ok(())
@@ -171,7 +171,8 @@ fn a_power_cut_at_every_effect_leaves_each_fragment_and_stage_before_its_last_st
     for effect in 0..calm.effects() {
         let disk = MemoryDisk::new();
         disk.fault_at(effect, Fault::Crash { done: 11 });
-        let Err((step, error)) = run(&disk, 0, Box::new(|_| ())) else { continue };
+        let Err(stopped) = run(&disk, 0, Box::new(|_| ())) else { continue };
+        let (step, error) = *stopped;
         let name = steps[step].0;
         let disk = power_cut(&disk);
         let store = node(&disk, "c").unwrap_or_else(|e| panic!("effect {effect}, {name} ({error}): {e}"));
@@ -183,7 +184,8 @@ fn a_power_cut_at_every_effect_leaves_each_fragment_and_stage_before_its_last_st
         drop(store);
         if effect % 3 == 0 {
             let disk = power_cut(&disk);
-            run(&disk, done, Box::new(|_| ())).unwrap_or_else(|(at, e)| panic!("effect {effect}, on from {}: {e}", steps[at].0));
+            run(&disk, done, Box::new(|_| ()))
+                .unwrap_or_else(|stopped| panic!("effect {effect}, on from {}: {}", steps[stopped.0].0, stopped.1));
             assert_eq!(seen(&node(&power_cut(&disk), "c").expect("sound")), last, "effect {effect}");
         }
     }

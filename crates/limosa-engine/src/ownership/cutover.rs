@@ -120,7 +120,8 @@ impl Seat {
         let to = &self.moving.as_ref()?.to;
         let others: BTreeSet<NodeName> = cell.sync_set.iter().filter(|node| *node != to).cloned().collect();
         let mut complete = self.holding(&others, version);
-        let is_all = complete.len() == others.len();
+        // A member that is away is not waited for: everybody is parked meanwhile.
+        let is_all = others.iter().all(|node| complete.contains(node) || !self.is_live(node));
         complete.insert(s.config.node.clone());
         let is_enough = complete.len() >= usize::from(cell.flushed_min);
         let has_waited = is_all || s.is_past(ready_at, s.config.seal_max / STRAGGLERS);

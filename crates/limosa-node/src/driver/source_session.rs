@@ -244,7 +244,8 @@ impl SourceSession {
         self.on_the_way.received(message);
         if let Message::Hello(hello) = message {
             self.incarnation = hello.incarnation;
-            if let Some(permit) = permit::of(&self.shared, hello.purpose) {
+            // A second one is refused by the machine, not taken.
+            if let Some(permit) = permit::of(&self.shared, hello.purpose).filter(|_| self.source.phase() == Phase::Hello) {
                 self.purpose = hello.purpose;
                 self.source.permit(permit);
             }

@@ -178,10 +178,10 @@ impl TargetSession {
                     Err(error) => return error.into(),
                 },
                 command = next(&mut commands) => match command {
-                    Some(Command::Leave(fragments, gone)) => {
-                        self.leave(fragments, gone);
-                        continue;
-                    }
+                    Some(Command::Leave(fragments, gone)) => match self.leave(fragments, gone, peer) {
+                        Ok(()) => continue,
+                        Err(end) => return end,
+                    },
                     None => return SessionEnd::RoleChanged,
                 },
                 answer = self.jobs.answer() => match answer {
@@ -239,15 +239,17 @@ impl TargetSession {
     }
 
     /// Fragments leave: the machine drops what comes of them from here on, and behind what is queued nothing of them is applied.
-    fn leave(&mut self, fragments: Vec<FragmentId>, gone: oneshot::Sender<()>) {
+    fn leave(&mut self, fragments: Vec<FragmentId>, gone: oneshot::Sender<()>, peer: &PeerHandle) -> Result<(), SessionEnd> {
         self.target.handle(Event::Leave(fragments));
         let scope = self.target.scope().clone();
         self.row.update(|row| row.scope = scope);
-        if self.target.phase() == Phase::Closed {
-            self.leaving.push(gone); // it was the last of them: the session ends
-        } else {
-            self.jobs.push(Work::Reached(gone));
+        // Order: what the machine does about it, such as giving up what is staged of them, is queued before the mark.
+        if let Err(end) = self.act(peer) {
+            self.leaving.push(gone); // they were the last of them: the session ends
+            return Err(end);
         }
+        self.jobs.push(Work::Reached(gone));
+        Ok(())
     }
 
     /// In a cluster, an epoch that the ownership machine has not heard of is not taken over: what it is about is told by the manifest.

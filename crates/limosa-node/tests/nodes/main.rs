@@ -2,6 +2,7 @@
 
 mod cluster;
 mod common;
+mod halves;
 mod members;
 mod repair;
 mod status;

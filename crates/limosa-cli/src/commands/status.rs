@@ -61,6 +61,7 @@ fn text(whole: Whole) -> String {
 fn node(status: &Status) -> String {
     let role = match &status.role {
         Role::Owner => "owner".to_owned(),
+        Role::Member => "member of a cluster".to_owned(),
         Role::Standby { of } => format!("standby of {of}"),
     };
     let durability = match status.durability {

@@ -92,6 +92,11 @@ impl SourceSession {
         });
         let row = shared.sessions.open(connection.peer_name().clone(), Side::Source, Scope::only([]));
         let counted = Counted { board: shared.board.clone(), id: row.id() };
+        if let Some(board) = &counted.board {
+            // From the start: what is acknowledged before the session is first reported would have no place, and with no commit behind it the
+            // owner would wait for a word that was given.
+            board.session_scope(counted.id, connection.peer_name(), Scope::only([]));
+        }
         let (store, counters) = (shared.store.clone(), connection.counters());
         let (mut carrier, mut log) = (SourceCarrier::default(), Logged(log));
         let jobs = JobThread::spawn("limosa-source", move |job: limosa_engine::source::Job, answers: &mpsc::UnboundedSender<Answer>| {
@@ -139,9 +144,14 @@ impl SourceSession {
         let mut reset = self.shared.reset.subscribe();
         let mut role = self.shared.role.subscribe();
         let mut tick = tokio::time::interval(REPORT_EVERY);
+        let mut phase = self.source.phase();
         loop {
             if let Err(end) = self.act() {
                 return end;
+            }
+            if self.source.phase() != phase {
+                phase = self.source.phase();
+                self.report_row(); // at once: replies wait for whoever goes live
             }
             self.repairing.act(&self.link);
             let event = tokio::select! {

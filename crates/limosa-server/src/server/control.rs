@@ -89,7 +89,8 @@ impl Control for NodeControl {
             cluster: self.node.tls().identity().cluster.to_string(),
             role: match self.node.role() {
                 Role::Standby { of } => api::Role::Standby { of },
-                Role::Owner | Role::Promoted | Role::Promoting | Role::Member => api::Role::Owner, // a member's fragments tell more
+                Role::Owner | Role::Promoted | Role::Promoting => api::Role::Owner,
+                Role::Member => api::Role::Member,
             },
             incarnation: hex64(self.node.store().incarnation()),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -10,6 +10,8 @@ use super::peer::Peer;
 pub enum Role {
     /// It takes writes.
     Owner,
+    /// It is one of several: its cluster's manifest says what it owns and copies, fragment by fragment.
+    Member,
     /// It keeps a copy.
     Standby {
         /// The owner's peer address.

@@ -101,6 +101,9 @@ pub(in super::super) struct Fast {
     pub(in super::super) acks: Acks,
     /// Who counts for the acknowledgements of this node's fragments.
     pub(in super::super) counts: BTreeMap<FragmentId, Count>,
+    /// Fragments that a move of this node's own took elsewhere: the new owner proved that it has everything on its disk that was written or
+    /// read here, so that what still waits for acknowledgements, or for a read lease, waits no more.
+    pub(in super::super) given: BTreeSet<FragmentId>,
     /// Fragments whose last step to this node may be under way: commands wait here instead of going back.
     pub(in super::super) arriving: BTreeSet<FragmentId>,
     /// The moves that ended last, newest at the end.
@@ -114,6 +117,13 @@ pub(in super::super) struct Fast {
     /// Until when reads at the owner need no one else; nothing for fragments without members.
     pub(in super::super) reads_until: BTreeMap<FragmentId, Instant>,
     pub(in super::super) moves: BTreeMap<FragmentId, MoveStatus>,
+}
+
+impl Fast {
+    /// Whether a move took the fragment elsewhere, and nothing brought it back.
+    pub(super) fn is_given(&self, fragment: FragmentId) -> bool {
+        self.given.contains(&fragment) && self.gates.get(&fragment) != Some(&Gate::Serving)
+    }
 }
 
 /// What the view's owner has learned since the ownership driver looked last; bounded by the number of fragments.

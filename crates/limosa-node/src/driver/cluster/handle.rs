@@ -73,6 +73,9 @@ impl Cluster {
     /// nobody is waited for.
     pub fn acked(&self, fragment: FragmentId, level: AckLevel) -> u64 {
         let fast = self.board.fast();
+        if fast.is_given(fragment) {
+            return u64::MAX;
+        }
         fast.counts.get(&fragment).map_or(if level == AckLevel::Local { u64::MAX } else { 0 }, |count| fast.acks.acked(count, level))
     }
 
@@ -95,7 +98,8 @@ impl Cluster {
     /// Whether a linearizable read of a fragment of this node's own may be answered: asked after it was evaluated and before its answer
     /// leaves. Never for longer than enough members promised to follow nobody else.
     pub fn may_read(&self, fragment: FragmentId) -> bool {
-        self.board.fast().reads_until.get(&fragment).is_some_and(|until| Instant::now() < *until)
+        let fast = self.board.fast();
+        fast.is_given(fragment) || fast.reads_until.get(&fragment).is_some_and(|until| Instant::now() < *until)
     }
 
     /// By how much writers of a fragment are to be slowed, in thousandths: its move would never end otherwise.

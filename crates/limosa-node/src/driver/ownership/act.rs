@@ -101,6 +101,9 @@ impl Driver {
         let mut fast = self.board.fast();
         for (fragment, gate) in gates {
             fast.gates.insert(fragment, gate);
+            if gate == Gate::Serving {
+                fast.given.remove(&fragment);
+            }
             if gate != Gate::Closed {
                 fast.fresh_at.remove(&fragment); // it is no copy any more
             }

@@ -68,6 +68,9 @@ impl Driver {
             Report::MoveDone { fragment, to, parked, .. } => {
                 let parked_ms = parked.as_secs_f64() * 1000.0;
                 tracing::info!(%fragment, %to, parked_ms, "moved");
+                // Order: only what a committed move of this node took away; after a failover nobody can say what the new owner has.
+                self.board.fast().given.insert(*fragment);
+                self.board.progress.send_modify(|changes| *changes += 1);
                 self.ended(*fragment, to, *parked, None);
             }
             other => tracing::info!("{other:?}"),

@@ -26,7 +26,7 @@ pub(super) fn rebalance(world: &World) -> Draft {
     }
     let mean = loads.values().sum::<u64>() / loads.len() as u64;
     let mut free: Vec<&Cell> = world.cells.iter().filter(|cell| hindrance(cell).is_none()).collect();
-    while let Some((at, to)) = best(&free, &loads, mean * CALM_PERCENT / 100) {
+    while let Some((at, to)) = best(&free, &loads, mean) {
         let cell = free.remove(at);
         let from = cell.owner.as_deref().expect("a fragment without an owner is hindered");
         *loads.get_mut(from).expect("it was weighed") -= weight(cell);
@@ -50,8 +50,9 @@ struct Candidate<'w> {
 }
 
 /// The next move: from the fullest node that has one to give, what brings it and the target closest together. A target with a complete
-/// copy is taken as long as it gains at least half of what the best one would.
-fn best<'w>(free: &[&Cell], loads: &BTreeMap<&'w str, u64>, calm: u64) -> Option<(usize, &'w str)> {
+/// copy is taken as long as it gains at least half of what the best one would, and owns less than the mean.
+fn best<'w>(free: &[&Cell], loads: &BTreeMap<&'w str, u64>, mean: u64) -> Option<(usize, &'w str)> {
+    let calm = mean * CALM_PERCENT / 100;
     let mut fullest: Vec<(&str, u64)> = loads.iter().map(|(name, load)| (*name, *load)).collect();
     fullest.sort_by_key(|(name, load)| (std::cmp::Reverse(*load), *name));
     for (from, full) in fullest {
@@ -69,7 +70,9 @@ fn best<'w>(free: &[&Cell], loads: &BTreeMap<&'w str, u64>, calm: u64) -> Option
         let most = found.iter().map(|one| one.gain).max().unwrap_or(0);
         // of equal gains the emptiest target's, then the first fragment's
         let order = |one: &&Candidate<'_>| (one.gain, std::cmp::Reverse(one.empty), std::cmp::Reverse(one.at));
-        let by_copy = found.iter().filter(|one| one.holds && one.gain * 2 >= most).max_by_key(order);
+        // not beyond its share, or those without copies would never get theirs
+        let fits = |one: &&Candidate<'_>| one.holds && one.gain * 2 >= most && one.empty + one.gain / 2 <= mean;
+        let by_copy = found.iter().filter(fits).max_by_key(order);
         let chosen = by_copy.or_else(|| found.iter().max_by_key(order));
         if let Some(one) = chosen {
             return Some((one.at, one.to));

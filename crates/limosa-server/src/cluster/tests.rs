@@ -124,6 +124,14 @@ fn two_empty_nodes_get_a_third_each() {
 }
 
 #[test]
+fn a_node_without_copies_gets_its_share_too() {
+    let world = world((0..63).map(|id| cell(id, "a", &["b"], 0)).collect());
+    let plan = to(&world, Operation::Rebalance);
+    let got = |name| plan.steps.iter().filter(|step| step.to.as_deref() == Some(name)).count();
+    assert!((20..=22).contains(&got("b")) && (20..=22).contains(&got("c")), "{} and {}", got("b"), got("c"));
+}
+
+#[test]
 fn rebalancing_looks_at_bytes_and_not_at_counts() {
     let mut world =
         world(vec![cell(0, "a", &[], 90 << 20), cell(1, "b", &[], 10 << 20), cell(2, "b", &[], 10 << 20), cell(3, "b", &[], 10 << 20)]);

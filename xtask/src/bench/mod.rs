@@ -2,6 +2,7 @@
 
 mod bars;
 mod cases;
+mod cluster;
 mod resp;
 mod samples;
 mod servers;

@@ -111,7 +111,7 @@ pub(super) fn key_of(i: u64) -> String {
 /// Bytes of [`key_of`].
 pub(super) const KEY_BYTES: u64 = 16;
 
-fn put_command(out: &mut Vec<u8>, args: &[&[u8]]) {
+pub(super) fn put_command(out: &mut Vec<u8>, args: &[&[u8]]) {
     out.extend_from_slice(format!("*{}\r\n", args.len()).as_bytes());
     for arg in args {
         out.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());

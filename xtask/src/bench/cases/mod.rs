@@ -2,9 +2,11 @@
 
 mod delta_scale;
 mod demo;
+mod failover;
 mod first_copy;
 mod flush_all;
 mod large_values;
+mod live_move;
 mod memory;
 mod memory_max;
 mod peers;
@@ -47,6 +49,16 @@ pub(super) const CASES: &[Case] = &[
         name: "large-values",
         about: "a value of 512 MB (quick: 64 MB) set and read through a socket beside clients with small values",
         run: large_values::run,
+    },
+    Case {
+        name: "live-move",
+        about: "half of 1,000,000 x 1 KB moves to an empty node under 10,000 requests a second, and back after 1 % changed",
+        run: live_move::run,
+    },
+    Case {
+        name: "failover",
+        about: "the owner of 200,000 x 1 KB is killed under a load at ack level `standby`, and returns after 1 % changed",
+        run: failover::run,
     },
     Case { name: "memory", about: "resident memory of 1,000,000 values of 100 bytes, against Redis", run: memory::run },
     Case {

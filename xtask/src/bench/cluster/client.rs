@@ -1,0 +1,162 @@
+//! A cluster client as applications use one: a table of slots, a connection to each node, redirects followed, lost connections made again.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// Hash slots of a space.
+pub(in crate::bench) const SLOTS: u16 = 16_384;
+/// How long one request is tried again, as client libraries do, before it counts as an error.
+const GIVE_UP: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(5);
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// An answer, as far as a load needs it.
+#[derive(Debug)]
+pub(in crate::bench) enum Answer {
+    Ok,
+    Value(Option<Vec<u8>>),
+}
+
+/// Why a request ended without an answer: the application would have seen an error.
+#[derive(Debug)]
+pub(in crate::bench) struct Failed(pub(in crate::bench) String);
+
+/// One thread's client.
+pub(in crate::bench) struct ClusterClient {
+    ports: Vec<u16>,
+    /// The port that serves each slot, as last known.
+    slots: Vec<u16>,
+    connections: BTreeMap<u16, BufReader<TcpStream>>,
+    /// Redirects that were followed, and requests sent again for another reason.
+    pub(in crate::bench) redirects: u64,
+    pub(in crate::bench) retries: u64,
+}
+
+enum Reply {
+    Answer(Answer),
+    Moved(u16, bool),
+    Later(String),
+    Error(String),
+}
+
+impl ClusterClient {
+    /// For a cluster of which these ports are known; learns the slots from redirects.
+    pub(in crate::bench) fn new(ports: &[u16]) -> Self {
+        let slots = vec![ports[0]; usize::from(SLOTS)];
+        Self { ports: ports.to_vec(), slots, connections: BTreeMap::new(), redirects: 0, retries: 0 }
+    }
+
+    /// Sends a command on `key`, and again wherever the cluster says, until it is answered.
+    pub(in crate::bench) fn ask(&mut self, key: &[u8], args: &[&[u8]]) -> Result<Answer, Failed> {
+        let (slot, start) = (usize::from(slot_of(key)), Instant::now());
+        let mut request = Vec::new();
+        super::super::resp::put_command(&mut request, args);
+        let (mut asking, mut port) = (false, self.slots[slot]);
+        loop {
+            let why = match self.once(port, &request, asking) {
+                Ok(Reply::Answer(answer)) => return Ok(answer),
+                Ok(Reply::Moved(to, ask)) => {
+                    self.redirects += 1;
+                    if !ask {
+                        self.slots[slot] = to;
+                    }
+                    (port, asking) = (to, ask);
+                    if start.elapsed() < GIVE_UP {
+                        continue;
+                    }
+                    "redirected without end".to_owned()
+                }
+                Ok(Reply::Error(error)) => return Err(Failed(error)),
+                Ok(Reply::Later(why)) => why,
+                Err(why) => {
+                    self.connections.remove(&port);
+                    port = self.another(port);
+                    why
+                }
+            };
+            self.retries += 1;
+            if start.elapsed() > GIVE_UP {
+                return Err(Failed(why));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    fn another(&self, port: u16) -> u16 {
+        let place = self.ports.iter().position(|known| *known == port).map_or(0, |place| place + 1);
+        self.ports[place % self.ports.len()]
+    }
+
+    fn once(&mut self, port: u16, request: &[u8], asking: bool) -> Result<Reply, String> {
+        let connection = match self.connections.entry(port) {
+            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::btree_map::Entry::Vacant(entry) => entry.insert(connect(port)?),
+        };
+        if asking {
+            send(connection, b"*1\r\n$6\r\nASKING\r\n")?;
+            line(connection)?;
+        }
+        send(connection, request)?;
+        reply(connection)
+    }
+}
+
+fn connect(port: u16) -> Result<BufReader<TcpStream>, String> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.to_string())?;
+    stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    stream.set_read_timeout(Some(ANSWER_MAX)).map_err(|error| error.to_string())?;
+    Ok(BufReader::new(stream))
+}
+
+fn send(connection: &mut BufReader<TcpStream>, bytes: &[u8]) -> Result<(), String> {
+    connection.get_mut().write_all(bytes).map_err(|error| error.to_string())
+}
+
+fn line(connection: &mut BufReader<TcpStream>) -> Result<String, String> {
+    let mut line = String::new();
+    let read = connection.read_line(&mut line).map_err(|error| error.to_string())?;
+    if read == 0 { Err("the connection was closed".into()) } else { Ok(line.trim_end().to_owned()) }
+}
+
+fn reply(connection: &mut BufReader<TcpStream>) -> Result<Reply, String> {
+    let head = line(connection)?;
+    let error = || Ok(Reply::Error(head.clone()));
+    let words: Vec<&str> = head.split(' ').collect();
+    match words[0] {
+        "-MOVED" | "-ASK" => {
+            let port = words.get(2).and_then(|address| address.rsplit(':').next()).and_then(|port| port.parse().ok());
+            port.map_or_else(error, |port| Ok(Reply::Moved(port, words[0] == "-ASK")))
+        }
+        "-TRYAGAIN" | "-CLUSTERDOWN" | "-LOADING" => Ok(Reply::Later(head)),
+        _ if head.starts_with('$') => bulk(connection, &head[1..]).map(|value| Reply::Answer(Answer::Value(value))),
+        _ if head.starts_with(['+', ':']) => Ok(Reply::Answer(Answer::Ok)),
+        _ => error(),
+    }
+}
+
+fn bulk(connection: &mut BufReader<TcpStream>, length: &str) -> Result<Option<Vec<u8>>, String> {
+    let Ok(length) = length.parse::<usize>() else { return Ok(None) };
+    let mut bytes = vec![0; length + 2];
+    connection.read_exact(&mut bytes).map_err(|error| error.to_string())?;
+    bytes.truncate(length);
+    Ok(Some(bytes))
+}
+
+/// The slot of a key without hash tag: CRC16 (XMODEM) modulo the number of slots, as the Redis Cluster specification says.
+pub(in crate::bench) fn slot_of(key: &[u8]) -> u16 {
+    let crc = key.iter().fold(0u16, |crc, byte| {
+        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 })
+    });
+    crc % SLOTS
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn slots_are_those_of_the_specification() {
+        assert_eq!(super::slot_of(b"123456789"), 0x31C3);
+        assert_eq!(super::slot_of(b"foo"), 12_182);
+    }
+}

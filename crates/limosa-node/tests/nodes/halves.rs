@@ -62,7 +62,6 @@ fn owners_of_one_half_each_follow_the_other_s_and_a_return_costs_what_changed() 
     let changed = away + change(&[&b], 3);
     wait_until_equal(&[&a, &b], &all());
     let ratio = moved(&b) as f64 / changed as f64;
-    eprintln!("two owners: a return moved {ratio:.3} of the {changed} bytes that changed");
     assert!(ratio < 1.2, "{ratio} of {changed} bytes");
 }
 

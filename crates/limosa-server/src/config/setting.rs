@@ -202,6 +202,17 @@ impl Setting {
                 Some("10"),
                 "Share of the live bytes that remembered deletions may take, 1 to 100 per cent; 64 MiB are free",
             ),
+            Self::StopTimeout => row("stop-timeout", "TIME", Some("25s"), "Longest orderly stop after SIGTERM"),
+            Self::TransferLog => row("transfer-log", "FILE", None, "Write a line for each entry sent to a standby"),
+            Self::Log => row("log", "LEVEL", Some("info"), "error, warn, info, debug, trace, or a filter such as `info,limosa_node=debug`"),
+            _ => self.member_row(),
+        }
+    }
+
+    /// What only a member of a cluster is told.
+    fn member_row(self) -> Row {
+        let row = |word, value, default, help| Row { word, value, default, help };
+        match self {
             Self::Cluster => {
                 row("cluster", "NAME", None, "Name of the cluster that this node is a member of; its manifest says who owns what")
             }
@@ -242,9 +253,7 @@ impl Setting {
             Self::StalenessMax => {
                 row("staleness-max", "TIME", Some("2s"), "How old what a standby shows may be; beyond it reads are sent to the owner")
             }
-            Self::StopTimeout => row("stop-timeout", "TIME", Some("25s"), "Longest orderly stop after SIGTERM"),
-            Self::TransferLog => row("transfer-log", "FILE", None, "Write a line for each entry sent to a standby"),
-            Self::Log => row("log", "LEVEL", Some("info"), "error, warn, info, debug, trace, or a filter such as `info,limosa_node=debug`"),
+            _ => unreachable!("{self:?} has its row among those of every node"),
         }
     }
 }

@@ -50,7 +50,9 @@ fn a_standbys_read_passes_a_shut_gate_and_nothing_else_does() {
 #[test]
 fn clearing_slots_leaves_the_others_and_what_is_arriving() {
     let store = owner(&MemoryDisk::new(), "a");
-    KEYS.iter().for_each(|key| drop(set(&store, key, "1")));
+    for key in KEYS {
+        set(&store, key, "1");
+    }
     let mut txn = store.begin();
     let upload = txn.upload_open(b"{b}large").expect("writable");
     txn.upload_push(upload, &[7; 100_000], true).expect("writable");

@@ -45,13 +45,13 @@ fn body(text: &str) -> &str {
     &text[open..]
 }
 
-/// Codes that `source` gives: in the bodies of `fn code`, and in fields and log events named `code`.
+/// Codes that `source` gives: in the bodies of `fn code`, in fields and log events named `code`, and in refusals of orders.
 fn codes_of(source: &str) -> BTreeSet<String> {
     let mut codes = BTreeSet::new();
     for (at, _) in source.match_indices("fn code(&self)") {
         codes.extend(literals(body(&source[at..])));
     }
-    for mark in ["code: \"", "code = \""] {
+    for mark in ["code: \"", "code = \"", "refused(Turn::"] {
         for (at, _) in source.match_indices(mark) {
             let line = source[at..].lines().next().unwrap_or_default();
             codes.extend(literals(line).take(1));

@@ -162,7 +162,7 @@ async fn what_the_node_refuses_comes_with_its_code_and_what_to_do() {
 #[tokio::test]
 async fn what_does_not_do_is_refused_in_json() {
     let node = Arc::new(FakeNode::default());
-    let long = format!(r#"{{"owner":"{}"}}"#, "a".repeat(20_000));
+    let long = format!(r#"{{"owner":"{}"}}"#, "a".repeat(300_000));
     for (method, path, body, status, code) in [
         ("GET", "/", "", 404, "http.not_found"),
         ("GET", "/v1/nothing", "", 404, "http.not_found"),

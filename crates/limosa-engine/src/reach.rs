@@ -76,6 +76,9 @@ impl Reach {
     /// Takes fragments out; those that belonged to it.
     pub(crate) fn leave(&mut self, fragments: &[FragmentId]) -> Vec<FragmentId> {
         let leaving: Vec<FragmentId> = fragments.iter().copied().filter(|id| self.has(*id)).collect();
+        if leaving.is_empty() {
+            return leaving; // a session about everything stays one: it must not be bound to the names of this moment
+        }
         for id in &leaving {
             self.left.insert(*id);
             self.left_places.extend(self.places.remove(id));
@@ -133,6 +136,16 @@ mod tests {
 
     fn three() -> Vec<FragmentFacts> {
         vec![facts(1, "", Some("g")), facts(2, "g", Some("n")), facts(3, "n", None)]
+    }
+
+    /// Found by the simulator: an offer from which nothing was missing bound a session about everything to the names of that moment, and
+    /// commits on a fragment that was made of others were refused for ever.
+    #[test]
+    fn nothing_that_leaves_binds_a_session_about_everything_to_no_names() {
+        let mut reach = Reach::new(Scope::All);
+        reach.take_in(three());
+        assert!(reach.leave(&[]).is_empty());
+        assert!(reach.scope().is_all() && reach.has(FragmentId(9)));
     }
 
     fn ids(facts: &[FragmentFacts]) -> Vec<u32> {

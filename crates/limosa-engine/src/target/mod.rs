@@ -239,10 +239,7 @@ impl Target {
             // What was on its way when this end refused.
             (Phase::Refused, Message::Frame(_) | Message::Seal(_) | Message::Live(_) | Message::Differ(_)) => Ok(()),
             // A source that could not go on may offer again at any time behind its plan.
-            (Phase::Receiving | Phase::AwaitPlan, Message::Offer(offer)) => {
-                self.forget_jobs();
-                self.on_offer(offer)
-            }
+            (Phase::Receiving | Phase::AwaitPlan, Message::Offer(offer)) => self.on_offer(offer),
             (phase, other) => Err(SessionError::OutOfOrder { message: name(&other), phase: phase.word() }),
         }
     }

@@ -14,7 +14,8 @@ const OWN_KEYS_BYTES: usize = 1 << 20;
 
 impl Target {
     pub(super) fn on_offer(&mut self, offer: Offer) -> Result<(), SessionError> {
-        self.receiving = super::Receiving::default();
+        // Of an offer in the middle of the live stream commits may still be under way to the journal: their answers are to the old one.
+        self.forget_jobs();
         self.compared.clear();
         let speaks_of_some = offer.features & features::SCOPE != 0;
         if !speaks_of_some && (!self.reach.scope().is_all() || self.config.purpose != Purpose::Follow) {

@@ -144,6 +144,8 @@ impl Target {
 
     pub(super) fn on_installed(&mut self) {
         let position = self.receiving.sealed.expect("installed behind a seal");
+        let installed: Vec<FragmentId> = self.haves.iter().map(|have| have.id).collect();
+        self.reach.add(&installed); // fragments may have new names since they were asked for
         self.stage = None;
         self.suspects.clear();
         self.drop_keys.clear();

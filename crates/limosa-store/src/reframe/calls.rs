@@ -37,9 +37,8 @@ impl Store {
     /// # Errors
     /// See [`ReframeError`]; as [`Store::flush`]; no randomness can be had.
     pub fn merge(&self, left: FragmentId, right: FragmentId) -> Result<FragmentId, ReframeError> {
-        let mut opener = [0; 8];
-        getrandom::fill(&mut opener).map_err(|error| StoreError::Invalid { what: "randomness", why: error.to_string() })?;
-        let opener = u64::from_le_bytes(opener);
+        let drawn = (self.inner.options.entropy)();
+        let opener = drawn.map_err(|error| StoreError::Invalid { what: "randomness", why: error.to_string() })?;
         let seam = self.cut().fragment(right).map_or_else(Bytes::new, |view| view.tree().range().start.clone());
         let made = self.reframe(&[(left, &seam), (right, &seam)], |state| state.plan_merge(left, right, opener))?;
         Ok(made[0])

@@ -39,6 +39,8 @@ impl State {
     pub(crate) fn apply_stage(&mut self, position: Position, record: &StageRecord, slice: &mut Slice) {
         match record {
             StageRecord::Open { starts, .. } => {
+                // Before the fork is made: what is written to it must be newer than every checkpoint of what is published from here on.
+                self.level_generations();
                 let touched = |fragment: &&Fragment| starts.iter().any(|start| start.range.intersect(fragment.range()).is_some());
                 self.fork = Some(self.fragments.iter().filter(touched).cloned().collect());
                 // Kept until the next stage opens, which is now.

@@ -262,15 +262,18 @@ impl Target {
             Event::Entries(entries) => self.on_entries(entries),
             Event::Staged(position) => {
                 self.receiving.staged(position);
+                self.acknowledge();
                 Ok(())
             }
             Event::Replicated(position) => {
                 self.receiving.replicated(position);
+                self.acknowledge();
                 Ok(())
             }
             Event::Reframed { position, facts } => {
                 self.reach.take_in(facts);
                 self.receiving.replicated(position);
+                self.acknowledge();
                 Ok(())
             }
             Event::Installed => {

@@ -31,6 +31,8 @@ pub(super) struct Receiving {
     /// Appended at a position, not yet durable.
     appended: VecDeque<(u64, Taken)>,
     durable: Ack,
+    /// This node's journal is durable up to here. The word of that may come before the answer of the job that it is about.
+    flushed: u64,
 }
 
 impl Receiving {
@@ -56,10 +58,10 @@ impl Receiving {
     }
 
     /// The new ack, if more is durable than was acknowledged.
-    fn durable(&mut self, position: u64) -> Option<Ack> {
+    fn newly_durable(&mut self) -> Option<Ack> {
         let before = self.durable;
         while let Some(&(appended, taken)) = self.appended.front()
-            && appended <= position
+            && appended <= self.flushed
         {
             self.appended.pop_front();
             match taken {
@@ -168,7 +170,13 @@ impl Target {
     }
 
     pub(super) fn on_durable(&mut self, position: u64) {
-        if let Some(ack) = self.receiving.durable(position) {
+        self.receiving.flushed = self.receiving.flushed.max(position);
+        self.acknowledge();
+    }
+
+    /// Tells what is durable and was not told yet.
+    pub(super) fn acknowledge(&mut self) {
+        if let Some(ack) = self.receiving.newly_durable() {
             self.send(Message::Ack(ack));
         }
     }

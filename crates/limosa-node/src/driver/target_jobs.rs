@@ -50,18 +50,20 @@ impl TargetJobs {
         {
             done = Err(error);
         }
+        let mut wants = false;
         let answer = match done {
             Ok(Some(event @ Event::Refused { why: Refusal::Stale, .. })) => Answer::Stale(Box::new(event)),
             Ok(Some(event)) => {
-                if wants_flush(&event) {
-                    self.flush_behind(answers);
-                }
+                wants = wants_flush(&event);
                 Answer::Event(Box::new(event))
             }
             Ok(None) => return,
             Err(error) => Answer::Failed(error),
         };
         let _ = answers.send(answer); // the session has ended
+        if wants {
+            self.flush_behind(answers); // behind the answer: that it is durable is told behind that it was taken
+        }
     }
 
     /// Wakes the thread that flushes: applying goes on while the disk works, and one flush serves all that was appended meanwhile.

@@ -28,13 +28,13 @@ pub(super) fn run(bench: &Bench, samples: &mut Samples) -> Result<(), String> {
 /// The manifest lives at the first node, which owns nothing when the kill comes: the second does.
 fn measure(bench: &Bench, samples: &mut Samples, seed: u64) -> Result<(), String> {
     let entries = bench.sized(ENTRIES);
-    let mut cluster = Cluster::start(bench, &["--durability", "interval", "--standbys", "1", "--ack", "standby"])?;
+    let mut cluster = Cluster::start(bench, &["--durability", "interval", "--standbys", "2", "--ack", "standby"])?;
     Client::connect(cluster.nodes[0].resp)?.load(0..entries, VALUE_BYTES, &mut Random(seed))?;
     let (victim, third) = (cluster.join()?, cluster.join()?);
-    cluster.wait(0, "complete at a standby", |cell| !cell.sync_set.is_empty())?;
+    cluster.wait(0, "complete at two standbys", |cell| cell.sync_set.len() == 2)?;
     cluster.command(0, &["move", "--slots", "0-16383", "--to", &cluster.nodes[victim].name])?;
     let owner = cluster.nodes[victim].name.clone();
-    cluster.wait(0, "owned by the second node", |cell| cell.owner.as_deref() == Some(&owner) && !cell.sync_set.is_empty())?;
+    cluster.wait(0, "owned by the second node", |cell| cell.owner.as_deref() == Some(&owner) && cell.sync_set.len() == 2)?;
     let plan = Plan { ports: cluster.ports(), keys: 0..entries, value_bytes: VALUE_BYTES, rate: 4_000, clients: 16, write_every: 2 };
     let load = Load::start(&plan);
     std::thread::sleep(Duration::from_secs(3));

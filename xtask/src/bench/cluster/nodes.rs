@@ -10,6 +10,7 @@ use crate::bench::Bench;
 use crate::process::{Scratch, Server, free_ports, output_of};
 
 const CHANGE_MAX: Duration = Duration::from_secs(300);
+const START_MAX: Duration = Duration::from_secs(10);
 
 /// One running node.
 pub(in crate::bench) struct Node {
@@ -50,7 +51,7 @@ impl<'a> Cluster<'a> {
         let mut cluster = Self { bench, nodes: Vec::new(), flags: flags.iter().map(|flag| (*flag).to_owned()).collect() };
         let first = cluster.node(Scratch::new(&bench.folder)?, "n1", &["--manifest", "embedded"])?;
         cluster.nodes.push(first);
-        cluster.command(0, &["cluster", "init"])?;
+        cluster.command_soon(0, &["cluster", "init"])?;
         Ok(cluster)
     }
 
@@ -66,7 +67,7 @@ impl<'a> Cluster<'a> {
         let node = self.node(folder, &name, &["--bundle", &bundle, "--manifest", &manifest])?;
         self.nodes.push(node);
         let place = self.nodes.len() - 1;
-        self.command(place, &["node", "join"])?;
+        self.command_soon(place, &["node", "join"])?;
         Ok(place)
     }
 
@@ -80,6 +81,17 @@ impl<'a> Cluster<'a> {
         let mut command = Command::new(self.bench.metadata.program("limosa"));
         command.args(args).args(["--node", &format!("127.0.0.1:{}", self.nodes[node].http)]);
         output_of(command)
+    }
+
+    /// The same at a node that has just begun to listen: it may not have its manifest yet.
+    fn command_soon(&self, node: usize, args: &[&str]) -> Result<String, String> {
+        let start = Instant::now();
+        loop {
+            match self.command(node, args) {
+                Err(_) if start.elapsed() < START_MAX => std::thread::sleep(Duration::from_millis(20)),
+                ended => return ended,
+            }
+        }
     }
 
     /// The same as a value.

@@ -3,9 +3,11 @@
 
 mod bench;
 mod ci;
+mod cluster;
 mod process;
 #[allow(unreachable_pub)] // written as a library's entry point
 mod proto;
+mod resp;
 mod sim;
 mod workspace;
 

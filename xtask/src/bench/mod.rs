@@ -2,8 +2,6 @@
 
 mod bars;
 mod cases;
-mod cluster;
-mod resp;
 mod samples;
 mod servers;
 mod throttle;
@@ -11,8 +9,10 @@ mod throttle;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::cluster::nodes::Place;
 use crate::process::run_logged;
 use crate::workspace::{Metadata, cargo};
+use crate::{cluster, resp};
 use bars::{Bar, Row};
 use cases::{CASES, Case};
 use samples::Samples;
@@ -49,6 +49,11 @@ impl Bench {
     /// `full`, or a twentieth of it in a quick run.
     fn sized(&self, full: u64) -> u64 {
         if self.quick { full / 20 } else { full }
+    }
+
+    /// Where a case's cluster runs.
+    fn place(&self) -> Place {
+        Place { program: self.metadata.program("limosa"), folder: self.folder.clone() }
     }
 
     /// Builds programs or examples of the release profile, as `cargo build` arguments say.

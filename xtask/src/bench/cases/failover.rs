@@ -28,7 +28,7 @@ pub(super) fn run(bench: &Bench, samples: &mut Samples) -> Result<(), String> {
 /// The manifest lives at the first node, which owns nothing when the kill comes: the second does.
 fn measure(bench: &Bench, samples: &mut Samples, seed: u64) -> Result<(), String> {
     let entries = bench.sized(ENTRIES);
-    let mut cluster = Cluster::start(bench, &["--durability", "interval", "--standbys", "2", "--ack", "standby"])?;
+    let mut cluster = Cluster::start(&bench.place(), &["--durability", "interval", "--standbys", "2", "--ack", "standby"])?;
     Client::connect(cluster.nodes[0].resp)?.load(0..entries, VALUE_BYTES, &mut Random(seed))?;
     let (victim, third) = (cluster.join()?, cluster.join()?);
     cluster.wait(0, "complete at two standbys", |cell| cell.sync_set.len() == 2)?;
@@ -61,7 +61,7 @@ fn measure(bench: &Bench, samples: &mut Samples, seed: u64) -> Result<(), String
 }
 
 /// The killed node comes back after a hundredth of the state has changed.
-fn returns(cluster: &mut Cluster<'_>, samples: &mut Samples, victim: usize, third: usize, entries: u64, seed: u64) -> Result<(), String> {
+fn returns(cluster: &mut Cluster, samples: &mut Samples, victim: usize, third: usize, entries: u64, seed: u64) -> Result<(), String> {
     let (mut client, mut random) = (ClusterClient::new(&[cluster.nodes[0].resp, cluster.nodes[third].resp]), Random(seed ^ 2));
     let (mut value, mut changed) = (vec![0; VALUE_BYTES], 0);
     for i in (0..entries).step_by(100) {

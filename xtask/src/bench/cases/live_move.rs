@@ -29,7 +29,7 @@ pub(super) fn run(bench: &Bench, samples: &mut Samples) -> Result<(), String> {
 
 fn measure(bench: &Bench, samples: &mut Samples, seed: u64) -> Result<(), String> {
     let entries = bench.sized(ENTRIES);
-    let mut cluster = Cluster::start(bench, &["--durability", "interval", "--standbys", "0"])?;
+    let mut cluster = Cluster::start(&bench.place(), &["--durability", "interval", "--standbys", "0"])?;
     Client::connect(cluster.nodes[0].resp)?.load(0..entries, VALUE_BYTES, &mut Random(seed))?;
     let target = cluster.join()?;
     let plan = Plan { ports: cluster.ports(), keys: 0..entries, value_bytes: VALUE_BYTES, rate: 10_000, clients: 16, write_every: 2 };
@@ -45,7 +45,7 @@ fn measure(bench: &Bench, samples: &mut Samples, seed: u64) -> Result<(), String
 }
 
 /// The move to the empty node, beside the load.
-fn there(cluster: &Cluster<'_>, samples: &mut Samples, plan: &Plan, target: usize) -> Result<(), String> {
+fn there(cluster: &Cluster, samples: &mut Samples, plan: &Plan, target: usize) -> Result<(), String> {
     let load = Load::start(plan);
     std::thread::sleep(BEFORE);
     let begun = load.start.elapsed();
@@ -62,7 +62,7 @@ fn there(cluster: &Cluster<'_>, samples: &mut Samples, plan: &Plan, target: usiz
 }
 
 /// From the order until every fragment of the half has its new owner.
-fn cutover(cluster: &Cluster<'_>, from: usize, to: usize) -> Result<Duration, String> {
+fn cutover(cluster: &Cluster, from: usize, to: usize) -> Result<Duration, String> {
     let name = cluster.nodes[to].name.clone();
     let start = std::time::Instant::now();
     cluster.command(from, &["move", "--slots", HALF, "--to", &name])?;
@@ -74,7 +74,7 @@ fn cutover(cluster: &Cluster<'_>, from: usize, to: usize) -> Result<Duration, St
 }
 
 /// Overwrites every hundredth key, through whoever serves it.
-fn change(cluster: &Cluster<'_>, entries: u64, seed: u64) -> Result<(), String> {
+fn change(cluster: &Cluster, entries: u64, seed: u64) -> Result<(), String> {
     use crate::bench::cluster::client::ClusterClient;
     let (mut client, mut random) = (ClusterClient::new(&cluster.ports()), Random(seed ^ 1));
     let mut value = vec![0; VALUE_BYTES];

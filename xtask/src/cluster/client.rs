@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// Hash slots of a space.
-pub(in crate::bench) const SLOTS: u16 = 16_384;
+pub(crate) const SLOTS: u16 = 16_384;
 /// How long one request is tried again, as client libraries do, before it counts as an error.
 const GIVE_UP: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(5);
@@ -14,24 +14,24 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// An answer, as far as a load needs it.
 #[derive(Debug)]
-pub(in crate::bench) enum Answer {
+pub(crate) enum Answer {
     Ok,
     Value(Option<Vec<u8>>),
 }
 
 /// Why a request ended without an answer: the application would have seen an error.
 #[derive(Debug)]
-pub(in crate::bench) struct Failed(pub(in crate::bench) String);
+pub(crate) struct Failed(pub(crate) String);
 
 /// One thread's client.
-pub(in crate::bench) struct ClusterClient {
+pub(crate) struct ClusterClient {
     ports: Vec<u16>,
     /// The port that serves each slot, as last known.
     slots: Vec<u16>,
     connections: BTreeMap<u16, BufReader<TcpStream>>,
     /// Redirects that were followed, and requests sent again for another reason.
-    pub(in crate::bench) redirects: u64,
-    pub(in crate::bench) retries: u64,
+    pub(crate) redirects: u64,
+    pub(crate) retries: u64,
 }
 
 enum Reply {
@@ -43,16 +43,16 @@ enum Reply {
 
 impl ClusterClient {
     /// For a cluster of which these ports are known; learns the slots from redirects.
-    pub(in crate::bench) fn new(ports: &[u16]) -> Self {
+    pub(crate) fn new(ports: &[u16]) -> Self {
         let slots = vec![ports[0]; usize::from(SLOTS)];
         Self { ports: ports.to_vec(), slots, connections: BTreeMap::new(), redirects: 0, retries: 0 }
     }
 
     /// Sends a command on `key`, and again wherever the cluster says, until it is answered.
-    pub(in crate::bench) fn ask(&mut self, key: &[u8], args: &[&[u8]]) -> Result<Answer, Failed> {
+    pub(crate) fn ask(&mut self, key: &[u8], args: &[&[u8]]) -> Result<Answer, Failed> {
         let (slot, start) = (usize::from(slot_of(key)), Instant::now());
         let mut request = Vec::new();
-        super::super::resp::put_command(&mut request, args);
+        crate::resp::put_command(&mut request, args);
         let (mut asking, mut port) = (false, self.slots[slot]);
         loop {
             let why = match self.once(port, &request, asking) {
@@ -145,7 +145,7 @@ fn bulk(connection: &mut BufReader<TcpStream>, length: &str) -> Result<Option<Ve
 }
 
 /// The slot of a key without hash tag: CRC16 (XMODEM) modulo the number of slots, as the Redis Cluster specification says.
-pub(in crate::bench) fn slot_of(key: &[u8]) -> u16 {
+pub(crate) fn slot_of(key: &[u8]) -> u16 {
     let crc = key.iter().fold(0u16, |crc, byte| {
         (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 })
     });

@@ -7,13 +7,13 @@ use std::time::Duration;
 /// Commands on their way before their answers are read: their answers fit the socket's buffers.
 const PIPELINE: u64 = 500;
 
-pub(super) struct Client {
+pub(crate) struct Client {
     reader: BufReader<TcpStream>,
     writer: TcpStream,
 }
 
 impl Client {
-    pub(super) fn connect(port: u16) -> Result<Self, String> {
+    pub(crate) fn connect(port: u16) -> Result<Self, String> {
         let writer = TcpStream::connect(("127.0.0.1", port)).map_err(|error| format!("can't connect to port {port}: {error}"))?;
         let describe = |error: std::io::Error| format!("port {port}: {error}");
         writer.set_nodelay(true).map_err(describe)?;
@@ -22,7 +22,7 @@ impl Client {
     }
 
     /// Sends one command, returns its answer: a status, an integer or a string as text.
-    pub(super) fn ask(&mut self, args: &[&str]) -> Result<String, String> {
+    pub(crate) fn ask(&mut self, args: &[&str]) -> Result<String, String> {
         let mut request = Vec::new();
         put_command(&mut request, &args.iter().map(|arg| arg.as_bytes()).collect::<Vec<_>>());
         self.send(&request)?;
@@ -35,7 +35,7 @@ impl Client {
     }
 
     /// Writes `values(i)` under `key_of(i)` for each `i` of `keys`.
-    pub(super) fn load(&mut self, keys: std::ops::Range<u64>, value_bytes: usize, random: &mut Random) -> Result<(), String> {
+    pub(crate) fn load(&mut self, keys: std::ops::Range<u64>, value_bytes: usize, random: &mut Random) -> Result<(), String> {
         let (mut request, mut value, mut sent) = (Vec::new(), vec![0; value_bytes], 0);
         for i in keys.clone() {
             random.fill(&mut value);
@@ -52,7 +52,7 @@ impl Client {
     }
 
     /// SET of any bytes, which are not copied.
-    pub(super) fn set_bytes(&mut self, key: &str, value: &[u8]) -> Result<(), String> {
+    pub(crate) fn set_bytes(&mut self, key: &str, value: &[u8]) -> Result<(), String> {
         self.send(format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${}\r\n", key.len(), value.len()).as_bytes())?;
         self.send(value)?;
         self.send(b"\r\n")?;
@@ -60,7 +60,7 @@ impl Client {
     }
 
     /// GET, compared piece by piece with what it must answer.
-    pub(super) fn expect_bytes(&mut self, key: &str, value: &[u8]) -> Result<(), String> {
+    pub(crate) fn expect_bytes(&mut self, key: &str, value: &[u8]) -> Result<(), String> {
         let mut request = Vec::new();
         put_command(&mut request, &[b"GET", key.as_bytes()]);
         self.send(&request)?;
@@ -104,14 +104,14 @@ impl Client {
 }
 
 /// The key of entry `i`: 16 bytes.
-pub(super) fn key_of(i: u64) -> String {
+pub(crate) fn key_of(i: u64) -> String {
     format!("key:{i:012}")
 }
 
 /// Bytes of [`key_of`].
-pub(super) const KEY_BYTES: u64 = 16;
+pub(crate) const KEY_BYTES: u64 = 16;
 
-pub(super) fn put_command(out: &mut Vec<u8>, args: &[&[u8]]) {
+pub(crate) fn put_command(out: &mut Vec<u8>, args: &[&[u8]]) {
     out.extend_from_slice(format!("*{}\r\n", args.len()).as_bytes());
     for arg in args {
         out.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
@@ -121,16 +121,16 @@ pub(super) fn put_command(out: &mut Vec<u8>, args: &[&[u8]]) {
 }
 
 /// Bytes that do not compress: `SplitMix64`.
-pub(super) struct Random(pub(super) u64);
+pub(crate) struct Random(pub(super) u64);
 
 impl Random {
-    pub(super) fn fill(&mut self, out: &mut [u8]) {
+    pub(crate) fn fill(&mut self, out: &mut [u8]) {
         for piece in out.chunks_mut(8) {
             piece.copy_from_slice(&self.next().to_le_bytes()[..piece.len()]);
         }
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let value = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

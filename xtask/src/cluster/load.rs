@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::client::{Answer, ClusterClient, Failed, slot_of};
-use crate::bench::resp::{Random, key_of};
+use crate::resp::{Random, key_of};
 
 /// Errors whose text is kept.
 const ERRORS_KEPT: usize = 5;
@@ -15,51 +15,51 @@ const STAMP_BYTES: usize = 8;
 
 /// What a load does.
 #[derive(Clone, Debug)]
-pub(in crate::bench) struct Plan {
+pub(crate) struct Plan {
     /// Ports of the cluster's nodes.
-    pub(in crate::bench) ports: Vec<u16>,
+    pub(crate) ports: Vec<u16>,
     /// Keys that are used: 0 until this.
-    pub(in crate::bench) keys: std::ops::Range<u64>,
-    pub(in crate::bench) value_bytes: usize,
+    pub(crate) keys: std::ops::Range<u64>,
+    pub(crate) value_bytes: usize,
     /// Requests a second of all clients; 0: as fast as answers come.
-    pub(in crate::bench) rate: u64,
-    pub(in crate::bench) clients: u64,
+    pub(crate) rate: u64,
+    pub(crate) clients: u64,
     /// Every so many-th request is a write.
-    pub(in crate::bench) write_every: u64,
+    pub(crate) write_every: u64,
 }
 
 /// One request as its client saw it.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::bench) struct Request {
+pub(crate) struct Request {
     /// When it was sent, behind the load's start.
-    pub(in crate::bench) sent: Duration,
+    pub(crate) sent: Duration,
     /// How long its answer took, redirects and retries included.
-    pub(in crate::bench) wait: Duration,
-    pub(in crate::bench) slot: u16,
-    pub(in crate::bench) is_write: bool,
+    pub(crate) wait: Duration,
+    pub(crate) slot: u16,
+    pub(crate) is_write: bool,
 }
 
 /// What a load has seen.
 #[derive(Default, Debug)]
-pub(in crate::bench) struct Seen {
-    pub(in crate::bench) requests: Vec<Request>,
-    pub(in crate::bench) errors: u64,
-    pub(in crate::bench) error_texts: Vec<String>,
-    pub(in crate::bench) redirects: u64,
-    pub(in crate::bench) retries: u64,
+pub(crate) struct Seen {
+    pub(crate) requests: Vec<Request>,
+    pub(crate) errors: u64,
+    pub(crate) error_texts: Vec<String>,
+    pub(crate) redirects: u64,
+    pub(crate) retries: u64,
     /// Reads that answered with something older than what was acknowledged, and keys that hold that at the end.
-    pub(in crate::bench) lost: u64,
+    pub(crate) lost: u64,
 }
 
 /// A load under way.
-pub(in crate::bench) struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
-    pub(in crate::bench) start: Instant,
+    pub(crate) start: Instant,
     threads: Vec<JoinHandle<Seen>>,
 }
 
 impl Load {
-    pub(in crate::bench) fn start(plan: &Plan) -> Self {
+    pub(crate) fn start(plan: &Plan) -> Self {
         let (stop, start) = (Arc::new(AtomicBool::new(false)), Instant::now());
         let client = |number| {
             let (plan, stop) = (plan.clone(), stop.clone());
@@ -69,7 +69,7 @@ impl Load {
     }
 
     /// Stops the clients, and has each read what it wrote.
-    pub(in crate::bench) fn end(self) -> Result<Seen, String> {
+    pub(crate) fn end(self) -> Result<Seen, String> {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Seen::default();
         for thread in self.threads {

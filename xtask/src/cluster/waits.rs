@@ -8,7 +8,7 @@ use super::client::SLOTS;
 use super::load::Request;
 
 /// The wait below which `share` (0 to 1) of them lie, ms. NaN of none.
-pub(in crate::bench) fn percentile(waits: impl Iterator<Item = Duration>, share: f64) -> f64 {
+pub(crate) fn percentile(waits: impl Iterator<Item = Duration>, share: f64) -> f64 {
     let mut sorted: Vec<Duration> = waits.collect();
     sorted.sort_unstable();
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // an index below the length
@@ -17,7 +17,7 @@ pub(in crate::bench) fn percentile(waits: impl Iterator<Item = Duration>, share:
 }
 
 /// The longest wait among the requests of each fragment that overlapped the window, where a space has `fragments` equal ones.
-pub(in crate::bench) fn longest_by_fragment(requests: &[Request], window: (Duration, Duration), fragments: u16) -> BTreeMap<u16, Duration> {
+pub(crate) fn longest_by_fragment(requests: &[Request], window: (Duration, Duration), fragments: u16) -> BTreeMap<u16, Duration> {
     let mut longest = BTreeMap::new();
     for request in requests.iter().filter(|request| request.sent <= window.1 && request.sent + request.wait >= window.0) {
         let wait = longest.entry(request.slot / (SLOTS / fragments)).or_insert(Duration::ZERO);

@@ -13,6 +13,8 @@ pub enum Key {
     Node(NodeName),
     /// That a node was there lately: bound to a lease, a hint and nothing more.
     Alive(NodeName),
+    /// The ids that fragments were given: none is given twice.
+    Ids,
 }
 
 impl Key {
@@ -23,8 +25,14 @@ impl Key {
     /// Below it lie the signs of life.
     pub const ALIVE: &'static str = "alive/";
 
+    /// The counter of ids.
+    pub const IDS: &'static str = "ids";
+
     /// The key that `text` is; `None` for what no key looks like.
     pub fn parse(text: &str) -> Option<Self> {
+        if text == Self::IDS {
+            return Some(Self::Ids);
+        }
         if let Some(id) = text.strip_prefix(Self::FRAGMENTS) {
             let is_canonical = id.len() == 8 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
             return is_canonical.then(|| u32::from_str_radix(id, 16).ok().map(|id| Self::Fragment(FragmentId(id))))?;
@@ -42,6 +50,7 @@ impl fmt::Display for Key {
             Self::Fragment(id) => write!(f, "{}{:08x}", Self::FRAGMENTS, id.0), // fixed width: text order is number order
             Self::Node(name) => write!(f, "{}{name}", Self::NODES),
             Self::Alive(name) => write!(f, "{}{name}", Self::ALIVE),
+            Self::Ids => f.write_str(Self::IDS),
         }
     }
 }
@@ -53,7 +62,7 @@ mod tests {
     #[test]
     fn a_key_survives_its_text_and_nothing_else_is_one() {
         let name = || "n1".parse::<NodeName>().expect("a good name");
-        for key in [Key::Fragment(FragmentId(7)), Key::Fragment(FragmentId(u32::MAX)), Key::Node(name()), Key::Alive(name())] {
+        for key in [Key::Fragment(FragmentId(7)), Key::Fragment(FragmentId(u32::MAX)), Key::Node(name()), Key::Alive(name()), Key::Ids] {
             assert_eq!(Key::parse(&key.to_string()), Some(key));
         }
         for text in

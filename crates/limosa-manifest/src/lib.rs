@@ -20,6 +20,7 @@ pub mod embedded;
 pub mod entry;
 pub mod error;
 pub mod etcd;
+mod ids;
 pub mod key;
 mod manifest;
 mod news;

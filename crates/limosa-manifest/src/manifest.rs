@@ -229,7 +229,7 @@ impl Manifest {
         &self.store
     }
 
-    async fn entry<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<Held<T>>, ManifestError> {
+    pub(crate) async fn entry<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<Held<T>>, ManifestError> {
         let reached = self.seen().revision();
         let reading = self.store.read(&key.to_string()).await?;
         self.seen().see_revision(reading.store, reading.revision, reached)?;
@@ -244,7 +244,7 @@ impl Manifest {
     }
 
     /// Sends a change until its outcome is known, or it was sent [`RESEND_MAX`] times.
-    async fn send(&self, change: Change) -> Result<(bool, u64), ManifestError> {
+    pub(crate) async fn send(&self, change: Change) -> Result<(bool, u64), ManifestError> {
         change.check()?;
         let reached = self.seen().revision();
         let mut sent = 1;

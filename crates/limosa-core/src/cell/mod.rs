@@ -9,6 +9,7 @@
 //!      └─ fence ──^  └─ fence again: epoch + 1
 //!
 //!  SERVING(S,e) ── reopen: S starts anew, a move under way has ended ──> SERVING(S,e+1)
+//!  SERVING(S,e) ── split: two cells with the same members ──> SERVING(S,e+1), SERVING(S,e+1);  merge: the way back
 //! ```
 //! Every change is a pure function from one cell to the next; a store's compare-and-set makes it true or refuses it. COMMIT and ABORT
 //! of one move are changes of the same cell, and both raise the epoch, so one of them loses.
@@ -34,6 +35,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 pub use moving::{Move, Sealed};
+pub use reframe::Joined;
 pub use refusal::Refusal;
 
 use crate::{Digest, FragmentId, KeyRange, NodeName, Version};
@@ -115,6 +117,9 @@ pub struct FragmentCell {
     pub state: Digest,
     /// The move under way.
     pub running: Option<Move>,
+    /// How it was put together, where a merge made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined: Option<Joined>,
     /// Promises that were not kept in full.
     #[serde(default)]
     pub marks: Marks,
@@ -139,6 +144,7 @@ impl FragmentCell {
             committed: Version::ZERO,
             state: Digest::ZERO,
             running: None,
+            joined: None,
             marks: Marks::default(),
             intents: Vec::new(),
         }

@@ -159,18 +159,40 @@ fn the_sync_set_shrinks_below_what_must_flush_only_by_an_explicit_setting() {
 }
 
 #[test]
-fn halves_cover_the_whole_and_come_together_again() {
+fn halves_cover_the_whole_and_come_together_again_each_time_at_a_higher_epoch() {
     let whole = with_members(&["b"]);
-    let (left, right) = whole.split(b"m", (FragmentId(8), 2), (FragmentId(9), 3)).expect("inside");
+    let at = Version::new(1, 7);
+    let (left, right) = whole.split(b"m", (FragmentId(8), 2), (FragmentId(9), 3), at).expect("inside");
     assert_eq!(left.range.end.as_deref(), Some(&b"m"[..]));
     assert_eq!(right.range.start, &b"m"[..]);
-    assert_eq!((left.epoch, right.epoch), (1, 1));
-    let merged = left.merge(&right, (FragmentId(10), 4)).expect("neighbours");
-    assert_eq!((merged.range.clone(), merged.epoch), (whole.range.clone(), 2));
-    assert!(matches!(whole.split(b"", (FragmentId(8), 2), (FragmentId(9), 3)), Err(Refusal::Ranges { .. })));
-    assert!(matches!(right.merge(&left, (FragmentId(10), 4)), Err(Refusal::Ranges { .. })), "the wrong way round");
-    let elsewhere = right.fence(&name("b")).expect("a member").promote(&name("b"), Version::ZERO, &[]).expect("fenced");
-    assert!(matches!(left.merge(&elsewhere, (FragmentId(10), 4)), Err(Refusal::Ranges { .. })));
+    assert_eq!((left.epoch, right.epoch, left.committed, right.committed), (2, 2, at, at));
+    let sealed = (Version::new(1, 7), Version::new(2, 9));
+    let merged = left.merge(&right, (FragmentId(10), 4), sealed).expect("neighbours");
+    assert_eq!((merged.range.clone(), merged.epoch), (whole.range.clone(), 4), "above the epoch of the merge's own version");
+    assert_eq!(merged.committed, Version::new(3, 10), "every member has it, or makes it");
+    assert_eq!(
+        merged.joined.as_ref().map(|joined| (joined.seam.as_ref(), joined.left, joined.right)),
+        Some((&b"m"[..], sealed.0, sealed.1))
+    );
+    let (part, _) = merged.split(b"m", (FragmentId(11), 5), (FragmentId(12), 6), merged.committed).expect("inside");
+    assert_eq!((part.joined, part.epoch), (None, 5));
+}
+
+#[test]
+fn what_is_split_or_merged_is_at_rest_lies_side_by_side_and_has_one_owner_and_nothing_above_the_seal() {
+    let whole = with_members(&["b"]);
+    let (left_id, right_id, zero) = ((FragmentId(8), 2), (FragmentId(9), 3), Version::ZERO);
+    let (left, right) = whole.split(b"m", left_id, right_id, zero).expect("inside");
+    assert!(matches!(whole.split(b"", left_id, right_id, zero), Err(Refusal::Ranges { .. })));
+    assert!(matches!(whole.split(b"m", left_id, left_id, zero), Err(Refusal::Ranges { .. })));
+    let moving = whole.prepare(&name("a"), planned("b")).expect("at rest");
+    assert!(matches!(moving.split(b"m", left_id, right_id, zero), Err(Refusal::Moving { .. })));
+    let id = (FragmentId(10), 4);
+    assert!(matches!(right.merge(&left, id, (zero, zero)), Err(Refusal::Ranges { .. })), "the wrong way round");
+    let elsewhere = right.fence(&name("b")).expect("a member").promote(&name("b"), zero, &[]).expect("fenced");
+    assert!(matches!(left.merge(&elsewhere, id, (zero, zero)), Err(Refusal::Ranges { .. })), "of another owner");
+    let noted = left.note(&name("a"), Version::new(1, 5)).expect("the owner asks");
+    assert!(matches!(noted.merge(&right, id, (Version::new(1, 4), zero)), Err(Refusal::Behind { .. })));
 }
 
 #[test]

@@ -90,6 +90,20 @@ pub mod digest {
     }
 }
 
+/// A key, in hex.
+pub mod key {
+    use super::{Bytes, Deserialize, Deserializer, Serializer, de, from_hex, to_hex};
+
+    pub fn serialize<S: Serializer>(key: &Bytes, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&to_hex(key))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
+        let text = String::deserialize(from)?;
+        from_hex(&text).map(Bytes::from).ok_or_else(|| de::Error::custom("a key is written in hex"))
+    }
+}
+
 /// A range: start and end in hex, no end for none.
 pub mod range {
     use super::{Bytes, Deserialize, Deserializer, Serialize, Serializer, de, from_hex, to_hex};

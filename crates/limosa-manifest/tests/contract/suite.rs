@@ -218,14 +218,21 @@ async fn a_wish_that_was_carried_out_is_recognised(manifest: &Manifest) {
 
 async fn a_split_replaces_its_cell_whole(manifest: &Manifest) {
     let whole = held(manifest, 2).await;
-    let (left, right) = whole.value.split(b"m", (FragmentId(20), 200), (FragmentId(21), 201)).expect("inside");
+    let [one, other] = manifest.take_ids::<2>().await.expect("answers");
+    assert!(one.0 >= 3 && other.0 == one.0 + 1, "above what is there: {one} {other}");
+    let at = whole.value.committed;
+    let (left, right) = whole.value.split(b"m", (one, 200), (other, 201), at).expect("inside");
     assert!(manifest.reframe(std::slice::from_ref(&whole), &[left.clone(), right.clone()]).await.expect("answers"));
     assert!(manifest.reframe(std::slice::from_ref(&whole), &[left, right]).await.expect("answers"), "the same wish again");
     assert!(manifest.cell(FragmentId(2)).await.expect("answers").is_none());
-    assert_eq!(held(manifest, 21).await.value.range.start, &b"m"[..]);
-    let (other, half) = whole.value.split(b"q", (FragmentId(22), 202), (FragmentId(23), 203)).expect("inside");
-    assert!(!manifest.reframe(&[whole], &[other, half]).await.expect("answers"), "the cell that it replaces has gone");
-    assert!(manifest.cell(FragmentId(22)).await.expect("answers").is_none());
+    assert_eq!(held(manifest, other.0).await.value.range.start, &b"m"[..]);
+    let [third, fourth] = manifest.take_ids::<2>().await.expect("answers");
+    assert!(third.0 > other.0, "no id is given twice");
+    let (left, half) = whole.value.split(b"q", (third, 202), (fourth, 203), at).expect("inside");
+    assert!(!manifest.reframe(&[whole], &[left, half]).await.expect("answers"), "the cell that it replaces has gone");
+    assert!(manifest.cell(third).await.expect("answers").is_none());
+    let (one, two) = tokio::join!(manifest.take_ids::<1>(), manifest.take_ids::<1>());
+    assert_ne!(one.expect("answers"), two.expect("answers"));
 }
 
 async fn nodes_are_known_and_their_life_is_a_hint(manifest: &Manifest) {

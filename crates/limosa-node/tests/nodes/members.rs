@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use limosa_core::{Expiry, FragmentId};
 use limosa_manifest::FragmentCell;
 use limosa_node::driver::Node;
-use limosa_node::driver::cluster::{AckLevel, Addresses, Cluster, ManifestAt, MemberOptions, Order};
+use limosa_node::driver::cluster::{AckLevel, Acked, Addresses, Cluster, ManifestAt, MemberOptions, Order};
 use limosa_node::pki::Pki;
 use limosa_node::transport::Tls;
 use limosa_store::StoreError;
@@ -193,7 +193,8 @@ pub(crate) fn get_somewhere(members: &[&Member], key: &str) -> Option<Vec<u8>> {
 pub(crate) fn acknowledged(member: &Member, fragment: FragmentId, written: &Written, patience: Duration) -> bool {
     let (cluster, began) = (member.cluster(), Instant::now());
     while began.elapsed() < patience {
-        if cluster.acked(fragment, AckLevel::Standby) >= written.position {
+        if matches!(cluster.acked(fragment, cluster.stint(fragment), AckLevel::Standby), Acked::UpTo(position) if position >= written.position)
+        {
             return true;
         }
         std::thread::sleep(Duration::from_millis(1));

@@ -148,6 +148,9 @@ pub enum CommandError {
     /// Standbys did not acknowledge in time what the command wrote or saw.
     #[error("NOACK Not enough standbys confirmed in {} ms what this command wrote or read; it may be kept or lost", .0.as_millis())]
     NotAcked(Duration),
+    /// Before standbys acknowledged what the command wrote or saw, this node lost the fragment other than by a move of its own.
+    #[error("NOACK Another node took over before standbys confirmed what this command wrote or read; it may be kept or lost")]
+    TakenOver,
     /// This node does not hold what the connection's token names.
     #[error("BEHIND This node has not caught up with the token after {} ms", .0.as_millis())]
     Behind(Duration),
@@ -186,6 +189,7 @@ impl CommandError {
             Self::ParkedTooLong(_) => "resp.parked",
             Self::TryAgain(_) => "resp.try_again",
             Self::NotAcked(_) => "resp.not_acked",
+            Self::TakenOver => "resp.taken_over",
             Self::Behind(_) => "resp.behind",
             Self::Elsewhere { .. } => "resp.elsewhere",
             Self::NoCluster => "resp.no_cluster",
@@ -199,7 +203,7 @@ impl CommandError {
         match self {
             Self::NotWritten(error) | Self::NotRead(error) => error.retry,
             Self::ReadOnly | Self::Standby(_) | Self::Moved { .. } | Self::Down { .. } => Retry::Later,
-            Self::ParkedTooLong(_) | Self::TryAgain(_) | Self::NotAcked(_) | Self::Behind(_) => Retry::Later,
+            Self::ParkedTooLong(_) | Self::TryAgain(_) | Self::NotAcked(_) | Self::TakenOver | Self::Behind(_) => Retry::Later,
             _ => Retry::Never,
         }
     }

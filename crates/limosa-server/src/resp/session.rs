@@ -59,7 +59,7 @@ impl Session {
         let is_routed = self.cluster.picture.is_some() && !written.is_empty();
         move || match &shared.cluster {
             Some(cluster) if is_routed => {
-                written.iter().map(|(fragment, position)| cluster.copies(*fragment, *position)).min().unwrap_or_default()
+                written.iter().map(|(of, position)| cluster.copies(of.fragment, of.number, *position)).min().unwrap_or_default()
             }
             _ => shared.node.durable_elsewhere(last_write),
         }

@@ -17,6 +17,15 @@ pub enum AckLevel {
     All,
 }
 
+/// How far what was written in one stint is acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Acked {
+    /// Up to this position of this node's journal; `u64::MAX` where nobody is waited for.
+    UpTo(u64),
+    /// Nobody here will know: another node took over meanwhile.
+    Unknown,
+}
+
 /// What one session's other end has.
 #[derive(Clone, Debug)]
 struct Row {

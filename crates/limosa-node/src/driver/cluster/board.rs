@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use super::acks::Acks;
 use super::options::MemberOptions;
 use super::order::{Order, OrderError, Ordered};
+use super::stints::Stints;
 use crate::driver::control::Lanes;
 
 /// Orders that wait for the ownership driver.
@@ -101,9 +102,8 @@ pub(in super::super) struct Fast {
     pub(in super::super) acks: Acks,
     /// Who counts for the acknowledgements of this node's fragments.
     pub(in super::super) counts: BTreeMap<FragmentId, Count>,
-    /// Fragments that a move of this node's own took elsewhere: the new owner proved that it has everything on its disk that was written or
-    /// read here, so that what still waits for acknowledgements, or for a read lease, waits no more.
-    pub(in super::super) given: BTreeSet<FragmentId>,
+    /// The times in which this node served: what becomes of answers that still wait for acknowledgements, or for a read lease, behind them.
+    pub(in super::super) stints: Stints,
     /// Fragments whose last step to this node may be under way: commands wait here instead of going back.
     pub(in super::super) arriving: BTreeSet<FragmentId>,
     /// The moves that ended last, newest at the end.
@@ -117,13 +117,6 @@ pub(in super::super) struct Fast {
     /// Until when reads at the owner need no one else; nothing for fragments without members.
     pub(in super::super) reads_until: BTreeMap<FragmentId, Instant>,
     pub(in super::super) moves: BTreeMap<FragmentId, MoveStatus>,
-}
-
-impl Fast {
-    /// Whether a move took the fragment elsewhere, and nothing brought it back.
-    pub(super) fn is_given(&self, fragment: FragmentId) -> bool {
-        self.given.contains(&fragment) && self.gates.get(&fragment) != Some(&Gate::Serving)
-    }
 }
 
 /// What the view's owner has learned since the ownership driver looked last; bounded by the number of fragments.

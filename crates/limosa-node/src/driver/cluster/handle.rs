@@ -9,11 +9,12 @@ use limosa_engine::ownership::Gate;
 use limosa_manifest::FragmentCell;
 use tokio::sync::{oneshot, watch};
 
-use super::acks::AckLevel;
+use super::acks::{AckLevel, Acked};
 use super::board::{Asked, Board, MoveEnd, MoveStatus, NodeFacts, View};
 use super::options::MemberOptions;
 use super::order::{Order, OrderError, Ordered};
 use super::standing::{Here, Standing};
+use super::stints::Fate;
 
 /// A member's view of its cluster, and the way to give orders. Clones share everything.
 #[derive(Clone)]
@@ -69,19 +70,32 @@ impl Cluster {
         Standing::of(view.cell(fragment), &self.board.me, &here, view.outage.as_deref())
     }
 
-    /// Up to which position of this node's journal the commits of a fragment of its own are acknowledged at `level`; `u64::MAX` where
-    /// nobody is waited for.
-    pub fn acked(&self, fragment: FragmentId, level: AckLevel) -> u64 {
-        let fast = self.board.fast();
-        if fast.is_given(fragment) {
-            return u64::MAX;
-        }
-        fast.counts.get(&fragment).map_or(if level == AckLevel::Local { u64::MAX } else { 0 }, |count| fast.acks.acked(count, level))
+    /// The number of the stint in which this node serves a fragment, or served it last. Whoever evaluates a command asks while the store
+    /// keeps the fragment's gate as it is, and asks for the fate of its answer with that number.
+    pub fn stint(&self, fragment: FragmentId) -> u64 {
+        self.board.fast().stints.current(fragment)
     }
 
-    /// How many members of the sync set of a fragment of this node's own have it on disk up to `position` of this node's journal.
-    pub fn copies(&self, fragment: FragmentId, position: u64) -> usize {
+    /// How far the commits of a fragment that were made in this stint are acknowledged at `level`.
+    pub fn acked(&self, fragment: FragmentId, stint: u64, level: AckLevel) -> Acked {
         let fast = self.board.fast();
+        match fast.stints.fate(fragment, stint) {
+            Fate::Given => Acked::UpTo(u64::MAX),
+            Fate::Lost => Acked::Unknown,
+            Fate::Open => {
+                let nobody = if level == AckLevel::Local { u64::MAX } else { 0 };
+                Acked::UpTo(fast.counts.get(&fragment).map_or(nobody, |count| fast.acks.acked(count, level)))
+            }
+        }
+    }
+
+    /// How many members of the sync set of a fragment of this node's own have it on disk up to `position` of this node's journal, which was
+    /// written in this stint.
+    pub fn copies(&self, fragment: FragmentId, stint: u64, position: u64) -> usize {
+        let fast = self.board.fast();
+        if fast.stints.fate(fragment, stint) == Fate::Lost {
+            return 0;
+        }
         fast.counts.get(&fragment).map_or(0, |count| fast.acks.copies(count, position))
     }
 
@@ -95,11 +109,15 @@ impl Cluster {
         self.board.progress.subscribe()
     }
 
-    /// Whether a linearizable read of a fragment of this node's own may be answered: asked after it was evaluated and before its answer
-    /// leaves. Never for longer than enough members promised to follow nobody else.
-    pub fn may_read(&self, fragment: FragmentId) -> bool {
+    /// Whether a linearizable read of a fragment of this node's own may be answered that was evaluated in this stint: asked before its
+    /// answer leaves. Never for longer than enough members promised to follow nobody else.
+    pub fn may_read(&self, fragment: FragmentId, stint: u64) -> bool {
         let fast = self.board.fast();
-        fast.is_given(fragment) || fast.reads_until.get(&fragment).is_some_and(|until| Instant::now() < *until)
+        match fast.stints.fate(fragment, stint) {
+            Fate::Given => true,
+            Fate::Lost => false,
+            Fate::Open => fast.reads_until.get(&fragment).is_some_and(|until| Instant::now() < *until),
+        }
     }
 
     /// By how much writers of a fragment are to be slowed, in thousandths: its move would never end otherwise.

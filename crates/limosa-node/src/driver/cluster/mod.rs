@@ -20,8 +20,9 @@ mod options;
 mod order;
 mod roster;
 mod standing;
+mod stints;
 
-pub use acks::AckLevel;
+pub use acks::{AckLevel, Acked};
 pub(super) use board::{Asked, Board};
 pub use board::{MoveEnd, MoveStatus, NodeFacts, View};
 pub use frames::frames;

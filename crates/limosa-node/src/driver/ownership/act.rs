@@ -95,15 +95,18 @@ impl Driver {
             };
             (fragment, gate)
         };
+        {
+            // Order: what is evaluated behind the opening of a gate belongs to the stint that begins here.
+            let mut fast = self.board.fast();
+            gates.iter().for_each(|&(fragment, gate)| fast.stints.before(fragment, gate));
+        }
         // Order: the store's gate first, so that nobody who sees the board finds the store behind it; what pends by then is flushed by the
         // digest that follows a seal.
         self.shared.store.set_gates(&gates.iter().map(to_store).collect::<Vec<_>>());
         let mut fast = self.board.fast();
         for (fragment, gate) in gates {
             fast.gates.insert(fragment, gate);
-            if gate == Gate::Serving {
-                fast.given.remove(&fragment);
-            }
+            fast.stints.behind(fragment, gate);
             if gate != Gate::Closed {
                 fast.fresh_at.remove(&fragment); // it is no copy any more
             }

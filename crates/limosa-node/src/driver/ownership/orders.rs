@@ -69,9 +69,15 @@ impl Driver {
                 let parked_ms = parked.as_secs_f64() * 1000.0;
                 tracing::info!(%fragment, %to, parked_ms, "moved");
                 // Order: only what a committed move of this node took away; after a failover nobody can say what the new owner has.
-                self.board.fast().given.insert(*fragment);
+                self.board.fast().stints.given(*fragment);
                 self.board.progress.send_modify(|changes| *changes += 1);
                 self.ended(*fragment, to, *parked, None);
+            }
+            Report::Lost { fragment, .. } => {
+                tracing::info!("{report:?}");
+                // Told behind the end of a move, so that what was given is known to be. Answers that wait learn that nobody will know.
+                self.board.fast().stints.lost(*fragment);
+                self.board.progress.send_modify(|changes| *changes += 1);
             }
             other => tracing::info!("{other:?}"),
         }

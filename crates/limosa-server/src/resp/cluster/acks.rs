@@ -13,13 +13,24 @@ use std::time::Duration;
 use limosa_core::FragmentId;
 use tokio::time::sleep;
 
-use super::seam::{AckLevel, Cluster};
+use super::seam::{AckLevel, Acked, Cluster};
 
 /// A read lease comes back with a beat, without a word to the front door: looked for again after this long.
 const LEASE_PAUSE: Duration = Duration::from_millis(2);
 
-/// Position, and a number of the waiter's own.
-type Place = (u64, u64);
+/// Stint, position, and a number of the waiter's own.
+type Place = (u64, u64, u64);
+
+/// Whether a reply may leave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Met {
+    /// As it is.
+    Yes,
+    /// Not yet.
+    NotYet,
+    /// Never: another node took over, and what that one has is not known here.
+    Unknown,
+}
 
 /// Holds replies back until they are at the space's ack level.
 pub(crate) struct AckGate {
@@ -36,38 +47,58 @@ impl AckGate {
         Self { cluster, level, timeout, waiting: Mutex::default(), last: AtomicU64::new(0) }
     }
 
-    /// Whether a reply that needs this of `fragment` may leave.
-    pub(crate) fn is_met(&self, fragment: FragmentId, need: Need) -> bool {
-        self.is_open(fragment, need.position) && (!need.is_read || self.cluster.may_read(fragment))
+    /// Whether a reply that needs this of what it was evaluated on may leave.
+    pub(crate) fn is_met(&self, of: Stint, need: Need) -> Met {
+        match self.acked(of, need.position) {
+            Met::Yes if need.is_read && !self.cluster.may_read(of.fragment, of.number) => {
+                match self.cluster.acked(of.fragment, of.number) {
+                    Acked::Unknown => Met::Unknown,
+                    Acked::UpTo(_) => Met::NotYet,
+                }
+            }
+            met => met,
+        }
     }
 
-    /// Waits until [`AckGate::is_met`].
-    pub(crate) async fn meet(&self, fragment: FragmentId, need: Need) {
-        self.reach(fragment, need.position).await;
-        while !self.is_met(fragment, need) {
+    /// Waits until [`AckGate::is_met`] says yes or never.
+    pub(crate) async fn meet(&self, of: Stint, need: Need) {
+        self.reach(of, need.position).await;
+        while self.is_met(of, need) == Met::NotYet {
             sleep(LEASE_PAUSE).await;
         }
     }
 
-    fn is_open(&self, fragment: FragmentId, position: u64) -> bool {
-        self.level == AckLevel::Local || position == 0 || self.cluster.acked(fragment) >= position
+    fn acked(&self, of: Stint, position: u64) -> Met {
+        if self.level == AckLevel::Local || position == 0 {
+            return Met::Yes;
+        }
+        match self.cluster.acked(of.fragment, of.number) {
+            Acked::Unknown => Met::Unknown,
+            Acked::UpTo(acked) if acked >= position => Met::Yes,
+            Acked::UpTo(_) => Met::NotYet,
+        }
     }
 
-    async fn reach(&self, fragment: FragmentId, position: u64) {
-        let waiter = Waiter { gate: self, fragment, place: (position, self.last.fetch_add(1, Ordering::Relaxed)) };
+    async fn reach(&self, of: Stint, position: u64) {
+        let place = (of.number, position, self.last.fetch_add(1, Ordering::Relaxed));
+        let waiter = Waiter { gate: self, fragment: of.fragment, place };
         poll_fn(|context| {
             waiter.stand(context.waker().clone());
             // Looked at behind that: progress in between wakes the driver, which then finds this waiter.
-            if self.is_open(fragment, position) { Poll::Ready(()) } else { Poll::Pending }
+            if self.acked(of, position) == Met::NotYet { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;
     }
 
-    /// Wakes those whose position is acknowledged now.
+    /// Wakes those whose position is acknowledged now, and those whose stint is over.
     fn wake(&self) {
         let mut woken = Vec::new();
         self.waiting().retain(|fragment, places| {
-            let above = (self.cluster.acked(*fragment).saturating_add(1), 0);
+            let stint = self.cluster.stint(*fragment);
+            let above = match self.cluster.acked(*fragment, stint) {
+                Acked::UpTo(u64::MAX) | Acked::Unknown => (stint.saturating_add(1), 0, 0),
+                Acked::UpTo(acked) => (stint, acked + 1, 0),
+            };
             let still = places.split_off(&above);
             woken.extend(std::mem::replace(places, still).into_values());
             !places.is_empty()
@@ -122,10 +153,19 @@ pub(crate) struct Due {
     pub(crate) start: usize,
     /// Where it ends.
     pub(crate) end: usize,
-    /// What it looked at or changed.
-    pub(crate) fragment: FragmentId,
+    /// What it looked at or changed, and when.
+    pub(crate) of: Stint,
     /// What of that.
     pub(crate) need: Need,
+}
+
+/// A fragment in one of the times in which this node serves it: see [`Cluster::stint`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Stint {
+    /// Which fragment.
+    pub(crate) fragment: FragmentId,
+    /// Which time.
+    pub(crate) number: u64,
 }
 
 /// What a reply needs of a fragment before it leaves.
@@ -144,11 +184,11 @@ impl Need {
     }
 }
 
-/// What to wait for, by fragment.
-pub(crate) fn needs(dues: &[Due]) -> BTreeMap<FragmentId, Need> {
+/// What to wait for, by fragment and stint.
+pub(crate) fn needs(dues: &[Due]) -> BTreeMap<Stint, Need> {
     let mut needs = BTreeMap::new();
     for due in dues {
-        let need: &mut Need = needs.entry(due.fragment).or_default();
+        let need: &mut Need = needs.entry(due.of).or_default();
         *need = need.and(due.need);
     }
     needs
@@ -164,6 +204,7 @@ mod tests {
     use std::task::{Context, Wake};
 
     const F: FragmentId = FragmentId(0);
+    const NOW: Stint = Stint { fragment: F, number: 0 };
 
     #[derive(Default)]
     struct Count(AtomicUsize);
@@ -181,7 +222,7 @@ mod tests {
         let gate = AckGate::new(script.node(0), AckLevel::Standby, Duration::from_secs(1));
         let count = Arc::new(Count::default());
         let (waker, woken) = (Waker::from(count.clone()), || count.0.load(Ordering::SeqCst));
-        let mut waits: Vec<_> = (1..=1000).map(|position| Box::pin(gate.reach(F, position))).collect();
+        let mut waits: Vec<_> = (1..=1000).map(|position| Box::pin(gate.reach(NOW, position))).collect();
         let mut poll = |index: usize| waits[index].as_mut().poll(&mut Context::from_waker(&waker));
         assert!((0..1000).all(|index| poll(index).is_pending()));
         script.set_acked(F, 600);
@@ -198,18 +239,42 @@ mod tests {
     fn what_is_acknowledged_does_not_wait() {
         let script = Script::new(&[("one", 1)], 1);
         let gate = AckGate::new(script.node(0), AckLevel::Standby, Duration::from_secs(1));
-        assert!(gate.is_open(F, 7), "a fragment whose level is local");
+        assert_eq!(gate.acked(NOW, 7), Met::Yes, "a fragment whose level is local");
         script.set_acked(F, 6);
-        assert!(gate.is_open(F, 6) && !gate.is_open(F, 7));
+        assert_eq!((gate.acked(NOW, 6), gate.acked(NOW, 7)), (Met::Yes, Met::NotYet));
         let waker = Waker::from(Arc::new(Count::default()));
-        assert!(pin!(gate.reach(F, 6)).poll(&mut Context::from_waker(&waker)).is_ready());
+        assert!(pin!(gate.reach(NOW, 6)).poll(&mut Context::from_waker(&waker)).is_ready());
     }
 
     #[test]
-    fn a_batch_waits_once_for_each_fragment() {
+    fn a_fragment_that_left_and_came_back_acknowledges_nothing_of_before_unless_it_was_given() {
+        for is_given in [false, true] {
+            let script = Script::new(&[("one", 1)], 1);
+            script.set_acked(F, 5);
+            let gate = AckGate::new(script.node(0), AckLevel::Standby, Duration::from_secs(1));
+            let count = Arc::new(Count::default());
+            let waker = Waker::from(count.clone());
+            let mut waits = Box::pin(gate.reach(NOW, 7));
+            assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            script.end_stint(F, is_given);
+            script.set_acked(F, 100); // of the next stint
+            gate.wake();
+            assert_eq!(count.0.load(Ordering::SeqCst), 1, "it learns that at once");
+            assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+            let met = [Need { position: 7, is_read: false }, Need { position: 3, is_read: true }].map(|need| gate.is_met(NOW, need));
+            assert_eq!(met, [if is_given { Met::Yes } else { Met::Unknown }; 2]);
+            assert_eq!(gate.is_met(Stint { number: 1, ..NOW }, Need { position: 7, is_read: true }), Met::Yes);
+        }
+    }
+
+    #[test]
+    fn a_batch_waits_once_for_each_fragment_and_stint() {
         let need = |position, is_read| Need { position, is_read };
-        let due = |fragment, position, is_read| Due { start: 0, end: 1, fragment: FragmentId(fragment), need: need(position, is_read) };
-        let dues = [due(1, 5, true), due(2, 7, false), due(1, 9, false), due(1, 8, false)];
-        assert_eq!(needs(&dues), BTreeMap::from([(FragmentId(1), need(9, true)), (FragmentId(2), need(7, false))]));
+        let of = |fragment, number| Stint { fragment: FragmentId(fragment), number };
+        let due = |of, position, is_read| Due { start: 0, end: 1, of, need: need(position, is_read) };
+        let dues =
+            [due(of(1, 1), 5, true), due(of(2, 1), 7, false), due(of(1, 1), 9, false), due(of(1, 1), 8, false), due(of(1, 2), 9, true)];
+        let expected = [(of(1, 1), need(9, true)), (of(1, 2), need(9, true)), (of(2, 1), need(7, false))];
+        assert_eq!(needs(&dues), BTreeMap::from(expected));
     }
 }

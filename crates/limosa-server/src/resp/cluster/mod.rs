@@ -28,5 +28,5 @@ pub(crate) use parking::Parking;
 pub(crate) use part::{Entry, Part, enter, note};
 pub use picture::{NodeRef, Picture, SlotRange, Standing, node_id};
 pub(crate) use route::{Route, route_write};
-pub use seam::{AckLevel, Cluster};
+pub use seam::{AckLevel, Acked, Cluster};
 pub(crate) use token::Token;

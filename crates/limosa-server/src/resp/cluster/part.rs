@@ -11,7 +11,7 @@ use super::super::dispatch::Request;
 use super::super::error::CommandError;
 use super::super::keyspace::{Keyspace, Place};
 use super::super::session::Session;
-use super::acks::{Due, Need};
+use super::acks::{Due, Need, Stint};
 use super::picture::{Picture, Standing};
 use super::route::{Route, moved, route};
 use super::token::Token;
@@ -27,8 +27,8 @@ pub(crate) struct Part {
     pub(crate) token: Token,
     /// What LIMOSA.TOKEN SET asks reads to cover.
     pub(crate) wanted: Option<Token>,
-    /// The last write to each fragment: what WAIT waits for.
-    pub(crate) written: BTreeMap<FragmentId, u64>,
+    /// The last write to each fragment, in its last stint: what WAIT waits for.
+    pub(crate) written: BTreeMap<Stint, u64>,
     /// Replies of the output that wait for standbys.
     pub(crate) dues: Vec<Due>,
     /// The newest position that the turn's commands saw.
@@ -121,7 +121,8 @@ impl Part {
         self.picture.as_ref().ok_or(CommandError::NoCluster)
     }
 
-    fn note(&mut self, did: Did, place: Place) {
+    fn note(&mut self, did: Did, place: Place, stint: u64) {
+        let of = Stint { fragment: place.fragment, number: stint };
         let position = place.position.max(did.seen);
         if self.picture.is_some() {
             self.token.see(place.fragment, place.version);
@@ -130,13 +131,16 @@ impl Part {
             return; // its positions are another node's
         }
         if did.is_write {
-            self.written.entry(place.fragment).and_modify(|last| *last = position.max(*last)).or_insert(position);
+            if !self.written.contains_key(&of) {
+                self.written.retain(|before, _| before.fragment != of.fragment);
+            }
+            self.written.entry(of).and_modify(|last| *last = position.max(*last)).or_insert(position);
         }
         let need = Need { position, is_read: !did.is_write };
         match self.dues.last_mut() {
             _ if !did.is_held => {}
-            Some(due) if due.start == did.start && due.fragment == place.fragment => due.need = due.need.and(need),
-            _ => self.dues.push(Due { start: did.start, end: did.end, fragment: place.fragment, need }),
+            Some(due) if due.start == did.start && due.of == of => due.need = due.need.and(need),
+            _ => self.dues.push(Due { start: did.start, end: did.end, of, need }),
         }
     }
 }
@@ -148,10 +152,14 @@ pub(crate) fn note<K: Keyspace>(session: &mut Session, request: &Request<'_>, ke
     let did = Did { is_write, follows, is_held, seen, start: reply.start, end: reply.end };
     let part = &mut session.cluster;
     part.seen = part.seen.max(seen);
+    // Under the hold of the store's lock in which the command was evaluated.
+    let cluster = session.shared.cluster.clone();
+    let stint = |fragment| cluster.as_ref().map_or(0, |cluster| cluster.stint(fragment));
     let mut has_keys = false;
     for key in request.command.keys.of(request.args) {
         has_keys = true;
-        part.note(did, keys.place(key));
+        let place = keys.place(key);
+        part.note(did, place, stint(place.fragment));
     }
     if !has_keys && is_write {
         let fragments: Vec<_> = match &part.picture {
@@ -162,7 +170,7 @@ pub(crate) fn note<K: Keyspace>(session: &mut Session, request: &Request<'_>, ke
         };
         for fragment in fragments {
             let version = keys.version_of(fragment).unwrap_or_default();
-            part.note(did, Place { fragment, version, position: seen });
+            part.note(did, Place { fragment, version, position: seen }, stint(fragment));
         }
     }
 }

@@ -12,7 +12,7 @@ use limosa_core::slot::SLOTS;
 use tokio::sync::watch;
 
 use super::picture::{NodeRef, Picture, SlotRange, Standing, node_id};
-use super::seam::Cluster;
+use super::seam::{Acked, Cluster};
 
 /// The whole cluster: what every node's picture is drawn from.
 pub struct Script {
@@ -26,6 +26,8 @@ struct State {
     runs: Vec<Run>,
     staleness: Option<Duration>,
     acked: BTreeMap<FragmentId, u64>,
+    /// How each stint of a fragment ended: whether it was given away.
+    stints: BTreeMap<FragmentId, Vec<bool>>,
     has_lease: bool,
 }
 
@@ -59,7 +61,7 @@ impl Script {
         let runs =
             (0..fragments).map(|run| Run { owner: owner(run), replicas: vec![], epoch: 1, is_parked: false, is_down: false }).collect();
         let pictures = nodes.iter().map(|_| watch::Sender::new(None)).collect();
-        let state = Mutex::new(State { nodes, runs, staleness: None, acked: BTreeMap::new(), has_lease: true });
+        let state = Mutex::new(State { nodes, runs, staleness: None, acked: BTreeMap::new(), stints: BTreeMap::new(), has_lease: true });
         let script = Arc::new(Self { state, pictures, progress: watch::Sender::new(0) });
         script.change(|_| {});
         script
@@ -104,6 +106,12 @@ impl Script {
     /// The commits of `fragment` up to `position` are acknowledged; a fragment without such a word is acknowledged at once.
     pub fn set_acked(&self, fragment: FragmentId, position: u64) {
         self.state().acked.insert(fragment, position);
+        self.progress.send_modify(|count| *count += 1);
+    }
+
+    /// The fragment left its owner, by a move or otherwise, and is served there again.
+    pub fn end_stint(&self, fragment: FragmentId, is_given: bool) {
+        self.state().stints.entry(fragment).or_default().push(is_given);
         self.progress.send_modify(|count| *count += 1);
     }
 
@@ -175,16 +183,26 @@ impl Cluster for Scripted {
         if run.owner == self.node { Some(Duration::ZERO) } else { state.staleness }
     }
 
-    fn acked(&self, fragment: FragmentId) -> u64 {
-        self.script.state().acked.get(&fragment).copied().unwrap_or(u64::MAX)
+    fn stint(&self, fragment: FragmentId) -> u64 {
+        self.script.state().stints.get(&fragment).map_or(0, |ended| ended.len() as u64)
     }
 
-    fn may_read(&self, _: FragmentId) -> bool {
-        self.script.state().has_lease
+    fn acked(&self, fragment: FragmentId, stint: u64) -> Acked {
+        let state = self.script.state();
+        let how = usize::try_from(stint).ok().and_then(|stint| state.stints.get(&fragment)?.get(stint));
+        match how {
+            Some(true) => Acked::UpTo(u64::MAX),
+            Some(false) => Acked::Unknown,
+            None => Acked::UpTo(state.acked.get(&fragment).copied().unwrap_or(u64::MAX)),
+        }
     }
 
-    fn copies(&self, fragment: FragmentId, position: u64) -> usize {
-        usize::from(self.acked(fragment) >= position)
+    fn may_read(&self, fragment: FragmentId, stint: u64) -> bool {
+        self.acked(fragment, stint) != Acked::Unknown && self.script.state().has_lease
+    }
+
+    fn copies(&self, fragment: FragmentId, stint: u64, position: u64) -> usize {
+        usize::from(matches!(self.acked(fragment, stint), Acked::UpTo(acked) if acked >= position))
     }
 
     fn ack_progress(&self) -> watch::Receiver<u64> {

@@ -20,6 +20,15 @@ pub enum AckLevel {
     All,
 }
 
+/// How far what was written in one stint is acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Acked {
+    /// Up to this position of this node's journal.
+    UpTo(u64),
+    /// Nobody here will know: another node took over meanwhile.
+    Unknown,
+}
+
 /// The cluster around the front door. Called on the front door's thread: every method returns at once.
 ///
 /// What a node without a manifest answers: no picture; it is then its one role that decides, see [`super::super::Node::is_owner`].
@@ -32,20 +41,25 @@ pub trait Cluster: Send + Sync + 'static {
     /// not follow the fragment, or has never held a consistent version of it).
     fn staleness(&self, fragment: FragmentId) -> Option<Duration>;
 
-    /// Up to which position of this node's journal the commits of `fragment` are at the space's ack level. `u64::MAX` while that is in
-    /// effect `local`: the level itself is, or the fragment has no complete standby yet.
-    fn acked(&self, fragment: FragmentId) -> u64;
+    /// The number of the stint in which this node serves `fragment`, or served it last: one uninterrupted time between its gate's opening and
+    /// its closing. Numbers grow. Asked for a command that was evaluated, under the same hold of the store's lock.
+    fn stint(&self, fragment: FragmentId) -> u64;
 
-    /// Whether a read of a fragment of this node's own, evaluated already, may be answered: whether nobody else can have been promoted
+    /// How far the commits of `fragment` that were made in this stint are at the space's ack level. `u64::MAX` while that is in effect
+    /// `local` (the level itself is, or the fragment has no complete standby yet), and behind a committed move: the new owner has them all.
+    fn acked(&self, fragment: FragmentId, stint: u64) -> Acked;
+
+    /// Whether a read of a fragment of this node's own, evaluated in this stint, may be answered: whether nobody else can have been promoted
     /// meanwhile. Not asked for reads at a standby.
-    fn may_read(&self, fragment: FragmentId) -> bool {
-        let _ = fragment;
+    fn may_read(&self, fragment: FragmentId, stint: u64) -> bool {
+        let _ = (fragment, stint);
         true
     }
 
-    /// How many members of the sync set of `fragment` have it on disk up to `position` of this node's journal: what WAIT answers.
-    fn copies(&self, fragment: FragmentId, position: u64) -> usize;
+    /// How many members of the sync set of `fragment` have it on disk up to `position` of this node's journal, written in this stint: what
+    /// WAIT answers.
+    fn copies(&self, fragment: FragmentId, stint: u64, position: u64) -> usize;
 
-    /// Changes whenever [`Cluster::acked`] or [`Cluster::copies`] of any fragment may have grown, or the sync set has changed.
+    /// Changes whenever [`Cluster::acked`] or [`Cluster::copies`] of any fragment may have changed.
     fn ack_progress(&self) -> watch::Receiver<u64>;
 }

@@ -13,7 +13,7 @@ use super::super::keyspace::Backend;
 use super::super::reply::Reply;
 use super::super::shared::Stats;
 use super::super::stream_in;
-use super::acks::{AckGate, Due, needs};
+use super::acks::{AckGate, Due, Met, needs};
 use super::seam::AckLevel;
 
 /// A gate that is shut opens, or the picture says why, within a few flushes: looked at again after this long.
@@ -85,41 +85,49 @@ impl<B: Backend> Connection<B> {
         }
     }
 
-    /// Waits until standbys have what the replies of the output tell; those that they do not have in time become errors.
+    /// Waits until standbys have what the replies of the output tell; those that they do not have in time, and those of which that is not to
+    /// be known any more, become errors.
     pub(in super::super) async fn settle_dues(&mut self) {
         let dues = std::mem::take(&mut self.session.cluster.dues);
         let Some(gate) = self.shared.acks.clone() else { return };
         let needs = needs(&dues);
-        if needs.iter().all(|(fragment, need)| gate.is_met(*fragment, *need)) {
+        if needs.iter().all(|(of, need)| gate.is_met(*of, *need) == Met::Yes) {
             return;
         }
         let all = async {
-            for (fragment, need) in needs {
-                gate.meet(fragment, need).await;
+            for (of, need) in &needs {
+                gate.meet(*of, *need).await;
             }
         };
-        if timeout(gate.timeout, all).await.is_err() {
+        let is_late = timeout(gate.timeout, all).await.is_err();
+        if is_late || needs.iter().any(|(of, need)| gate.is_met(*of, *need) != Met::Yes) {
             self.refuse_unmet(&gate, &dues);
         }
     }
 
     fn refuse_unmet(&mut self, gate: &Arc<AckGate>, dues: &[Due]) {
-        let error = CommandError::NotAcked(gate.timeout).to_string();
+        let late = CommandError::NotAcked(gate.timeout);
         let old = std::mem::take(&mut self.out);
         let (mut at, mut count) = (0, 0);
-        for due in dues.iter().filter(|due| !gate.is_met(due.fragment, due.need)) {
+        for due in dues {
+            let error = match gate.is_met(due.of, due.need) {
+                Met::Yes => continue,
+                Met::NotYet => &late,
+                Met::Unknown => &CommandError::TakenOver,
+            };
             if due.start < at {
                 continue; // another fragment of the same command
             }
             self.out.extend_from_slice(&old[at..due.start]);
             let start = self.out.len();
-            Reply::new(&mut self.out, self.session.protocol).error(&error);
+            Reply::new(&mut self.out, self.session.protocol).error(&error.to_string());
             self.session.splices.replaced(start, start + due.end - due.start, self.out.len());
             at = due.end;
             count += 1;
         }
         self.out.extend_from_slice(&old[at..]);
         self.shared.stats.errors.fetch_add(count, std::sync::atomic::Ordering::Relaxed);
-        tracing::warn!(code = "resp.not_acked", replies = count, peer = %self.session.facts.peer(), "standbys did not acknowledge in time");
+        let peer = self.session.facts.peer();
+        tracing::warn!(code = "resp.not_acked", replies = count, %peer, "standbys did not acknowledge in time, or others took over");
     }
 }

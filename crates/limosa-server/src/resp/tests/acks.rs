@@ -62,6 +62,23 @@ fn what_is_not_acknowledged_in_time_is_an_error_in_its_place_and_the_connection_
 }
 
 #[test]
+fn a_write_whose_fragment_left_and_came_back_meanwhile_is_answered_as_unknown_at_once_unless_it_was_given() {
+    for (is_given, expected) in [(true, "+OK\r\n"), (false, "-NOACK Another node took over")] {
+        let (script, doors) = two(&standby(Duration::from_secs(600)));
+        let [mut two, mut other] = [doors[1].client(), doors[1].client()];
+        script.set_acked(F, 0);
+        two.send(&[encode(&[b"SET", b"foo", b"1"]), encode(&[b"PING"])].concat());
+        while !other.call("DBSIZE").starts_with(":1") {}
+        script.end_stint(F, is_given);
+        script.set_acked(F, 1000);
+        let reply = two.reply();
+        assert!(reply.starts_with(expected), "{reply}");
+        assert_eq!(two.reply(), "+PONG\r\n", "the connection goes on");
+        assert_eq!(two.call("SET foo 2"), "+OK\r\n", "what is written now waits for what is acknowledged now");
+    }
+}
+
+#[test]
 fn an_owner_without_its_read_lease_answers_no_read_until_it_has_it_again() {
     for ack in [AckLevel::Local, AckLevel::Standby] {
         let (script, doors) = two(&Options { ack, ack_timeout: MOMENT, ..Options::default() });

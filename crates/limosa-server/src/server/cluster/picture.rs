@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::config::{Ack, HostPort};
 use crate::http::api::Slots;
-use crate::resp::cluster::{self as door, NodeRef, Picture, SlotRange, Standing, node_id};
+use crate::resp::cluster::{self as door, Acked, NodeRef, Picture, SlotRange, Standing, node_id};
 
 /// How often gates are looked at beside the changes of the manifest: while something moves or waits, and else.
 const LOOK: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(50)];
@@ -50,16 +50,23 @@ impl door::Cluster for RespCluster {
         }
     }
 
-    fn acked(&self, fragment: FragmentId) -> u64 {
-        self.cluster.acked(fragment, self.level)
+    fn stint(&self, fragment: FragmentId) -> u64 {
+        self.cluster.stint(fragment)
     }
 
-    fn may_read(&self, fragment: FragmentId) -> bool {
-        self.cluster.may_read(fragment)
+    fn acked(&self, fragment: FragmentId, stint: u64) -> Acked {
+        match self.cluster.acked(fragment, stint, self.level) {
+            cluster::Acked::UpTo(position) => Acked::UpTo(position),
+            cluster::Acked::Unknown => Acked::Unknown,
+        }
     }
 
-    fn copies(&self, fragment: FragmentId, position: u64) -> usize {
-        self.cluster.copies(fragment, position)
+    fn may_read(&self, fragment: FragmentId, stint: u64) -> bool {
+        self.cluster.may_read(fragment, stint)
+    }
+
+    fn copies(&self, fragment: FragmentId, stint: u64, position: u64) -> usize {
+        self.cluster.copies(fragment, stint, position)
     }
 
     fn ack_progress(&self) -> watch::Receiver<u64> {

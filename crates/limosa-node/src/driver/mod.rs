@@ -13,6 +13,7 @@
 
 pub mod cluster;
 mod control;
+mod durable;
 mod follower;
 mod follows;
 mod house;

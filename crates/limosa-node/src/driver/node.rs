@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use limosa_core::{FragmentId, Scope, SpaceKeys, Version};
@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use super::cluster::{Board, Cluster, MemberOptions, Order, View};
+use super::durable::DurableHeads;
 use super::follower;
 use super::ownership::InitError;
 use super::registry::Registry;
@@ -49,8 +50,8 @@ pub(super) struct Shared {
     pub(super) reset: watch::Sender<u64>,
     ready: AtomicBool,
     pub(super) scrubbed: Mutex<Option<Instant>>,
-    /// Heads at the last sync; with commit durability every published head is durable.
-    pub(super) durable: Mutex<BTreeMap<FragmentId, Version>>,
+    /// Asked with interval durability only: with commit durability every published head is durable.
+    pub(super) durable: DurableHeads,
     /// What a member of a cluster knows of it.
     pub(super) board: Option<Arc<Board>>,
 }
@@ -81,7 +82,15 @@ impl Shared {
         if self.options.durability == Durability::Commit || stats.flushed >= stats.horizon {
             return super::pulse::heads(&self.store);
         }
-        self.durable.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.durable.all()
+    }
+
+    /// Makes everything published survive a power cut, and notes how far that is.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        let (before, heads) = (self.durable.all(), super::pulse::heads(&self.store));
+        self.store.sync()?;
+        self.durable.synced(&before, heads);
+        Ok(())
     }
 
     pub(super) fn set_ready(&self) {
@@ -145,7 +154,7 @@ impl Node {
             role: watch::Sender::new(role),
             reset: watch::Sender::new(0),
             scrubbed: Mutex::new(None),
-            durable: Mutex::default(),
+            durable: DurableHeads::default(),
             board,
         };
         Self { shared: Arc::new(shared) }

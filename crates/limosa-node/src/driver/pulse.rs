@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -85,9 +85,7 @@ fn once(shared: &Shared, synced: &mut Instant) -> Result<(), StoreError> {
     }
     if shared.options.durability == Durability::Interval && synced.elapsed() >= SYNC_EVERY {
         *synced = Instant::now();
-        let heads = heads(store);
-        store.sync()?;
-        *shared.durable.lock().unwrap_or_else(PoisonError::into_inner) = heads;
+        shared.sync()?;
     }
     Ok(())
 }

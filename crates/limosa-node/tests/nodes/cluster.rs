@@ -90,9 +90,8 @@ fn fragments_move_under_writes_without_losing_one_and_move_back_for_what_changed
     for i in 0..moved {
         assert_eq!(get_somewhere(&members, &format!("there{i}")).as_deref(), Some(format!("there {i}").as_bytes()), "there{i}");
     }
-    // Back: the former owner has all but what changed since.
+    // Back: the former owner has all but what was written since it gave them away, whether it follows them still or a standby was chosen instead.
     let half = target.owns();
-    wait_until_equal(&[&b, target], &half);
     for i in 0..20 {
         set_somewhere(&members, &format!("k{i}"), &[b'y'; 1000]);
     }
@@ -103,9 +102,40 @@ fn fragments_move_under_writes_without_losing_one_and_move_back_for_what_changed
     assert_eq!(ordered.taken, half);
     wait("the fragments are served by their former owner", || b.serves(&half));
     let bytes = received(&b) - before;
-    assert!(bytes < 200_000, "{bytes} bytes for a move back after 20 of 2000 values of 1000 bytes changed");
+    let lacks = 20 * 1000 + moved as u64 * 150; // a short value with its key, its place in a frame and in the live stream
+    assert!(bytes < 180_000 + lacks, "{bytes} bytes for a move back after 20 of 2000 values of 1000 bytes and {moved} short ones changed");
     for i in 0..20 {
         assert_eq!(get_somewhere(&members, &format!("k{i}")).as_deref(), Some(&[b'y'; 1000][..]));
+    }
+}
+
+#[test]
+fn with_interval_durability_a_fragment_that_moved_is_served_by_its_target_from_then_on() {
+    let root = tempfile::tempdir().expect("a folder");
+    let places = places(root.path()).map(|place| crate::common::Place { durability: limosa_store::Durability::Interval, ..place });
+    let [a, b, c] = places;
+    let a = a.member(None, |options| options.standbys = 1);
+    let holder = a.running.address.clone();
+    let [b, c] = [b, c].map(|place| place.member(Some(&holder), |options| options.standbys = 1));
+    let members = [&a, &b, &c];
+    b.init();
+    wait("the owner serves", || b.serves(&all()));
+    for i in 0..200 {
+        set_somewhere(&members, &format!("k{i}"), b"first");
+    }
+    wait_until_complete(&members, 1);
+    let before = b.cells();
+    move_half(&members, &b, &c, "there");
+    let half = c.owns();
+    // Longer than it takes to fail over: what the target has proved to hold must not be forgotten for what its last sync covered.
+    let until = Instant::now() + LEASE * 2;
+    while Instant::now() < until {
+        assert_eq!(c.owns(), half);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    for cell in c.cells().into_iter().filter(|cell| half.contains(&cell.id())) {
+        let was = before.iter().find(|was| was.id() == cell.id()).expect("no fragment was made or lost");
+        assert_eq!(cell.epoch, was.epoch + 1, "one change of owner: {cell:?}");
     }
 }
 

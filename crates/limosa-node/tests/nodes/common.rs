@@ -12,12 +12,13 @@ use limosa_store::{Durability, Identity, Options, Store};
 use tokio::runtime::Runtime;
 
 /// Longest wait for anything: far beyond what it takes, so that a slow machine fails no test.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder with certificates; a node runs on it now and then.
 pub(crate) struct Place {
     pub(crate) dir: PathBuf,
     pub(crate) pki: Pki,
+    pub(crate) durability: Durability,
 }
 
 /// A running node. Dropping it kills it, as a lost process would end: nothing is flushed.
@@ -33,15 +34,19 @@ pub(crate) fn places(root: &Path) -> (Place, Place) {
     let owner = Pki::create(&a, &"a".parse().expect("a name")).expect("certificates");
     let bundle = owner.issue(&"b".parse().expect("a name")).expect("the CA's key is here");
     let standby = Pki::load_or_adopt(&b, Some(&bundle)).expect("certificates");
-    (Place { dir: a, pki: owner }, Place { dir: b, pki: standby })
+    (Place::new(a, owner), Place::new(b, standby))
 }
 
 impl Place {
+    pub(crate) fn new(dir: PathBuf, pki: Pki) -> Self {
+        Self { dir, pki, durability: Durability::Commit }
+    }
+
     pub(crate) fn store_options(&self) -> Options {
         let identity = Identity { cluster: self.pki.cluster().0, node: self.pki.node().to_string() };
         let mut options = Options::new(&self.dir, identity, self.keys());
         options.fragments = 2;
-        options.durability = Durability::Commit;
+        options.durability = self.durability;
         options
     }
 
@@ -71,7 +76,7 @@ impl Place {
         NodeOptions {
             node: self.pki.node().to_string(),
             space_keys: self.keys(),
-            durability: Durability::Commit,
+            durability: self.durability,
             credit_window: CREDIT_WINDOW_BYTES,
             transfer_log: None,
         }

@@ -12,7 +12,7 @@ use limosa_node::transport::Tls;
 use limosa_store::StoreError;
 use tokio::net::TcpListener;
 
-use crate::common::{Place, Running, wait};
+use crate::common::{PATIENCE, Place, Running, wait};
 
 /// A lease short enough for tests and long enough for a busy machine.
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
@@ -25,7 +25,7 @@ pub(crate) fn places(root: &Path) -> [Place; 3] {
         let bundle = a.issue(&name(other)).expect("the CA's key is here");
         Pki::load_or_adopt(&root.join(other), Some(&bundle)).expect("certificates")
     });
-    [("a", a), ("b", b), ("c", c)].map(|(dir, pki)| Place { dir: root.join(dir), pki })
+    [("a", a), ("b", b), ("c", c)].map(|(dir, pki)| Place::new(root.join(dir), pki))
 }
 
 /// A member that runs.
@@ -208,11 +208,16 @@ pub(crate) fn wait_until_complete(members: &[&Member], standbys: usize) {
         let cells = member.cells();
         cells.len() == usize::from(FRAGMENTS) && cells.iter().all(|cell| cell.sync_set.len() >= standbys && cell.flushed_min > 0)
     };
+    wait_or_print(members, "every fragment has its complete standbys", || members.iter().all(has_enough));
+}
+
+/// Waits as `wait` does, and prints what all members know when it was in vain.
+fn wait_or_print(members: &[&Member], what: &str, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
-    while !members.iter().all(has_enough) {
-        if began.elapsed() > Duration::from_secs(30) {
+    while !is_so() {
+        if began.elapsed() > PATIENCE {
             members.iter().for_each(|member| member.print());
-            panic!("waited in vain until every fragment has its complete standbys");
+            panic!("waited in vain until {what}");
         }
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -220,7 +225,7 @@ pub(crate) fn wait_until_complete(members: &[&Member], standbys: usize) {
 
 /// Waits until a fragment's copies are equal at these members.
 pub(crate) fn wait_until_equal(members: &[&Member], fragments: &[FragmentId]) {
-    wait("the copies are equal", || {
+    wait_or_print(members, "the copies are equal", || {
         let states = |member: &&Member| {
             let facts = member.running.node.store().facts();
             let chosen = facts.into_iter().filter(|facts| fragments.contains(&facts.id));

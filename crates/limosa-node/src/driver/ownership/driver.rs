@@ -230,7 +230,10 @@ impl Driver {
         let position = self.shared.store.horizon().0;
         self.shared.publish(position);
         match answer {
-            Answer::Event(event) => self.handle(event),
+            Answer::Event(event) => {
+                self.note_durable(&event);
+                self.handle(event);
+            }
             Answer::NotYet(fragment, at) => drop(self.digests.insert(fragment, at)),
             Answer::Failed(batch, error) => {
                 tracing::error!(code = error.code(), "work on ownership failed and is tried again: {error}");
@@ -240,6 +243,16 @@ impl Driver {
                     jobs.push(batch);
                 });
             }
+        }
+    }
+
+    /// Sessions tell the machine what this node has durably: never less than a job has told it already.
+    fn note_durable(&self, event: &Event) {
+        match event {
+            Event::Digest { fragment, version, .. } => self.shared.durable.note(*fragment, *version),
+            Event::FencePersisted { fragment, held, .. } => self.shared.durable.note(*fragment, *held),
+            Event::Dropped { fragment } => self.shared.durable.note(*fragment, Version::ZERO),
+            _ => {}
         }
     }
 

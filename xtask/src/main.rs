@@ -1,14 +1,16 @@
-//! Project tasks: `cargo xtask ci`, `cargo xtask bench`, `cargo xtask sim`, `cargo xtask proto`.
+//! Project tasks: `cargo xtask ci`, `cargo xtask bench`, `cargo xtask sim`, `cargo xtask soak`, `cargo xtask proto`.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a terminal program
 
 mod bench;
 mod ci;
 mod cluster;
+mod history;
 mod process;
 #[allow(unreachable_pub)] // written as a library's entry point
 mod proto;
 mod resp;
 mod sim;
+mod soak;
 mod workspace;
 
 use std::process::ExitCode;
@@ -38,6 +40,8 @@ enum Task {
     Bench(bench::Args),
     /// Runs simulated worlds under faults, each ruled by a seed.
     Sim(sim::Args),
+    /// Runs real processes under random faults with a load, and checks what their clients saw.
+    Soak(soak::Args),
     /// Generates the code of the wire contract from its `.proto` file.
     Proto {
         /// Compare instead of writing.
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Task::Ci { long, step } => ci::run(long, &step),
         Task::Bench(args) => bench::run(&args),
         Task::Sim(args) => sim::run(&args),
+        Task::Soak(args) => soak::run(&args),
         Task::Proto { check } => proto::generate(check),
     };
     match result {

@@ -29,6 +29,32 @@ impl Server {
         self.child.id()
     }
 
+    /// Sends it a signal by name, as kill(1) knows it.
+    pub(crate) fn signal(&self, name: &str) -> Result<(), String> {
+        let mut kill = Command::new("kill");
+        kill.args([&format!("-{name}"), &self.id().to_string()]);
+        output_of(kill).map(|_| ())
+    }
+
+    /// How it ended, if it has ended by itself.
+    pub(crate) fn ended(&mut self) -> Option<String> {
+        let status = self.child.try_wait().ok().flatten()?;
+        Some(format!("{} ended with {status}:\n{}", self.name, tail(&self.log, 20)))
+    }
+
+    /// Asks it to stop (SIGTERM) and waits until it has; an error when it takes longer.
+    pub(crate) fn stop(mut self, patience: Duration) -> Result<(), String> {
+        self.signal("TERM")?;
+        let start = Instant::now();
+        while self.ended().is_none() {
+            if start.elapsed() > patience {
+                return Err(format!("{} did not stop within {} s", self.name, patience.as_secs()));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
     /// Resident memory, bytes.
     pub(crate) fn resident_bytes(&self) -> Result<u64, String> {
         self.status_bytes("VmRSS:")

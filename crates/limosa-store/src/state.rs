@@ -202,6 +202,12 @@ impl State {
         indices.any(|index| self.heads[index].replicated > self.horizon)
     }
 
+    /// The version at `index` of the heads, where reads see all of it: what pends of another owner is in no overlay.
+    pub(crate) fn visible(&self, index: usize) -> Option<Version> {
+        let head = &self.heads[index];
+        (head.replicated <= self.horizon).then_some(head.version)
+    }
+
     /// Whether a split or merge waits for the journal.
     pub(crate) fn is_reframing(&self) -> bool {
         self.head_routes != *self.routes

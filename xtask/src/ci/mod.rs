@@ -35,6 +35,8 @@ const STEPS: &[Step] = &[
     ("program", |context| cargo_step(context, "program", &["build", "--release", "--workspace", "--bins"])),
     ("simulation", |context| crate::sim::check(&context.metadata, &context.folder)),
     ("demo", demo::small),
+    ("faults of links and disks", |context| crate::soak::check_faults(&context.metadata, &context.metadata.folder("soak")?)),
+    ("kills", |context| crate::soak::check(&context.metadata, &context.metadata.folder("soak")?)),
     ("redis clients", clients::check),
     ("cluster clients", cluster_clients::check),
 ];
@@ -43,6 +45,7 @@ const STEPS: &[Step] = &[
 const LONG_STEPS: &[Step] = &[
     ("long tests", |context| cargo_step(context, "long-tests", &["test", "--workspace", "--release", "--all-targets", "--", "--ignored"])),
     ("demo at its default size", demo::default_size),
+    ("200 kills", |context| crate::soak::check_long(&context.metadata, &context.metadata.folder("soak")?)),
 ];
 
 enum Outcome {

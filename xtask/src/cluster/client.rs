@@ -1,9 +1,9 @@
 //! A cluster client as applications use one: a table of slots, a connection to each node, redirects followed, lost connections made again.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
+
+use super::connection::{Answer, Connection, Reply};
 
 /// Hash slots of a space.
 pub(crate) const SLOTS: u16 = 16_384;
@@ -11,13 +11,6 @@ pub(crate) const SLOTS: u16 = 16_384;
 const GIVE_UP: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(5);
 const ANSWER_MAX: Duration = Duration::from_secs(10);
-
-/// An answer, as far as a load needs it.
-#[derive(Debug)]
-pub(crate) enum Answer {
-    Ok,
-    Value(Option<Vec<u8>>),
-}
 
 /// Why a request ended without an answer: the application would have seen an error.
 #[derive(Debug)]
@@ -28,17 +21,10 @@ pub(crate) struct ClusterClient {
     ports: Vec<u16>,
     /// The port that serves each slot, as last known.
     slots: Vec<u16>,
-    connections: BTreeMap<u16, BufReader<TcpStream>>,
+    connections: BTreeMap<u16, Connection>,
     /// Redirects that were followed, and requests sent again for another reason.
     pub(crate) redirects: u64,
     pub(crate) retries: u64,
-}
-
-enum Reply {
-    Answer(Answer),
-    Moved(u16, bool),
-    Later(String),
-    Error(String),
 }
 
 impl ClusterClient {
@@ -92,56 +78,15 @@ impl ClusterClient {
     fn once(&mut self, port: u16, request: &[u8], asking: bool) -> Result<Reply, String> {
         let connection = match self.connections.entry(port) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => entry.insert(connect(port)?),
+            std::collections::btree_map::Entry::Vacant(entry) => entry.insert(Connection::open(port, ANSWER_MAX)?),
         };
         if asking {
-            send(connection, b"*1\r\n$6\r\nASKING\r\n")?;
-            line(connection)?;
+            connection.send(b"*1\r\n$6\r\nASKING\r\n")?;
+            connection.reply()?;
         }
-        send(connection, request)?;
-        reply(connection)
+        connection.send(request)?;
+        connection.reply()
     }
-}
-
-fn connect(port: u16) -> Result<BufReader<TcpStream>, String> {
-    let stream = TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.to_string())?;
-    stream.set_nodelay(true).map_err(|error| error.to_string())?;
-    stream.set_read_timeout(Some(ANSWER_MAX)).map_err(|error| error.to_string())?;
-    Ok(BufReader::new(stream))
-}
-
-fn send(connection: &mut BufReader<TcpStream>, bytes: &[u8]) -> Result<(), String> {
-    connection.get_mut().write_all(bytes).map_err(|error| error.to_string())
-}
-
-fn line(connection: &mut BufReader<TcpStream>) -> Result<String, String> {
-    let mut line = String::new();
-    let read = connection.read_line(&mut line).map_err(|error| error.to_string())?;
-    if read == 0 { Err("the connection was closed".into()) } else { Ok(line.trim_end().to_owned()) }
-}
-
-fn reply(connection: &mut BufReader<TcpStream>) -> Result<Reply, String> {
-    let head = line(connection)?;
-    let error = || Ok(Reply::Error(head.clone()));
-    let words: Vec<&str> = head.split(' ').collect();
-    match words[0] {
-        "-MOVED" | "-ASK" => {
-            let port = words.get(2).and_then(|address| address.rsplit(':').next()).and_then(|port| port.parse().ok());
-            port.map_or_else(error, |port| Ok(Reply::Moved(port, words[0] == "-ASK")))
-        }
-        "-TRYAGAIN" | "-CLUSTERDOWN" | "-LOADING" => Ok(Reply::Later(head)),
-        _ if head.starts_with('$') => bulk(connection, &head[1..]).map(|value| Reply::Answer(Answer::Value(value))),
-        _ if head.starts_with(['+', ':']) => Ok(Reply::Answer(Answer::Ok)),
-        _ => error(),
-    }
-}
-
-fn bulk(connection: &mut BufReader<TcpStream>, length: &str) -> Result<Option<Vec<u8>>, String> {
-    let Ok(length) = length.parse::<usize>() else { return Ok(None) };
-    let mut bytes = vec![0; length + 2];
-    connection.read_exact(&mut bytes).map_err(|error| error.to_string())?;
-    bytes.truncate(length);
-    Ok(Some(bytes))
 }
 
 /// The slot of a key without hash tag: CRC16 (XMODEM) modulo the number of slots, as the Redis Cluster specification says.

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::client::{Answer, ClusterClient, Failed, slot_of};
+use super::client::{ClusterClient, Failed, slot_of};
+use super::connection::Answer;
 use crate::resp::{Random, key_of};
 
 /// Errors whose text is kept.

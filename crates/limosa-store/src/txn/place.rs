@@ -13,7 +13,7 @@ use crate::journal::Position;
 pub struct Place {
     /// In which fragment.
     pub fragment: FragmentId,
-    /// The fragment's version, pending commits included.
+    /// The version that a read sees: the fragment's newest, pending commits included. Another owner's commits count once they are published.
     pub version: Version,
     /// Position of the fragment's newest published commit, or a later one.
     pub position: Position,
@@ -22,11 +22,13 @@ pub struct Place {
 impl Txn<'_> {
     /// Where `user_key` lies.
     pub fn place(&self, user_key: &[u8]) -> Place {
-        let index = self.state.head_routes.of_key(&key::stored(user_key));
+        let stored = key::stored(user_key);
+        let index = self.state.head_routes.of_key(&stored);
         let fragment = self.state.head_routes.id(index);
+        let version = self.state.visible(index).unwrap_or_else(|| self.state.fragments[self.state.routes.of_key(&stored)].head());
         // while a split or merge pends, the fragment may not be published yet: everything published is newer
         let position = self.state.last_commit(fragment).unwrap_or(self.state.horizon);
-        Place { fragment, version: self.state.heads[index].version, position }
+        Place { fragment, version, position }
     }
 
     /// From now on reads also see fragments whose gate is not [`crate::FragmentGate::Serving`]: what a standby holds of them.
@@ -40,9 +42,11 @@ impl Txn<'_> {
         if self.follows { Ok(()) } else { self.state.admit(key) }
     }
 
-    /// Version of the newest commit in `fragment`, pending ones included; `None` when there is no such fragment.
+    /// Version that a read of `fragment` sees, as [`Place::version`]; `None` when there is no such fragment.
     pub fn version_of(&self, fragment: FragmentId) -> Option<Version> {
-        self.state.head_routes.of_id(fragment).map(|index| self.state.heads[index].version)
+        let index = self.state.head_routes.of_id(fragment)?;
+        let published = || self.state.routes.of_id(fragment).map(|index| self.state.fragments[index].head());
+        Some(self.state.visible(index).or_else(published).unwrap_or_default())
     }
 
     /// As [`Txn::seen`], since the last call of this: what one command among several saw. Both start anew.

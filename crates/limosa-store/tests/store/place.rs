@@ -2,10 +2,10 @@
 
 use limosa_core::slot::slot_of;
 use limosa_core::{Expiry, Version};
-use limosa_store::FragmentGate;
 use limosa_store::disk::MemoryDisk;
+use limosa_store::{FragmentGate, TailRead};
 
-use crate::common::{owner, set};
+use crate::common::{get, open, owner, set, versions};
 
 /// Slots of `foo` and `b`: 12182 and 3300, in the last and the first of four fragments.
 const KEYS: [&str; 2] = ["foo", "b"];
@@ -27,6 +27,26 @@ fn a_place_names_the_fragment_its_version_and_its_newest_commit_alone() {
     assert_eq!(txn.get(b"b", 1).expect("memory").map(|string| string.value.to_vec()), Some(b"1".to_vec()));
     assert_eq!(txn.take_seen().0, 0, "what is published is no pending position");
     assert_eq!(txn.place(b"foo").version, Version::new(1, 2), "pending commits included");
+}
+
+#[test]
+fn a_standbys_place_is_what_its_reads_see_not_what_it_has_only_received() {
+    let (owner, standby) = (owner(&MemoryDisk::new(), "a"), open(&MemoryDisk::new(), "b"));
+    let mut tail = owner.tail(&versions(&standby)).expect("ring");
+    for value in ["1", "2"] {
+        set(&owner, "foo", value);
+        owner.flush().expect("the disk works");
+        let before = standby.begin().place(b"foo");
+        while let TailRead::Batch(batch) = tail.next(1 << 20).expect("readable") {
+            standby.replicate(&batch.records, &batch.epochs, &batch.checks).expect("contiguous");
+        }
+        let txn = standby.begin();
+        assert_eq!((txn.place(b"foo"), txn.version_of(before.fragment)), (before, Some(before.version)), "its reads do not show it yet");
+        drop(txn);
+        standby.flush().expect("the disk works");
+        assert_eq!(get(&standby, "foo").as_deref(), Some(value.as_bytes()));
+        assert_eq!(standby.begin().place(b"foo").version, owner.begin().place(b"foo").version);
+    }
 }
 
 #[test]

@@ -67,6 +67,8 @@ impl Recorded {
         self.given_up += other.given_up;
         other.open.into_iter().for_each(|(word, count)| *self.open.entry(word).or_default() += count);
         self.error_texts.extend(other.error_texts);
+        self.error_texts.sort_unstable();
+        self.error_texts.dedup();
         self.error_texts.truncate(ERRORS_KEPT);
     }
 

@@ -98,7 +98,7 @@ impl World {
 
     /// A while in which nothing new goes wrong; what is over is mended, and no node may have ended by itself.
     pub(super) fn rest(&mut self) -> Result<(), String> {
-        let until = Instant::now() + self.time(20, 1_500);
+        let until = Instant::now() + self.time(20, 800);
         while Instant::now() < until {
             self.mend(false)?;
             for node in 0..NODES {

@@ -26,9 +26,11 @@ pub(crate) fn issue(args: &CertIssue) -> Result<Exit, CliError> {
         let shown = file.display();
         output::print(&format!(
             "{shown}: joins cluster {} as node {}; keep it secret\n\
-             next: on that machine, limosa serve --bundle {shown} --standby-of HOST:7601\n",
+             next: on that machine, limosa serve --bundle {shown} and, for a standby of one owner, --standby-of HOST:7601;\n      \
+             for a member of a cluster, --cluster {} --manifest and the address of its manifest\n",
             bundle.cluster(),
-            args.node
+            args.node,
+            bundle.cluster(),
         ))?;
     }
     Ok(Exit::Yes)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use limosa_server::http::api::{Begun, Cell, Move, MoveState, Operated, Operation, OperationPlan, OrderWord};
+use limosa_server::http::api::{Begun, Cell, Move, MoveState, MoveTo, Operated, Operation, OperationPlan, OrderWord};
 
 use crate::args::Ask;
 use crate::args::cluster::{Asks, Do};
@@ -16,7 +16,7 @@ use crate::output::{self, Paint, paint};
 /// How long a move that was taken up may stay unseen.
 const SETTLE: Duration = Duration::from_secs(3);
 /// How often the moves are looked at while one waits for them.
-const LOOK: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(50);
 
 pub(crate) async fn plan(operation: &Operation, ask: &Ask) -> Result<Exit, CliError> {
     let plan: OperationPlan = Client::new(ask)?.post_json("/v1/plans", operation).await?;
@@ -103,6 +103,38 @@ fn said(done: &Operated, ended: &[Move], waited: bool) -> String {
     text
 }
 
+/// An operation as it is typed.
+fn words(operation: &Operation) -> String {
+    let place = |to: &MoveTo| {
+        let slots = to.slots.iter().map(|slots| format!("--slots {slots}"));
+        let all: Vec<String> = to.fragments.iter().map(ToString::to_string).chain(slots).collect();
+        format!("{} --to {}", all.join(" "), to.to)
+    };
+    let rest = match operation {
+        Operation::Move(to) | Operation::Stage(to) => place(to),
+        Operation::Rebalance => return operation.word().to_owned(),
+        Operation::Handover(of) | Operation::Decommission(of) => of.node.clone(),
+        Operation::Failover(lost) => {
+            let mut all: Vec<String> = lost.node.iter().cloned().chain(lost.fragments.iter().map(ToString::to_string)).collect();
+            all.extend(lost.accept_loss.then(|| "--accept-loss".to_owned()));
+            all.join(" ")
+        }
+        Operation::Split { fragment, at_key, at_slot } => {
+            let key = at_key.as_ref().map(|key| format!(" --at {}", quoted(key)));
+            let slot = at_slot.map(|slot| format!(" --at-slot {slot}"));
+            format!("{fragment}{}", key.or(slot).unwrap_or_default())
+        }
+        Operation::Merge { left, right } => format!("{left} {right}"),
+    };
+    format!("{} {rest}", operation.word())
+}
+
+/// As a shell takes it for one word.
+fn quoted(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:/@".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
 fn planned(plan: &OperationPlan) -> String {
     let mut text = format!("plan {}  {}\n", paint(&plan.id, Paint::Strong), plan.operation.word());
     if plan.steps.is_empty() {
@@ -137,7 +169,40 @@ fn planned(plan: &OperationPlan) -> String {
         text += &paint(&format!("BLOCKED  {why}\n"), Paint::Bad);
     }
     if plan.blocked_because.is_empty() && !plan.steps.is_empty() {
-        text += &format!("next: limosa {} ... --plan {}\n", plan.operation.word(), plan.id);
+        text += &format!("next: limosa {} --plan {}\n", words(&plan.operation), plan.id);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use limosa_server::http::api::{Failover, OfNode, Slots};
+
+    use super::*;
+    use crate::args::Cli;
+
+    #[test]
+    fn a_plan_ends_with_the_command_that_carries_it_out() {
+        let to = |fragments: &[u32], slots: Vec<Slots>| MoveTo { fragments: fragments.to_vec(), slots, to: "c".to_owned() };
+        let split = |at_key: Option<&str>, at_slot| Operation::Split { fragment: 3, at_key: at_key.map(str::to_owned), at_slot };
+        let lost = Failover { fragments: vec![3], node: None, accept_loss: true };
+        let cases = [
+            (Operation::Move(to(&[3, 4], Vec::new())), "move 3 4 --to c"),
+            (Operation::Stage(to(&[], vec![Slots { first: 0, last: 9 }])), "stage --slots 0-9 --to c"),
+            (Operation::Rebalance, "rebalance"),
+            (Operation::Decommission(OfNode { node: "a".to_owned() }), "decommission a"),
+            (Operation::Failover(lost), "failover 3 --accept-loss"),
+            (split(None, None), "split 3"),
+            (split(Some("user:1000"), None), "split 3 --at user:1000"),
+            (split(Some("it's"), None), r"split 3 --at 'it'\''s'"),
+            (split(None, Some(7)), "split 3 --at-slot 7"),
+            (Operation::Merge { left: 3, right: 4 }, "merge 3 4"),
+        ];
+        for (operation, expected) in cases {
+            assert_eq!(words(&operation), expected);
+            let typed = ["limosa"].into_iter().chain(expected.split(' ')).chain(["--plan", "0123456789abcdef"]);
+            assert!(Cli::try_parse_from(typed).is_ok(), "{expected}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use limosa_core::{FragmentId, Scope, SpaceKeys, Version};
+use limosa_manifest::Manifest;
 use limosa_store::{Durability, FragmentGate, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -21,6 +22,10 @@ use super::session_end::SessionEnd;
 use super::session_table::SessionTable;
 use super::source_session::SourceSession;
 use crate::transport::{Connection, Purpose, Tls};
+
+/// How long an order waits for a node that is starting, and how often it looks.
+const START_TIME_MAX: Duration = Duration::from_secs(10);
+const START_LOOK: Duration = Duration::from_millis(10);
 
 /// What a node must be told.
 #[derive(Clone, Debug)]
@@ -248,8 +253,17 @@ impl Node {
     /// The node has no manifest, or it is away; it has fragments of others.
     pub async fn init_cluster(&self) -> Result<usize, InitError> {
         let board = self.shared.board.as_ref().ok_or(InitError::NoManifest)?;
-        let manifest = board.manifest.get().ok_or(InitError::NoManifest)?;
+        let manifest = self.manifest(board).await.ok_or(InitError::Starting)?;
         super::ownership::init(&self.shared, board, manifest).await
+    }
+
+    /// The manifest, which is opened a moment after the ports listen.
+    async fn manifest<'b>(&self, board: &'b Board) -> Option<&'b Manifest> {
+        let until = tokio::time::Instant::now() + START_TIME_MAX;
+        while board.manifest.get().is_none() && tokio::time::Instant::now() < until {
+            tokio::time::sleep(START_LOOK).await;
+        }
+        board.manifest.get()
     }
 
     /// Hands this node's fragments over to complete standbys, as far as there are some, until `deadline`. Nothing is copied. Returns how many

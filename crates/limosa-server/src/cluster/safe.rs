@@ -40,10 +40,14 @@ pub(crate) fn to_stop(world: &World, node: &str) -> SafeToStop {
         let why = format!("{owned} fragments of it can be handed over, and {copied} of which it is a copy have enough others");
         return SafeToStop { node: node.to_owned(), safe: true, because: vec![why] };
     }
+    let waits = against.iter().any(|why| why.starts_with("writes to"));
     let more = against.len().saturating_sub(REASONS_MAX);
     against.truncate(REASONS_MAX);
     if more > 0 {
         against.push(format!("and {more} more such reasons"));
+    }
+    if waits && world.standbys < 2 && world.nodes.len() > 2 {
+        against.push("with --standbys 2 any one node can stop without a write that waits for it".to_owned());
     }
     SafeToStop { node: node.to_owned(), safe: false, because: against }
 }

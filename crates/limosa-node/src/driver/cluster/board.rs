@@ -74,6 +74,12 @@ pub struct MoveStatus {
 /// A move that ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MoveEnd {
+    /// Its id, as in the cell; 0 where it never began.
+    pub id: u64,
+    /// Payload bytes durable at the target, and planned, as they were seen last.
+    pub bytes: (u64, u64),
+    /// How long it took from being taken up.
+    pub took: Duration,
     /// Of which fragment.
     pub fragment: FragmentId,
     /// Where to.

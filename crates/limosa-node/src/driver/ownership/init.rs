@@ -19,6 +19,9 @@ pub enum InitError {
     /// This node was started without a manifest.
     #[error("this node has no manifest: start it with one (setting `manifest`)")]
     NoManifest,
+    /// Its manifest is not open yet.
+    #[error("this node is starting: its manifest is not open yet")]
+    Starting,
     /// There is a cluster.
     #[error("the manifest has {cells} fragments of another owner: this node joins that cluster by being started with its manifest")]
     Exists {
@@ -38,6 +41,7 @@ impl InitError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoManifest => "cluster.no_manifest",
+            Self::Starting => "cluster.starting",
             Self::Exists { .. } => "cluster.exists",
             Self::Manifest(error) => error.code(),
             Self::Randomness => "session.randomness",
@@ -48,7 +52,7 @@ impl InitError {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Manifest(error) => error.retry(),
-            Self::Randomness => Retry::Later,
+            Self::Randomness | Self::Starting => Retry::Later,
             Self::NoManifest | Self::Exists { .. } => Retry::Never,
         }
     }

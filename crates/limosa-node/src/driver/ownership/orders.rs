@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use limosa_core::{FragmentId, NodeName};
+use limosa_core::{FragmentId, NodeName, Scope};
 use limosa_engine::ownership::{self, Event, Report};
 use tokio::sync::oneshot;
 
@@ -77,6 +77,10 @@ impl Driver {
                 tracing::info!("{report:?}");
                 // Told behind the end of a move, so that what was given is known to be. Answers that wait learn that nobody will know.
                 self.board.fast().stints.lost(*fragment);
+                // Whoever follows the next owner is waited for there: here its leases would hold deletions back once the fragment returns.
+                for lease in self.shared.store.leases().iter().filter(|lease| lease.held.contains_key(fragment)) {
+                    self.shared.store.end_lease(&lease.peer, &Scope::only([*fragment]));
+                }
                 self.board.progress.send_modify(|changes| *changes += 1);
             }
             other => tracing::info!("{other:?}"),
@@ -86,7 +90,12 @@ impl Driver {
 
 impl Driver {
     fn ended(&self, fragment: FragmentId, to: &NodeName, parked: Duration, failure: Option<(&'static str, String)>) {
-        self.board.ended(MoveEnd { fragment, to: to.clone(), parked, failure, ended: SystemTime::now() });
+        let mut fast = self.board.fast();
+        fast.slowed.remove(&fragment); // behind a move nobody is slowed for it, however it ended
+        let known = fast.moves.get(&fragment).filter(|known| known.to == *to);
+        let (id, bytes, took) = known.map_or((0, (0, 0), Duration::ZERO), |known| (known.id, known.bytes, known.since.elapsed()));
+        drop(fast);
+        self.board.ended(MoveEnd { id, bytes, took, fragment, to: to.clone(), parked, failure, ended: SystemTime::now() });
     }
 }
 

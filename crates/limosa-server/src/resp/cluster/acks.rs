@@ -60,6 +60,11 @@ impl AckGate {
         }
     }
 
+    /// By how much writers of a fragment are to be slowed.
+    pub(crate) fn slowed_per_mille(&self, fragment: FragmentId) -> u16 {
+        self.cluster.slowed_per_mille(fragment)
+    }
+
     /// Waits until [`AckGate::is_met`] says yes or never.
     pub(crate) async fn meet(&self, of: Stint, need: Need) {
         self.reach(of, need.position).await;
@@ -175,12 +180,14 @@ pub(crate) struct Need {
     pub(crate) position: u64,
     /// And nobody else has been promoted: it tells what it read.
     pub(crate) is_read: bool,
+    /// It tells of a write, which may be slowed.
+    pub(crate) is_write: bool,
 }
 
 impl Need {
     /// Both.
     pub(crate) fn and(self, other: Self) -> Self {
-        Self { position: self.position.max(other.position), is_read: self.is_read || other.is_read }
+        Self { position: self.position.max(other.position), is_read: self.is_read || other.is_read, is_write: self.is_write || other.is_write }
     }
 }
 
@@ -205,6 +212,10 @@ mod tests {
 
     const F: FragmentId = FragmentId(0);
     const NOW: Stint = Stint { fragment: F, number: 0 };
+
+    fn need(position: u64, is_read: bool) -> Need {
+        Need { position, is_read, is_write: !is_read }
+    }
 
     #[derive(Default)]
     struct Count(AtomicUsize);
@@ -261,20 +272,19 @@ mod tests {
             gate.wake();
             assert_eq!(count.0.load(Ordering::SeqCst), 1, "it learns that at once");
             assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
-            let met = [Need { position: 7, is_read: false }, Need { position: 3, is_read: true }].map(|need| gate.is_met(NOW, need));
+            let met = [need(7, false), need(3, true)].map(|need| gate.is_met(NOW, need));
             assert_eq!(met, [if is_given { Met::Yes } else { Met::Unknown }; 2]);
-            assert_eq!(gate.is_met(Stint { number: 1, ..NOW }, Need { position: 7, is_read: true }), Met::Yes);
+            assert_eq!(gate.is_met(Stint { number: 1, ..NOW }, need(7, true)), Met::Yes);
         }
     }
 
     #[test]
     fn a_batch_waits_once_for_each_fragment_and_stint() {
-        let need = |position, is_read| Need { position, is_read };
         let of = |fragment, number| Stint { fragment: FragmentId(fragment), number };
         let due = |of, position, is_read| Due { start: 0, end: 1, of, need: need(position, is_read) };
         let dues =
             [due(of(1, 1), 5, true), due(of(2, 1), 7, false), due(of(1, 1), 9, false), due(of(1, 1), 8, false), due(of(1, 2), 9, true)];
-        let expected = [(of(1, 1), need(9, true)), (of(1, 2), need(9, true)), (of(2, 1), need(7, false))];
+        let expected = [(of(1, 1), Need { is_write: true, ..need(9, true) }), (of(1, 2), need(9, true)), (of(2, 1), need(7, false))];
         assert_eq!(needs(&dues), BTreeMap::from(expected));
     }
 }

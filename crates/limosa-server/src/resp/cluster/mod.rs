@@ -19,6 +19,7 @@ mod picture;
 mod route;
 pub mod scripted;
 mod seam;
+mod slowing;
 mod token;
 mod waiting;
 

@@ -14,6 +14,7 @@ use super::super::session::Session;
 use super::acks::{Due, Need, Stint};
 use super::picture::{Picture, Standing};
 use super::route::{Route, moved, route};
+use super::slowing::Pace;
 use super::token::Token;
 
 /// A connection's part in the cluster.
@@ -31,6 +32,8 @@ pub(crate) struct Part {
     pub(crate) written: BTreeMap<Stint, u64>,
     /// Replies of the output that wait for standbys.
     pub(crate) dues: Vec<Due>,
+    /// When this connection rested last for a move that can't keep up with its writers.
+    pub(crate) pace: Pace,
     /// The newest position that the turn's commands saw.
     pub(crate) seen: u64,
 }
@@ -136,7 +139,7 @@ impl Part {
             }
             self.written.entry(of).and_modify(|last| *last = position.max(*last)).or_insert(position);
         }
-        let need = Need { position, is_read: !did.is_write };
+        let need = Need { position, is_read: !did.is_write, is_write: did.is_write };
         match self.dues.last_mut() {
             _ if !did.is_held => {}
             Some(due) if due.start == did.start && due.of == of => due.need = due.need.and(need),

@@ -29,6 +29,7 @@ struct State {
     /// How each stint of a fragment ended: whether it was given away.
     stints: BTreeMap<FragmentId, Vec<bool>>,
     has_lease: bool,
+    slowed_per_mille: u16,
 }
 
 struct Run {
@@ -61,7 +62,7 @@ impl Script {
         let runs =
             (0..fragments).map(|run| Run { owner: owner(run), replicas: vec![], epoch: 1, is_parked: false, is_down: false }).collect();
         let pictures = nodes.iter().map(|_| watch::Sender::new(None)).collect();
-        let state = Mutex::new(State { nodes, runs, staleness: None, acked: BTreeMap::new(), stints: BTreeMap::new(), has_lease: true });
+        let state = Mutex::new(State { nodes, runs, staleness: None, acked: BTreeMap::new(), stints: BTreeMap::new(), has_lease: true, slowed_per_mille: 0 });
         let script = Arc::new(Self { state, pictures, progress: watch::Sender::new(0) });
         script.change(|_| {});
         script
@@ -113,6 +114,11 @@ impl Script {
     pub fn end_stint(&self, fragment: FragmentId, is_given: bool) {
         self.state().stints.entry(fragment).or_default().push(is_given);
         self.progress.send_modify(|count| *count += 1);
+    }
+
+    /// By how much writers are to be slowed.
+    pub fn set_slowed(&self, share_per_mille: u16) {
+        self.state().slowed_per_mille = share_per_mille;
     }
 
     /// Whether owners may answer reads.
@@ -199,6 +205,10 @@ impl Cluster for Scripted {
 
     fn may_read(&self, fragment: FragmentId, stint: u64) -> bool {
         self.acked(fragment, stint) != Acked::Unknown && self.script.state().has_lease
+    }
+
+    fn slowed_per_mille(&self, _: FragmentId) -> u16 {
+        self.script.state().slowed_per_mille
     }
 
     fn copies(&self, fragment: FragmentId, stint: u64, position: u64) -> usize {

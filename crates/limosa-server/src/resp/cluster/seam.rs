@@ -56,6 +56,12 @@ pub trait Cluster: Send + Sync + 'static {
         true
     }
 
+    /// By how much writers of `fragment` are to be slowed, in thousandths of their rate: its move would not end otherwise. At most 500.
+    fn slowed_per_mille(&self, fragment: FragmentId) -> u16 {
+        let _ = fragment;
+        0
+    }
+
     /// How many members of the sync set of `fragment` have it on disk up to `position` of this node's journal, written in this stint: what
     /// WAIT answers.
     fn copies(&self, fragment: FragmentId, stint: u64, position: u64) -> usize;

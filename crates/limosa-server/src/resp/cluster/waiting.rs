@@ -13,7 +13,7 @@ use super::super::keyspace::Backend;
 use super::super::reply::Reply;
 use super::super::shared::Stats;
 use super::super::stream_in;
-use super::acks::{AckGate, Due, Met, needs};
+use super::acks::{AckGate, Due, Met, Need, Stint, needs};
 use super::seam::AckLevel;
 
 /// A gate that is shut opens, or the picture says why, within a few flushes: looked at again after this long.
@@ -91,6 +91,11 @@ impl<B: Backend> Connection<B> {
         let dues = std::mem::take(&mut self.session.cluster.dues);
         let Some(gate) = self.shared.acks.clone() else { return };
         let needs = needs(&dues);
+        let slowed = |(of, need): (&Stint, &Need)| if need.is_write { gate.slowed_per_mille(of.fragment) } else { 0 };
+        let rest = self.session.cluster.pace.rest(Instant::now(), needs.iter().map(slowed).max().unwrap_or(0));
+        if !rest.is_zero() {
+            sleep(rest).await;
+        }
         if needs.iter().all(|(of, need)| gate.is_met(*of, *need) == Met::Yes) {
             return;
         }

@@ -164,9 +164,10 @@ impl Member {
         for facts in nodes.values().filter(|facts| facts.alive && facts.entry.name.as_str() != me) {
             let source = facts.entry.name.to_string();
             let Ok(told) = self.ask.get::<Vec<Move>>(&facts.entry.http, "/v1/moves?local=true").await else { continue };
-            for theirs in told.into_iter().filter(|theirs| theirs.from == source && theirs.state == MoveState::Running) {
+            for theirs in told.into_iter().filter(|theirs| theirs.from == source) {
                 match moves.iter_mut().find(|known| known.id == theirs.id) {
-                    Some(known) if known.state == MoveState::Running => *known = theirs,
+                    // It may see the end of its move a moment before this node does, and what it cost nobody else knows.
+                    Some(known) if known.state == MoveState::Running || theirs.state != MoveState::Running => *known = theirs,
                     Some(_) => {}
                     None if theirs.phase == MovePhase::Queued => moves.push(theirs),
                     None => {}

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use limosa_core::{FragmentId, NodeName};
 use limosa_manifest::FragmentCell;
-use limosa_node::driver::cluster::{Cluster, MoveStatus};
+use limosa_node::driver::cluster::{Cluster, MoveEnd, MoveStatus};
 
 use crate::http::api::{Move, MovePhase, MoveState, Slots, hex64};
 
@@ -34,7 +34,7 @@ impl MoveLog {
         tokio::spawn(async move {
             let mut changed = cluster.changed();
             loop {
-                log.look(&cluster.cells(), &cluster.moves());
+                log.look(&cluster.cells(), &cluster.moves(), &cluster.ended_moves());
                 if changed.changed().await.is_err() {
                     return;
                 }
@@ -50,7 +50,7 @@ impl MoveLog {
     /// Running moves with what this node, as their source, knows of them; then those that ended, newest first.
     pub(super) fn moves(&self, cluster: &Cluster) -> Vec<Move> {
         let own = cluster.moves();
-        self.look(&cluster.cells(), &own);
+        self.look(&cluster.cells(), &own, &cluster.ended_moves());
         let seen = self.seen();
         let mut moves: Vec<Move> = seen.running.values().cloned().collect();
         let cells = cluster.cells();
@@ -61,16 +61,22 @@ impl MoveLog {
         moves
     }
 
-    fn look(&self, cells: &BTreeMap<FragmentId, FragmentCell>, own: &[MoveStatus]) {
+    fn look(&self, cells: &BTreeMap<FragmentId, FragmentCell>, own: &[MoveStatus], ends: &[MoveEnd]) {
         let mut seen = self.seen();
         let gone: Vec<FragmentId> =
             seen.running.iter().filter(|(id, known)| !still_runs(cells.get(id), known)).map(|(id, _)| *id).collect();
         for fragment in gone {
             let known = seen.running.remove(&fragment).expect("it was found there");
-            let ended = end(known, cells.get(&fragment));
-            seen.last_pause_ms = ended.pause_ms.or(seen.last_pause_ms);
-            seen.ended.push_front(ended);
+            seen.ended.push_front(end(known, cells.get(&fragment)));
             seen.ended.truncate(ENDED_MAX);
+        }
+        // This node learns how its own moves ended a moment behind the cell: told as soon as it is known.
+        let Seen { ended, last_pause_ms, .. } = &mut *seen;
+        for known in ended.iter_mut().filter(|known| known.pause_ms.is_none()) {
+            if let Some(end) = ends.iter().rev().find(|end| hex64(end.id) == known.id) {
+                tell_end(known, end);
+                *last_pause_ms = known.pause_ms.or(*last_pause_ms);
+            }
         }
         for cell in cells.values() {
             if let (Some(running), Some(owner)) = (&cell.running, cell.owner()) {
@@ -119,11 +125,32 @@ fn queued(cell: &FragmentCell, me: &NodeName, status: &MoveStatus) -> Move {
 fn tell(known: &mut Move, status: &MoveStatus) {
     let (done, total) = status.bytes;
     let seconds = status.since.elapsed().as_secs_f64();
-    known.phase = phase(status.phase);
+    known.phase = match phase(status.phase) {
+        MovePhase::Copying if total > 0 && done >= total => MovePhase::CatchingUp,
+        phase => phase,
+    };
     (known.bytes_done, known.bytes_total) = (done.min(total), total);
     known.rate_bytes_per_s = if seconds > 0.0 { known.bytes_done as f64 / seconds } else { 0.0 };
     known.eta_s = (known.rate_bytes_per_s > 0.0).then(|| (total - known.bytes_done) as f64 / known.rate_bytes_per_s);
     known.blocked_because.clone_from(&status.blocked);
+}
+
+/// What the source knows of its end.
+fn tell_end(known: &mut Move, end: &MoveEnd) {
+    let total = end.bytes.1.max(known.bytes_total);
+    let seconds = end.took.as_secs_f64();
+    known.bytes_total = total;
+    match &end.failure {
+        None => {
+            known.pause_ms = Some(end.parked.as_secs_f64() * 1000.0);
+            known.bytes_done = total;
+        }
+        Some((code, why)) => {
+            known.bytes_done = end.bytes.0.max(known.bytes_done).min(total);
+            known.state = MoveState::Aborted { why: format!("{code}: {why}") };
+        }
+    }
+    known.rate_bytes_per_s = if seconds > 0.0 { known.bytes_done as f64 / seconds } else { 0.0 };
 }
 
 /// The machine's words.
@@ -175,16 +202,39 @@ mod tests {
     #[test]
     fn a_move_is_seen_from_its_cell_and_its_end_is_what_the_cell_says_then() {
         let log = MoveLog::default();
-        log.look(&cells("a", Some((7, "b"))), &[]);
+        log.look(&cells("a", Some((7, "b"))), &[], &[]);
         assert_eq!(log.seen().running[&FragmentId(1)].id, hex64(7));
-        log.look(&cells("b", None), &[]);
-        log.look(&cells("b", Some((8, "c"))), &[]);
-        log.look(&cells("b", None), &[]);
-        log.look(&cells("b", Some((9, "a"))), &[]);
-        log.look(&cells("b", Some((10, "a"))), &[]);
+        log.look(&cells("b", None), &[], &[]);
+        log.look(&cells("b", Some((8, "c"))), &[], &[]);
+        log.look(&cells("b", None), &[], &[]);
+        log.look(&cells("b", Some((9, "a"))), &[], &[]);
+        log.look(&cells("b", Some((10, "a"))), &[], &[]);
         let seen = log.seen();
         let states: Vec<bool> = seen.ended.iter().map(|ended| ended.state == MoveState::Committed).collect();
         assert_eq!(states, [false, false, true], "newest first: 9 was replaced, 8 aborted, 7 committed");
         assert_eq!(seen.running.len(), 1);
+    }
+
+    #[test]
+    fn the_source_tells_of_an_end_what_it_saw_although_the_cell_is_seen_first() {
+        let log = MoveLog::default();
+        log.look(&cells("a", Some((7, "b"))), &[], &[]);
+        log.look(&cells("b", None), &[], &[]);
+        assert_eq!(log.seen().ended[0].pause_ms, None);
+        let ms = std::time::Duration::from_millis;
+        let end = MoveEnd {
+            id: 7,
+            bytes: (900, 1000),
+            took: ms(500),
+            fragment: FragmentId(1),
+            to: name("b"),
+            parked: ms(3),
+            failure: None,
+            ended: std::time::SystemTime::now(),
+        };
+        log.look(&cells("b", None), &[], &[end]);
+        let known = log.seen().ended[0].clone();
+        assert_eq!((known.pause_ms, known.bytes_done, known.bytes_total), (Some(3.0), 1000, 1000));
+        assert_eq!((known.rate_bytes_per_s, log.last_pause_ms()), (2000.0, Some(3.0)));
     }
 }

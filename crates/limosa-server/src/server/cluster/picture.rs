@@ -65,6 +65,10 @@ impl door::Cluster for RespCluster {
         self.cluster.may_read(fragment, stint)
     }
 
+    fn slowed_per_mille(&self, fragment: FragmentId) -> u16 {
+        self.cluster.slowed_per_mille(fragment)
+    }
+
     fn copies(&self, fragment: FragmentId, stint: u64, position: u64) -> usize {
         self.cluster.copies(fragment, stint, position)
     }

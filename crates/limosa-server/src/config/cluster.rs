@@ -320,7 +320,7 @@ mod tests {
         let config = member(&[]).expect("enough");
         assert_eq!(
             (config.manifest.clone(), config.ack, config.standbys, config.flushed_min()),
-            (ManifestSetting::Embedded, Ack::Standby, 1, 1)
+            (ManifestSetting::Embedded, Ack::Standby, 2, 1)
         );
         assert_eq!((config.lease, config.failover), (Duration::from_secs(3), Failover::Auto));
         assert_eq!((config.ack_timeout, config.staleness_max), (Duration::from_secs(5), Duration::from_secs(2)));

@@ -116,15 +116,14 @@ impl Recording {
     }
 }
 
-/// Reads every key once more, each until it is answered, and adds that to `recorded`.
+/// Reads every key once more, each until it is answered, all of them within `patience`, and adds that to `recorded`.
 pub(crate) fn read_all(workload: &Workload, start: Instant, patience: Duration, recorded: &mut Recorded) -> Result<(), String> {
-    let mut client = Client::new(workload.clone(), workload.clients, start);
+    let (mut client, since) = (Client::new(workload.clone(), workload.clients, start), Instant::now());
     for key in 0..workload.keys() {
-        let since = Instant::now();
         while !client.operate(key, false, &AtomicBool::new(false)) {
             if since.elapsed() > patience {
-                let errors = (&client.recorded.open, &client.recorded.error_texts);
-                return Err(format!("key {key} is not answered for {} s: {errors:?}", patience.as_secs()));
+                let (slot, errors) = (slot_of(key_text(key).as_bytes()), (&client.recorded.open, &client.recorded.error_texts));
+                return Err(format!("key {key} (slot {slot}) is not answered within {} s: {errors:?}", patience.as_secs()));
             }
             std::thread::sleep(PAUSE);
         }

@@ -76,7 +76,7 @@ fn kill(world: &mut World) -> Result<(), String> {
 
 fn pause(world: &mut World) -> Result<(), String> {
     let Some(node) = world.a_node().filter(|_| world.running() > 1) else { return Ok(()) };
-    let time = world.time(200, 4_000);
+    let time = world.long_time(200, 4_000);
     let Some(start) = world.recording.as_ref().map(|recording| recording.start) else { return Ok(()) };
     let round = world.random.next() % (1 << 19);
     let Ok(probe) = Probe::open(world.cluster.nodes[node].resp, 0..6, start, round, VALUE_BYTES) else { return Ok(()) };
@@ -103,36 +103,32 @@ fn link(world: &mut World) -> Result<(), String> {
     let direction = [Direction::Towards, Direction::Back, Direction::Both][world.below(3)];
     let (to, from) = (world.below(NODES), world.below(NODES + 1));
     let dialer = Some(name(from)).filter(|_| from < NODES && from != to);
-    let time = world.time(300, 5_000);
+    let time = world.long_time(300, 5_000);
     let who = dialer.as_deref().unwrap_or("everybody");
     world.note(&format!("{fault:?} of {direction:?} between {} and {who} for {} ms", name(to), time.as_millis()));
     world.count(Fault::NAMES[fault.kind()]);
-    world.cluster.proxies[to].inject(fault, direction, dialer.as_deref());
-    world.breaks(Broken::Links, time);
+    let number = world.cluster.proxies[to].inject(fault, direction, dialer.as_deref());
+    world.breaks(Broken::Links(vec![(to, number)]), time);
     Ok(())
 }
 
 /// A node and the others do not hear each other; or it hears and is not heard; or the other way round.
 fn isolate(world: &mut World) -> Result<(), String> {
-    let (node, time) = (world.below(NODES), world.time(300, 6_000));
+    let (node, time) = (world.below(NODES), world.long_time(300, 6_000));
     let (in_to, out_of) = [(true, true), (true, false), (false, true)][world.below(3)];
     let fault = [Fault::Hold, Fault::Drop][world.below(2)];
     let alone = name(node);
     world.note(&format!("{alone} is alone ({fault:?}; in {in_to}, out {out_of}) for {} ms", time.as_millis()));
     world.count("isolate");
     // Bytes into the node: towards it where others dialled, back to it where it did.
-    let proxies = world.cluster.proxies.iter().enumerate().chain(world.etcd_proxy.iter().map(|proxy| (NODES, proxy)));
-    for (at, proxy) in proxies {
+    let mut faults = Vec::new();
+    for (at, proxy) in world.proxies().enumerate() {
         let dialer = Some(alone.as_str()).filter(|_| at != node);
         let (enters, leaves) = if at == node { (Direction::Towards, Direction::Back) } else { (Direction::Back, Direction::Towards) };
-        if in_to {
-            proxy.inject(fault, enters, dialer);
-        }
-        if out_of {
-            proxy.inject(fault, leaves, dialer);
-        }
+        let directions = [(in_to, enters), (out_of, leaves)].into_iter().filter(|(is_meant, _)| *is_meant);
+        faults.extend(directions.map(|(_, direction)| (at, proxy.inject(fault, direction, dialer))));
     }
-    world.breaks(Broken::Links, time);
+    world.breaks(Broken::Links(faults), time);
     Ok(())
 }
 

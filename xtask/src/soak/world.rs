@@ -19,8 +19,8 @@ pub(super) enum Broken {
     Dead(usize),
     /// A node is paused. Requests wait at it.
     Paused(usize, Box<Probe>),
-    /// Proxies do something.
-    Links,
+    /// Proxies do something: which (the one before etcd behind those before nodes), and the number of each fault.
+    Links(Vec<(usize, u64)>),
     EtcdDead,
     EtcdPaused,
 }
@@ -87,6 +87,16 @@ impl World {
         self.broken.push((Instant::now() + time, broken));
     }
 
+    /// Those before nodes, then the one before etcd.
+    pub(super) fn proxies(&self) -> impl Iterator<Item = &Proxy> {
+        self.cluster.proxies.iter().chain(&self.etcd_proxy)
+    }
+
+    /// Between the two; one time in twenty for up to half a minute.
+    pub(super) fn long_time(&mut self, least_ms: usize, most_ms: usize) -> Duration {
+        if self.below(20) == 0 { self.time(most_ms, 30_000) } else { self.time(least_ms, most_ms) }
+    }
+
     /// Whether a node runs and is not paused.
     pub(super) fn is_up(&self, node: usize) -> bool {
         !self.broken.iter().any(|(_, broken)| matches!(broken, Broken::Dead(other) | Broken::Paused(other, _) if *other == node))
@@ -127,9 +137,12 @@ impl World {
                     self.cluster.signal(node, "CONT")?;
                     self.probed.extend(probe.read());
                 }
-                Broken::Links => {
-                    self.note("links are as they should be");
-                    self.cluster.proxies.iter().chain(&self.etcd_proxy).for_each(Proxy::clear);
+                Broken::Links(faults) => {
+                    let over: Vec<String> = faults.iter().map(|(proxy, number)| format!("{}/{number}", proxy + 1)).collect();
+                    self.note(&format!("over: {}", over.join(" ")));
+                    for (proxy, number) in faults {
+                        self.proxies().nth(proxy).expect("it was used").lift(number);
+                    }
                 }
                 Broken::EtcdDead => {
                     self.note("etcd starts again");
@@ -147,7 +160,7 @@ impl World {
     /// Calm, and everything that must then hold.
     pub(super) fn end(&mut self) -> Result<String, String> {
         self.mend(true)?;
-        self.cluster.proxies.iter().chain(&self.etcd_proxy).for_each(Proxy::clear);
+        self.proxies().for_each(Proxy::clear);
         self.note("calm");
         let recording = self.recording.take().ok_or("it has ended already")?;
         calm::end(&self.cluster, recording, std::mem::take(&mut self.probed), STANDBYS)
@@ -156,7 +169,7 @@ impl World {
     /// Faults by kind: how often they were begun, and of those of links how many pieces of bytes met them.
     pub(super) fn counts(&self) -> String {
         let mut hits = [0; Fault::KINDS];
-        for proxy in self.cluster.proxies.iter().chain(&self.etcd_proxy) {
+        for proxy in self.proxies() {
             proxy.hits().iter().zip(&mut hits).for_each(|(one, all)| *all += one);
         }
         let begun: Vec<String> = self.counts.iter().map(|(kind, count)| format!("{kind} {count}")).collect();

@@ -61,13 +61,21 @@ impl Proxy {
         self.port
     }
 
-    /// Puts a fault into force, on connections that `dialer` made, or on all. One that happens once is gone when it has happened.
-    pub(crate) fn inject(&self, fault: Fault, direction: Direction, dialer: Option<&str>) {
+    /// Puts a fault into force, on connections that `dialer` made, or on all, and tells its number. One that happens once is gone when it has
+    /// happened.
+    pub(crate) fn inject(&self, fault: Fault, direction: Direction, dialer: Option<&str>) -> u64 {
         let mut in_force = self.rules.lock();
         in_force.1 += 1;
-        let rule = Rule { number: in_force.1, fault, direction, dialer: dialer.map(str::to_owned) };
-        in_force.0.push(rule);
+        let number = in_force.1;
+        in_force.0.push(Rule { number, fault, direction, dialer: dialer.map(str::to_owned) });
         drop(in_force);
+        self.rules.changed.notify_all();
+        number
+    }
+
+    /// One fault is over.
+    pub(crate) fn lift(&self, number: u64) {
+        self.rules.lock().0.retain(|rule| rule.number != number);
         self.rules.changed.notify_all();
     }
 

@@ -38,16 +38,13 @@ impl Pump {
 
     /// Passes a piece on; none where the connection is over.
     fn pass(&mut self, piece: &mut [u8]) -> Option<()> {
-        let Some(rule) = self.rules.take(self.direction, self.dialer.as_deref()) else { return self.write(piece) };
+        let Some(rule) = self.next_rule()? else { return self.write(piece) };
         match rule.fault {
             Fault::Delay(time) => {
                 std::thread::sleep(time);
                 self.write(piece)
             }
-            Fault::Hold => {
-                self.rules.wait_out(&rule, || self.is_open());
-                self.pass(piece) // the next rule, if there is one
-            }
+            Fault::Hold => unreachable!("waited out"),
             Fault::Drop => self.drop_all(&rule, piece),
             Fault::Dribble => piece.chunks(DRIBBLE_BYTES).try_for_each(|few| {
                 if self.rules.is_in_force(&rule) {
@@ -70,6 +67,19 @@ impl Pump {
                 self.write(piece)
             }
             Fault::Reset => None,
+        }
+    }
+
+    /// What is to be done to a piece once nothing holds it any more; none where the connection has ended meanwhile.
+    fn next_rule(&self) -> Option<Option<Rule>> {
+        loop {
+            match self.rules.take(self.direction, self.dialer.as_deref()) {
+                Some(rule) if rule.fault == Fault::Hold => self.rules.wait_out(&rule, || self.is_open()),
+                other => return Some(other),
+            }
+            if !self.is_open() {
+                return None;
+            }
         }
     }
 

@@ -18,7 +18,7 @@ use crate::state::{Check, Drift, Head, State};
 
 /// Most records that are applied before the lock is given to others for a moment.
 pub(crate) const SLICE_RECORDS: usize = 256;
-/// The same while blocks are dropped and read again.
+/// The same while blocks are dropped and read again, or each write copies a block and the nodes above it.
 const SLICE_RECORDS_SHORT: usize = 16;
 /// Most record bytes of a slice; a larger record is a slice of its own.
 const SLICE_BYTES: usize = 128 << 10;
@@ -61,7 +61,8 @@ impl Slice {
         }
     }
 
-    /// A slice of few records: each may need a block of its own in memory, and only in between is there room made for more.
+    /// A slice of few records: each may need a block of its own in memory, and only in between is there room made for more; or each copies
+    /// what a snapshot shares, some tens of microseconds a record.
     pub(crate) fn short(mut self) -> Self {
         self.records_max = SLICE_RECORDS_SHORT;
         self

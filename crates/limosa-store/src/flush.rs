@@ -163,8 +163,8 @@ impl Inner {
         let mut records = batch.records.iter().peekable();
         let mut ahead = batch.records.iter().map(|ready| (ready.position, ready.record)).peekable();
         while records.peek().is_some() {
-            let has_cold = self.relief.ledger.has_cold();
-            let slice = |before, fragments| if has_cold { Slice::new(before, fragments).short() } else { Slice::new(before, fragments) };
+            let is_dear = self.relief.ledger.has_cold() || self.is_copying.load(Ordering::Relaxed);
+            let slice = |before, fragments| if is_dear { Slice::new(before, fragments).short() } else { Slice::new(before, fragments) };
             self.preload(slice(Position::ZERO, 0), &mut ahead);
             let mut state = self.state();
             let mut slice = slice(state.horizon, state.routes.len());

@@ -1,7 +1,7 @@
 //! Making a checkpoint: what changed since the last one, with the journal position that it holds, in one transaction.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use limosa_core::{FragmentId, Version};
 use limosa_tree::{BlockLoader, DirtyBlock, Fragment};
@@ -85,6 +85,7 @@ impl Store {
     pub fn checkpoint(&self) -> Result<CheckpointReport, StoreError> {
         let inner = &self.inner;
         let _one_at_a_time = inner.checkpointing();
+        let copying = Copying::begin(&inner.is_copying);
         let snapshot = inner.snapshot()?;
         // The journal's bytes up to the snapshot reach the disk first: a checkpoint must never hold more than the journal does.
         self.sync()?;
@@ -102,7 +103,7 @@ impl Store {
         inner.covered(&snapshot, &loader);
         inner.counters.covered_bytes.store(snapshot.marks.bytes(), Ordering::Relaxed);
         inner.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
-        drop((snapshot, loader));
+        drop((snapshot, loader, copying));
         inner.checkpoint_file.sweep();
         // Only now: until the checkpoint is on the disk, the segments are the only copy.
         report.segments_released = inner.release(report.position)?;
@@ -110,6 +111,22 @@ impl Store {
             inner.reserve.keep();
         }
         Ok(report)
+    }
+}
+
+/// While this lives, a checkpoint's snapshot shares the trees: what is written is copied first, so slices of records are short.
+struct Copying<'a>(&'a AtomicBool);
+
+impl<'a> Copying<'a> {
+    fn begin(is_copying: &'a AtomicBool) -> Self {
+        is_copying.store(true, Ordering::Relaxed);
+        Self(is_copying)
+    }
+}
+
+impl Drop for Copying<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
     }
 }
 
@@ -182,7 +199,8 @@ impl Inner {
             let for_stage = state.staged_since().unwrap_or(position.next());
             position.next().min(for_tails).min(for_stage)
         };
-        let released = self.flusher().journal.release(below)?;
+        // Without the flusher's lock: whoever waits for a flush would wait for the removal of large files, too.
+        let released = self.handle.release(below)?;
         let first = self.handle.first();
         self.state().marks.release(first);
         Ok(released)

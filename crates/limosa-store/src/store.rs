@@ -75,6 +75,8 @@ pub(crate) struct Inner {
     pub(crate) relief: Relief,
     /// One checkpoint at a time.
     pub(crate) checkpointing: Mutex<()>,
+    /// A checkpoint's snapshot shares the trees, so that writes cost more: a block and the nodes above it are copied.
+    pub(crate) is_copying: AtomicBool,
     pub(crate) stages: Mutex<Stages>,
     pub(crate) flusher: Mutex<Flusher>,
     state: Mutex<State>,
@@ -112,7 +114,23 @@ impl Inner {
         let (stages, flusher, state) = (Mutex::new(stages), Mutex::new(flusher), Mutex::new(state));
         let reserve = Reserve::new(options.disk.clone(), &options.dir, options.reserve_bytes);
         reserve.keep();
-        Self { options, folder, handle, checkpoint_file, reserve, counters, relief, checkpointing, stages, flusher, state, grave, leases }
+        let is_copying = AtomicBool::new(false);
+        Self {
+            options,
+            folder,
+            handle,
+            checkpoint_file,
+            reserve,
+            counters,
+            relief,
+            checkpointing,
+            is_copying,
+            stages,
+            flusher,
+            state,
+            grave,
+            leases,
+        }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {

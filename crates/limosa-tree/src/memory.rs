@@ -128,6 +128,12 @@ pub(crate) const fn allocated(bytes: usize) -> usize {
     bytes.next_multiple_of(if step < 16 { 16 } else { step })
 }
 
+/// The largest size of the allocator that `bytes` fill; `bytes` are at least 128.
+pub(crate) const fn allocated_within(bytes: usize) -> usize {
+    let step = (bytes + 1).next_power_of_two() / 8;
+    bytes - bytes % step
+}
+
 /// Bytes that a place takes beside `fixed` ones of its own.
 pub(crate) const fn place_bytes(fixed: usize) -> usize {
     // a first key of some 24 bytes behind its reference count
@@ -241,6 +247,10 @@ mod tests {
         ];
         for (bytes, expected) in table {
             assert_eq!(allocated(bytes), expected, "{bytes}");
+        }
+        for (bytes, expected) in [(128, 128), (4095, 3584), (4096, 4096), (5119, 4096), (8191, 7168), (8192, 8192), (10_240, 10_240)] {
+            assert_eq!(allocated_within(bytes), expected, "{bytes}");
+            assert_eq!(allocated(expected), expected, "it is a size of the allocator");
         }
     }
 

@@ -21,8 +21,9 @@ pub(crate) fn run(entries: u64, folder: &Path) -> Metrics {
     let store = open(folder, "commit", Durability::Commit);
     let before = disk_flushes_per_second(folder, TIME / 4);
     let (durable, done, start) = (AtomicU64::new(0), AtomicBool::new(false), Instant::now());
+    let writers = std::thread::current();
     let commits = std::thread::scope(|scope| {
-        let flusher = scope.spawn(|| flush_what_is_pending(&store, &durable, &done));
+        let flusher = scope.spawn(|| flush_what_is_pending(&store, &durable, &done, &writers));
         let commits = write(&store, &durable, flusher.thread(), entries);
         done.store(true, Ordering::Release);
         flusher.thread().unpark();
@@ -57,15 +58,17 @@ fn write(store: &Store, durable: &AtomicU64, flusher: &std::thread::Thread, entr
             *position = txn.commit().unwrap_or(Position::ZERO); // the value that was there: nothing to wait for
             wrote = true;
         }
-        if wrote { flusher.unpark() } else { std::thread::park_timeout(Duration::from_micros(10)) }
+        if wrote { flusher.unpark() } else { std::thread::park_timeout(Duration::from_millis(1)) }
     }
     commits
 }
 
-fn flush_what_is_pending(store: &Store, durable: &AtomicU64, done: &AtomicBool) {
+/// Tells `writers` what became durable, as a server's flushes wake its connections.
+fn flush_what_is_pending(store: &Store, durable: &AtomicU64, done: &AtomicBool, writers: &std::thread::Thread) {
     while !done.load(Ordering::Acquire) {
         if store.has_pending() {
             durable.store(store.flush().expect("the disk works").0, Ordering::Release);
+            writers.unpark();
         } else {
             std::thread::park();
         }

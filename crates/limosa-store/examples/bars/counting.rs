@@ -13,12 +13,14 @@ pub(crate) struct Written {
     pub(crate) journal: AtomicU64,
     pub(crate) extents: AtomicU64,
     pub(crate) redb: AtomicU64,
+    /// Blocks that memory had no room for and no checkpoint had.
+    pub(crate) spilled: AtomicU64,
 }
 
 impl Written {
-    /// Journal, extent files, redb.
-    pub(crate) fn now(&self) -> [u64; 3] {
-        [&self.journal, &self.extents, &self.redb].map(|count| count.load(Ordering::Relaxed))
+    /// Journal, extent files, redb, spill files.
+    pub(crate) fn now(&self) -> [u64; 4] {
+        [&self.journal, &self.extents, &self.redb, &self.spilled].map(|count| count.load(Ordering::Relaxed))
     }
 }
 
@@ -32,6 +34,7 @@ enum Kind {
     Journal,
     Extents,
     Redb,
+    Spilled,
 }
 
 #[derive(Debug)]
@@ -49,6 +52,7 @@ impl Disk for CountingDisk {
         let kind = match path.extension().and_then(|extension| extension.to_str()) {
             Some("log") => Kind::Journal,
             Some("blk") => Kind::Extents,
+            Some("tmp") if path.parent().is_some_and(|folder| folder.ends_with("spill")) => Kind::Spilled,
             _ => Kind::Redb,
         };
         Ok(Arc::new(CountingFile { file: RealDisk.open(path, mode)?, written: self.written.clone(), kind }))
@@ -82,6 +86,7 @@ impl DiskFile for CountingFile {
             Kind::Journal => &self.written.journal,
             Kind::Extents => &self.written.extents,
             Kind::Redb => &self.written.redb,
+            Kind::Spilled => &self.written.spilled,
         };
         count.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.file.write_at(offset, bytes)

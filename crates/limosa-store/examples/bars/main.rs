@@ -36,6 +36,7 @@ const MEASUREMENTS: &[(&str, Measure)] = &[
     ("memory", memory::run),
     ("delta", delta::run),
     ("write-amp", write_amp::run),
+    ("write-amp-paged", write_amp::run_paged),
     ("start", start::run),
     ("start-child", start::child),
 ];

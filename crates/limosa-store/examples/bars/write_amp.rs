@@ -1,5 +1,5 @@
-//! Bytes written to the disk for each byte of random overwrites, checkpoints as the store wants them, the state in memory. And how long a
-//! writer has to wait while a checkpoint is made.
+//! Bytes written to the disk for each byte of random overwrites, checkpoints as the store wants them: with the state in memory, and with
+//! four times as much state as memory. And how long a writer has to wait while a checkpoint is made.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,9 +16,19 @@ const VALUE_BYTES: usize = 1024;
 /// Overwrites, in entries of the state.
 const ROUNDS: u64 = 3;
 
+/// The state in memory.
 pub(crate) fn run(entries: u64, folder: &Path) -> Metrics {
+    measure(entries, folder, u64::MAX)
+}
+
+/// Four times as much state as memory.
+pub(crate) fn run_paged(entries: u64, folder: &Path) -> Metrics {
+    measure(entries, folder, entries * (VALUE_BYTES + key(0).len()) as u64 / 4)
+}
+
+fn measure(entries: u64, folder: &Path, memory_max: u64) -> Metrics {
     let (disk, pool) = (CountingDisk::default(), Pool::new());
-    let store = open(folder, &disk);
+    let store = open(folder, &disk, memory_max);
     let order = shuffled(entries);
     set_all(&store, entries, &pool, VALUE_BYTES, &order);
     store.checkpoint().expect("the disk works");
@@ -31,10 +41,11 @@ pub(crate) fn run(entries: u64, folder: &Path) -> Metrics {
     drop(store);
     std::fs::remove_dir_all(folder.join("write-amp")).expect("it was made here");
     vec![
-        ("written_per_byte".into(), of(0) + of(1) + of(2)),
+        ("written_per_byte".into(), of(0) + of(1) + of(2) + of(3)),
         ("journal_per_byte".into(), of(0)),
         ("extents_per_byte".into(), of(1)),
         ("redb_per_byte".into(), of(2)),
+        ("spilled_per_byte".into(), of(3)),
         ("checkpoints".into(), facts.checkpoints as f64),
         ("checkpoint_bytes_per_live_byte".into(), folder_bytes / facts.live_bytes as f64),
         ("longest_wait_in_checkpoint_ms".into(), waits.inside.load(Ordering::Relaxed) as f64 / 1e6),
@@ -42,10 +53,11 @@ pub(crate) fn run(entries: u64, folder: &Path) -> Metrics {
     ]
 }
 
-fn open(folder: &Path, disk: &CountingDisk) -> Store {
+fn open(folder: &Path, disk: &CountingDisk, memory_max: u64) -> Store {
     let identity = Identity { cluster: [1; 16], node: "bench".into() };
     let mut options = Options::new(folder.join("write-amp"), identity, keys());
     options.durability = Durability::Interval;
+    options.memory_max = memory_max;
     options.disk = std::sync::Arc::new(disk.clone());
     let store = Store::open(options).expect("a fresh folder");
     store.open_epoch(0).expect("the disk works");
@@ -100,6 +112,7 @@ fn flush_when_told(store: &Store, done: &AtomicBool) {
 
 fn checkpoints(store: &Store, done: &AtomicBool, in_checkpoint: &AtomicBool) {
     while !done.load(Ordering::Relaxed) {
+        store.relieve(); // also counts what is dirty, from which a checkpoint may follow
         if store.wants_checkpoint() {
             in_checkpoint.store(true, Ordering::Relaxed);
             store.checkpoint().expect("the disk works");

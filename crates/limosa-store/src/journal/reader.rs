@@ -45,6 +45,30 @@ impl JournalHandle {
     pub fn published(&self) -> Position {
         self.shared.table().published
     }
+
+    /// Deletes the segments whose records are all below `below`; the last segment stays. Answers how many went. The checkpoint must hold
+    /// them. Needs no writer: deleting large files takes the disk a while, and groups are written meanwhile. One caller at a time.
+    ///
+    /// # Errors
+    /// A failing disk; what was deleted before it stays deleted.
+    pub(crate) fn release(&self, below: Position) -> Result<usize, StoreError> {
+        let mut released = 0;
+        while let Some(first) = self.forget_below(below) {
+            let path = segment::path(&self.shared.dir, first);
+            self.shared.disk.remove(&path).map_err(|error| StoreError::io("remove", &path, error))?;
+            // Each removal by itself, the oldest first: two that reach the disk in the other order would leave a hole.
+            self.shared.disk.flush_dir(&self.shared.dir).map_err(|error| StoreError::io("flush", &self.shared.dir, error))?;
+            released += 1;
+        }
+        Ok(released)
+    }
+
+    /// Takes the oldest segment out of the table if it lies below `below`, before its file goes: readers are told that it was released.
+    fn forget_below(&self, below: Position) -> Option<Position> {
+        let mut table = self.shared.table();
+        let is_below = table.segments.get(1).is_some_and(|next| next.first <= below);
+        if is_below { table.segments.pop_front().map(|segment| segment.first) } else { None }
+    }
 }
 
 /// Reads group by group, checking checksums and chain.

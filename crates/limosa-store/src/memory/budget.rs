@@ -46,14 +46,15 @@ const SLACK_SHARE: u64 = 64;
 
 /// The share of their budget that blocks take, in thousandths: what the allocator needs around them is not known before it is seen.
 pub(crate) const SHARE_ALL: u64 = 1000;
-const SHARE_MIN: u64 = 850;
+/// What a process begins with, so that its peak is not at the moment when memory fills for the first time.
+pub(crate) const SHARE_MIN: u64 = 800;
 
 /// The share from now on, where the process has `resident` bytes of memory. It falls at once when that is above `max`, so that the
-/// allocator uses again what blocks gave back instead of asking for more, and returns slowly.
-pub(crate) fn share_after(share: u64, max: u64, resident: u64) -> u64 {
+/// allocator uses again what blocks gave back instead of asking for more, and rises slowly, while blocks fill what they may take.
+pub(crate) fn share_after(share: u64, max: u64, resident: u64, is_full: bool) -> u64 {
     if resident > max.saturating_add(max / 50) {
         share.saturating_sub(20).max(SHARE_MIN)
-    } else if resident < max - max / 20 {
+    } else if is_full && resident < max - max / 20 {
         (share + 2).min(SHARE_ALL)
     } else {
         share
@@ -108,12 +109,13 @@ mod tests {
 
     #[test]
     fn the_share_falls_while_the_process_has_too_much_and_returns_slowly() {
-        let after = |beats: usize, from, resident| (0..beats).fold(from, |share, _| share_after(share, 1_000, resident));
+        let after = |beats: usize, from, resident| (0..beats).fold(from, |share, _| share_after(share, 1_000, resident, true));
         assert_eq!(after(3, SHARE_ALL, 1_100), 940);
         assert_eq!(after(100, SHARE_ALL, 1_100), SHARE_MIN);
         assert_eq!(after(10, 940, 1_000), 940, "near enough");
         assert_eq!(after(10, 940, 900), 960);
         assert_eq!(after(1_000, 940, 0), SHARE_ALL);
+        assert_eq!(share_after(SHARE_MIN, 1_000, 0, false), SHARE_MIN, "an empty process knows nothing yet");
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Relief {
             max: options.memory_max,
             cache_bytes: cache_bytes as u64,
             budget: AtomicUsize::new(usize::MAX),
-            share: AtomicU64::new(budget::SHARE_ALL),
+            share: AtomicU64::new(budget::SHARE_MIN),
             dirty: AtomicU64::new(0),
             wants_checkpoint: AtomicBool::new(false),
             hand: Mutex::default(),
@@ -350,7 +350,9 @@ impl Store {
     pub fn note_resident(&self, bytes: u64) {
         let relief = &self.inner.relief;
         if relief.max < u64::MAX {
-            let share = budget::share_after(relief.share.load(Ordering::Relaxed), relief.max, bytes);
+            // Below their budget blocks say nothing of what the allocator will need around them once they fill it.
+            let is_full = relief.ledger.bytes() / 15 >= relief.budget.load(Ordering::Relaxed) / 16;
+            let share = budget::share_after(relief.share.load(Ordering::Relaxed), relief.max, bytes, is_full);
             relief.share.store(share, Ordering::Relaxed);
         }
     }

@@ -8,9 +8,6 @@ use super::table::{Row, to_u32};
 use super::{Block, tag};
 use crate::memory::allocated;
 
-/// Bytes to whose multiples a block's bytes grow.
-const GROW_BYTES: usize = 256;
-
 impl Block {
     /// Puts `entry` in front of entry `i`, where its key belongs.
     pub(crate) fn insert(&mut self, i: usize, entry: &EntryRef<'_>, content: Digest) {
@@ -21,6 +18,7 @@ impl Block {
         self.fill(offset, entry, large);
         self.table.insert(i, row(entry, content, offset));
         self.table.shift_offsets(i + 1, 0, len);
+        self.even_out();
     }
 
     /// Puts `entry` in the place of entry `i`, which has the same key.
@@ -38,31 +36,30 @@ impl Block {
         self.table.set(i, row(entry, content, offset));
         if len != end - offset {
             self.table.shift_offsets(i + 1, end - offset, len);
+            self.even_out();
         }
     }
 
     /// Makes `new` bytes at `offset` out of `old`.
     fn open_gap(&mut self, offset: usize, old: usize, new: usize) {
-        let len = self.bytes.len();
-        if new > old {
-            grow_bytes(&mut self.bytes, new - old);
-            self.bytes.resize(len + new - old, 0);
-        }
-        if new != old {
-            self.bytes.copy_within(offset + old..len, offset + new);
-            self.bytes.truncate(len + new - old);
-            if self.bytes.capacity() - self.bytes.len() > GROW_BYTES + self.bytes.len() / 8 {
-                self.bytes.shrink_to_fit(); // values that became shorter, or moved out of line, give their room back
-            }
+        let Self { table, bytes, .. } = self;
+        bytes.reshape(offset, old, new, |until| table.offset_until(until));
+    }
+
+    fn fill(&mut self, at: usize, entry: &EntryRef<'_>, large: Option<u32>) {
+        let framing = Framing::new(entry, large);
+        let mut to = self.bytes.write_at(at);
+        for piece in [framing.before(), entry.key, framing.after(), inline_value(entry)] {
+            let (here, behind) = to.split_at_mut(piece.len());
+            here.copy_from_slice(piece);
+            to = behind;
         }
     }
 
-    fn fill(&mut self, mut at: usize, entry: &EntryRef<'_>, large: Option<u32>) {
-        let framing = Framing::new(entry, large);
-        for piece in [framing.before(), entry.key, framing.after(), inline_value(entry)] {
-            self.bytes[at..at + piece.len()].copy_from_slice(piece);
-            at += piece.len();
-        }
+    /// Gives room back, or makes better use of it, behind a change.
+    fn even_out(&mut self) {
+        let Self { table, bytes, .. } = self;
+        bytes.even_out(|until| table.offset_until(until));
     }
 
     pub(super) fn hold_large(&mut self, value: &[u8]) -> u32 {
@@ -86,12 +83,4 @@ impl Block {
 
 pub(super) fn row(entry: &EntryRef<'_>, content: Digest, offset: usize) -> Row {
     Row { tag: tag(entry.key), offset: to_u32(offset), version: entry.version, content }
-}
-
-/// Room for `more` bytes.
-fn grow_bytes(bytes: &mut Vec<u8>, more: usize) {
-    if bytes.capacity() - bytes.len() < more {
-        let len = bytes.len() + more;
-        bytes.reserve_exact(len.next_multiple_of(GROW_BYTES) - bytes.len());
-    }
 }

@@ -50,9 +50,10 @@ enum Value<'a> {
 }
 
 impl<'a> Head<'a> {
-    pub(super) fn read(bytes: &'a [u8], offset: usize) -> Self {
-        let flags = bytes[offset];
-        let mut at = offset + 1;
+    /// The entry at the start of `bytes`.
+    pub(super) fn read(bytes: &'a [u8]) -> Self {
+        let flags = bytes[0];
+        let mut at = 1;
         let key_len = length(bytes, &mut at);
         let key = &bytes[at..at + key_len];
         at += key_len;

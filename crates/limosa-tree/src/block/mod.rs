@@ -8,13 +8,14 @@
 //!                                                                                                    | else: index into large (4)
 //! large   values of more than 256 bytes, shared between copies of the block
 //! ```
-//! An overwrite moves the bytes behind it: there is no garbage, and buffers grow by a few entries instead of doubling, because memory
-//! beside key and value is what bounds how much state a node holds. A block has 64 entries on average, so little is moved.
+//! An overwrite moves the bytes behind it: there is no garbage, and buffers grow by sizes of the allocator instead of doubling, because
+//! memory beside key and value is what bounds how much state a node holds. A block has 64 entries on average, so little is moved.
 
 mod build;
 mod codec;
 mod edit;
 mod entry;
+mod packed;
 mod table;
 
 use bytes::Bytes;
@@ -24,6 +25,7 @@ use std::ops::Range;
 
 pub(crate) use codec::BlockName;
 use entry::Head;
+use packed::Packed;
 use table::Table;
 
 use crate::memory::allocated;
@@ -36,7 +38,7 @@ pub(crate) const INLINE_VALUE_BYTES_MAX: usize = 256;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Block {
     table: Table,
-    bytes: Vec<u8>,
+    bytes: Packed,
     large: Vec<Option<Bytes>>,
     /// What the values in `large` take.
     large_bytes: usize,
@@ -50,7 +52,7 @@ impl Block {
 
     /// Bytes that the block takes in memory, values out of line included, also where another version of the block shares them.
     pub(crate) fn footprint(&self) -> usize {
-        let packed = allocated(self.table.bytes_held()) + allocated(self.bytes.capacity());
+        let packed = allocated(self.table.bytes_held()) + self.bytes.footprint();
         let places = allocated(self.large.capacity() * size_of::<Option<Bytes>>());
         packed + places + self.large_bytes
     }
@@ -90,9 +92,10 @@ impl Block {
     }
 
     fn key_at_offset(&self, offset: usize) -> &[u8] {
-        let mut at = offset + 1;
-        let len = entry::length(&self.bytes, &mut at);
-        &self.bytes[at..at + len]
+        let bytes = self.bytes.at(offset);
+        let mut at = 1;
+        let len = entry::length(bytes, &mut at);
+        &bytes[at..at + len]
     }
 
     /// Version of entry `i`.
@@ -116,7 +119,7 @@ impl Block {
 
     /// Whether entry `i` has a value.
     pub(crate) fn is_live(&self, i: usize) -> bool {
-        self.bytes[self.table.offset(i)] & entry::LIVE != 0
+        self.bytes.at(self.table.offset(i))[0] & entry::LIVE != 0
     }
 
     /// Entry `i`.
@@ -126,7 +129,7 @@ impl Block {
     }
 
     fn head(&self, i: usize) -> Head<'_> {
-        Head::read(&self.bytes, self.table.offset(i))
+        Head::read(self.bytes.at(self.table.offset(i)))
     }
 
     /// Where the bytes of entry `i` end.

@@ -166,9 +166,28 @@ fn buffers_do_not_keep_the_room_of_values_that_shrank() {
     for i in 0..64u8 {
         put(&mut block, &EntryRef { key: &[i], version: Version::ZERO, live: live(&[1; 250]) });
     }
-    assert!(block.bytes.capacity() < block.bytes.len() + block.bytes.len() / 16);
+    assert!(block.bytes.footprint() < block.bytes.len() + block.bytes.len() / 16, "{}", block.bytes.footprint());
     for i in 0..64u8 {
         put(&mut block, &EntryRef { key: &[i], version: Version::ZERO, live: live(&[1; 10]) });
     }
-    assert!(block.bytes.capacity() < 64 * 13 + 64 * 13 / 8 + 256, "{}", block.bytes.capacity());
+    assert!(block.bytes.footprint() <= 64 * 13 + 64 * 13 / 4 + 256, "{}", block.bytes.footprint());
+}
+
+#[test]
+fn a_block_beyond_64_kib_or_with_seqs_far_apart_is_a_block_like_others() {
+    let live = Some(LiveRef { kind: Kind::STRING, expiry: Expiry::NEVER, value: &[1; 250] });
+    let (mut block, mut model) = (Block::default(), BTreeMap::new());
+    for i in (0..400u32).rev() {
+        let version = if i == 7 { Version::new(2, u64::MAX) } else { Version::new(2, u64::from(i) + (1 << 40)) };
+        let key = i.to_be_bytes().to_vec();
+        put(&mut block, &EntryRef { key: &key, version, live });
+        model.insert(key.clone(), (key, version, Some((Kind::STRING.code(), 0, vec![1; 250]))));
+    }
+    check(&block, &model);
+    assert!(block.bytes.len() > 1 << 16);
+    let mut part = Block::default();
+    part.push_run(&block, 100, 300);
+    let part = part.finish();
+    assert!((0..200).all(|i| part.entry(i) == block.entry(100 + i)));
+    assert!(part.table.bytes_held() <= 200 * 23, "near to each other again: {}", part.table.bytes_held());
 }

@@ -79,6 +79,7 @@ pub(super) const CASES: &[Case] = &[
         about: "bytes written for each byte of random overwrites of 1,000,000 x 1 KB, state in memory, and the longest wait of a writer",
         run: store::write_amp,
     },
+    Case { name: "store-write-amp-paged", about: "the same with four times as much state as memory", run: store::write_amp_paged },
     Case { name: "store-start", about: "start with 10,000,000 x 100 bytes: after a clean stop, and after kill -9", run: store::start },
     Case {
         name: "store-delta",

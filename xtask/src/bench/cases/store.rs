@@ -35,6 +35,10 @@ pub(super) fn write_amp(bench: &Bench, samples: &mut Samples) -> Result<(), Stri
     measure(bench, samples, "write-amp", 1_000_000)
 }
 
+pub(super) fn write_amp_paged(bench: &Bench, samples: &mut Samples) -> Result<(), String> {
+    measure(bench, samples, "write-amp-paged", 1_000_000)
+}
+
 pub(super) fn start(bench: &Bench, samples: &mut Samples) -> Result<(), String> {
     measure(bench, samples, "start", 10_000_000)
 }

@@ -181,10 +181,10 @@ fn a_crash_while_releasing_leaves_no_hole() {
             let disk = disk();
             let mut told = Told::default();
             run(&disk, &mut told).unwrap();
-            let (mut journal, recovered) = open(&disk, SMALL).unwrap();
+            let (journal, recovered) = open(&disk, SMALL).unwrap();
             let point = recovered.end;
             disk.fault_at(disk.effects() + effect, Fault::Crash { done: 0 });
-            let _ = journal.release(point.position);
+            let _ = journal.handle().release(point.position);
             let disk = disk.restart(survivors);
             let (journal, recovered) = open_at(&disk, SMALL, point).unwrap();
             assert_eq!(recovered.end, point);
@@ -250,7 +250,7 @@ fn a_segment_with_only_a_mark_takes_a_group_of_any_size() {
     write(&mut journal, 12).unwrap();
     journal.flush().unwrap();
     journal.publish();
-    journal.release(Position(13)).unwrap();
+    journal.handle().release(Position(13)).unwrap();
     let (journal, recovered) = open_at(&disk.restart(Survivors::None), SMALL, recovered.end).unwrap();
     assert_eq!(recovered.end.position, Position(24));
     assert_eq!(check_records(&journal, Position(13)), Position(24));

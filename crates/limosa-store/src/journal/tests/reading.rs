@@ -66,7 +66,7 @@ fn released_segments_are_told_from_missing_ones() {
     journal.publish();
     let mut slow = journal.handle().reader(Position(1)).unwrap();
     slow.next_group().unwrap();
-    let released = journal.release(Position(20)).unwrap();
+    let released = journal.handle().release(Position(20)).unwrap();
     assert!(released >= 2);
     let first = journal.handle().first();
     assert!(first <= Position(20) && first > Position(1));
@@ -74,7 +74,7 @@ fn released_segments_are_told_from_missing_ones() {
         assert_eq!((error.code(), error.retry()), ("store.journal_released", limosa_core::Retry::AfterResync));
     }
     assert_eq!(check_records(&journal, Position(20)), Position(24));
-    assert_eq!(journal.release(Position(1000)).unwrap(), disk_count_before(released), "the last segment stays");
+    assert_eq!(journal.handle().release(Position(1000)).unwrap(), disk_count_before(released), "the last segment stays");
     assert_eq!(disk.list(dir()).unwrap().len(), 1);
 }
 

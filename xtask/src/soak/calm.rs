@@ -17,6 +17,10 @@ pub(super) fn is_whole(cell: &Cell, standbys: usize) -> bool {
 
 /// Waits until the cluster is whole, ends the clients, reads every key, judges everything. `more` is what else was recorded.
 pub(super) fn end(cluster: &Cluster, recording: Recording, more: Vec<Operation>, standbys: usize) -> Result<String, String> {
+    healed(cluster, recording, more, standbys).map_err(|error| format!("{error}\n{}", told_by_nodes(cluster)))
+}
+
+fn healed(cluster: &Cluster, recording: Recording, more: Vec<Operation>, standbys: usize) -> Result<String, String> {
     cluster.wait_for(0, "whole", PATIENCE, |cell| is_whole(cell, standbys))?;
     let (start, workload) = (recording.start, recording.workload().clone());
     let mut recorded = recording.end()?;
@@ -38,6 +42,12 @@ pub(super) fn end(cluster: &Cluster, recording: Recording, more: Vec<Operation>,
         recorded.given_up,
         began.elapsed().as_secs_f64(),
     ))
+}
+
+/// What each node says of itself and of the cluster, for whoever looks into a failure.
+fn told_by_nodes(cluster: &Cluster) -> String {
+    let ask = |node, words: &[&str]| cluster.command(node, words).unwrap_or_else(|error| format!("{error}\n"));
+    (0..cluster.nodes.len()).map(|node| ask(node, &["cluster", "cells"]) + &ask(node, &["status"])).collect()
 }
 
 /// A broken rule inside of a node stops a thread or the node: its log says so, also where the node was killed afterwards.

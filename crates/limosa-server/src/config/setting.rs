@@ -248,7 +248,12 @@ impl Setting {
                 "Whose disks have a write before its answer leaves: `local`, `standby` (half of the standbys, the default where there are some) or `all`",
             ),
             Self::AckTimeout => row("ack-timeout", "TIME", Some("5s"), "How long an answer waits for standbys before it fails"),
-            Self::Standbys => row("standbys", "N", Some("2"), "Complete copies that each fragment is to have beside its owner's, as far as there are nodes, 0 to 6"),
+            Self::Standbys => row(
+                "standbys",
+                "N",
+                Some("2"),
+                "Complete copies that each fragment is to have beside its owner's, as far as there are nodes, 0 to 6",
+            ),
             Self::MoveDeadline => row("move-deadline", "TIME", Some("10m"), "How long a move may take before anybody may end it"),
             Self::StalenessMax => {
                 row("staleness-max", "TIME", Some("2s"), "How old what a standby shows may be; beyond it reads are sent to the owner")

@@ -187,7 +187,11 @@ pub(crate) struct Need {
 impl Need {
     /// Both.
     pub(crate) fn and(self, other: Self) -> Self {
-        Self { position: self.position.max(other.position), is_read: self.is_read || other.is_read, is_write: self.is_write || other.is_write }
+        Self {
+            position: self.position.max(other.position),
+            is_read: self.is_read || other.is_read,
+            is_write: self.is_write || other.is_write,
+        }
     }
 }
 

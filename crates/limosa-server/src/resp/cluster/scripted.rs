@@ -62,7 +62,15 @@ impl Script {
         let runs =
             (0..fragments).map(|run| Run { owner: owner(run), replicas: vec![], epoch: 1, is_parked: false, is_down: false }).collect();
         let pictures = nodes.iter().map(|_| watch::Sender::new(None)).collect();
-        let state = Mutex::new(State { nodes, runs, staleness: None, acked: BTreeMap::new(), stints: BTreeMap::new(), has_lease: true, slowed_per_mille: 0 });
+        let state = Mutex::new(State {
+            nodes,
+            runs,
+            staleness: None,
+            acked: BTreeMap::new(),
+            stints: BTreeMap::new(),
+            has_lease: true,
+            slowed_per_mille: 0,
+        });
         let script = Arc::new(Self { state, pictures, progress: watch::Sender::new(0) });
         script.change(|_| {});
         script

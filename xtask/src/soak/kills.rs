@@ -78,6 +78,7 @@ struct Rounds {
 impl Rounds {
     /// An owner, and who can be asked while it is away.
     fn victim(&mut self, cluster: &Cluster) -> Result<(usize, usize), String> {
+        cluster.wait_for(0, "owned", calm::PATIENCE, |cell| cell.owner.is_some())?; // it may have come back a moment ago
         let cells = cluster.cells(0)?;
         let mut owners: Vec<usize> = cells.iter().filter_map(|cell| cluster.by_name(cell.owner.as_deref()?)).collect();
         owners.sort_unstable();

@@ -14,7 +14,7 @@ use crate::store::{Event, Watch};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum News {
     /// A fragment's cell.
-    Cell(Held<FragmentCell>),
+    Cell(Box<Held<FragmentCell>>),
     /// A fragment was split or merged away.
     CellGone(FragmentId),
     /// A node said something of itself.
@@ -46,7 +46,7 @@ impl Manifest {
             (Key::Fragment(id), Some(value)) => {
                 let cell: FragmentCell = entry::decode(&key, value)?;
                 self.saw_epoch(*id, cell.epoch)?;
-                News::Cell(Held { value: cell, revision: event.revision })
+                News::Cell(Box::new(Held { value: cell, revision: event.revision }))
             }
             (Key::Fragment(id), None) => News::CellGone(*id),
             (Key::Node(_), Some(value)) => News::Node(entry::decode(&key, value)?),

@@ -1,5 +1,7 @@
 //! What a source asks of its driver, and what it is told.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use limosa_core::{Digest, FragmentFacts, FragmentId, Frame, History, KeyRange, Scope, Version};
 use limosa_wire::{Live, Message};
@@ -103,6 +105,16 @@ pub struct BlockRef {
     pub fragment: FragmentId,
     /// Its keys.
     pub range: KeyRange,
+}
+
+impl BlockRef {
+    /// The ranges of those among `blocks` that have one of these short ids, in the order of fragments and keys.
+    pub(crate) fn ranges_of(blocks: &[Self], ids: &[u64]) -> Vec<(FragmentId, KeyRange)> {
+        let by_id: HashMap<u64, &Self> = blocks.iter().map(|block| (block.id, block)).collect();
+        let mut ranges: Vec<_> = ids.iter().filter_map(|id| by_id.get(id)).map(|block| (block.fragment, block.range.clone())).collect();
+        ranges.sort_by(|a, b| (a.0, &a.1.start).cmp(&(b.0, &b.1.start)));
+        ranges
+    }
 }
 
 /// A live entry of the snapshot.

@@ -3,7 +3,7 @@
 //! The target describes what it has by symbols of a rateless IBLT, this end decodes. An entry that both ends have lies in a differing
 //! block at one end exactly if it does at the other (equal blocks hold equal entries), so the second comparison finds the true difference.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -105,11 +105,7 @@ impl Source {
 
     fn compare_entries(&mut self, block_ids: &[u64]) {
         let state = self.compare_state();
-        let by_id: HashMap<u64, &BlockRef> = state.blocks.iter().map(|block| (block.id, block)).collect();
-        let mut ranges: Vec<_> =
-            block_ids.iter().filter_map(|id| by_id.get(id)).map(|block| (block.fragment, block.range.clone())).collect();
-        ranges.sort_by(|a, b| (a.0, &a.1.start).cmp(&(b.0, &b.1.start)));
-        state.blocks = Vec::new();
+        let ranges = BlockRef::ranges_of(&std::mem::take(&mut state.blocks), block_ids);
         let salt = self.salt();
         self.job(Job::Entries { ranges, salt });
     }

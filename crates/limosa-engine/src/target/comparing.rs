@@ -1,6 +1,6 @@
 //! The target's side of a comparison: describes its blocks, then the entries of those that differ, and learns what it has too much.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use bytes::Bytes;
 use limosa_core::{FragmentId, KeyRange};
@@ -77,11 +77,7 @@ impl Target {
     fn compare_entries(&mut self, block_ids: &[u64]) -> Result<(), SessionError> {
         let state = self.compare_state()?;
         state.teller = None;
-        let by_id: HashMap<u64, &BlockRef> = state.blocks.iter().map(|block| (block.id, block)).collect();
-        let mut ranges: Vec<_> =
-            block_ids.iter().filter_map(|id| by_id.get(id)).map(|block| (block.fragment, block.range.clone())).collect();
-        ranges.sort_by(|a, b| (a.0, &a.1.start).cmp(&(b.0, &b.1.start)));
-        state.blocks = Vec::new();
+        let ranges = BlockRef::ranges_of(&std::mem::take(&mut state.blocks), block_ids);
         let salt = self.salt();
         self.job(Job::Entries { ranges, salt });
         Ok(())

@@ -7,11 +7,19 @@ use std::time::{Duration, Instant};
 use limosa_core::FragmentId;
 use limosa_node::driver::cluster::Order;
 
-use crate::common::wait;
+use crate::common::{Place, wait};
 use crate::members::{FRAGMENTS, LEASE, Member, acknowledged, get_somewhere, places, set_somewhere, wait_until_complete, wait_until_equal};
 
 fn all() -> Vec<FragmentId> {
     (0..u32::from(FRAGMENTS)).map(FragmentId).collect()
+}
+
+/// All three as members that want so many standbys; `a` holds the manifest.
+fn start(places: &[Place; 3], standbys: u8) -> [Member; 3] {
+    let a = places[0].member(None, |options| options.standbys = standbys);
+    let holder = a.running.address.clone();
+    let [b, c] = [1, 2].map(|i| places[i].member(Some(&holder), |options| options.standbys = standbys));
+    [a, b, c]
 }
 
 /// `b` owns everything, `a` holds the manifest, and both others are complete standbys.
@@ -29,10 +37,7 @@ fn complete(members: &[&Member; 3]) {
 #[test]
 fn standbys_that_the_owner_asks_for_become_complete_and_acknowledge() {
     let root = tempfile::tempdir().expect("a folder");
-    let [a, b, c] = places(root.path());
-    let a = a.member(None, |options| options.standbys = 2);
-    let holder = a.running.address.clone();
-    let [b, c] = [b, c].map(|place| place.member(Some(&holder), |options| options.standbys = 2));
+    let [a, b, c] = start(&places(root.path()), 2);
     complete(&[&a, &b, &c]);
     let written = b.try_set("k1", b"second").expect("it serves");
     for fragment in all() {
@@ -69,10 +74,7 @@ fn move_half(members: &[&Member; 3], from: &Member, to: &Member, prefix: &str) -
 #[test]
 fn fragments_move_under_writes_without_losing_one_and_move_back_for_what_changed() {
     let root = tempfile::tempdir().expect("a folder");
-    let [a, b, c] = places(root.path());
-    let a = a.member(None, |options| options.standbys = 1);
-    let holder = a.running.address.clone();
-    let [b, c] = [b, c].map(|place| place.member(Some(&holder), |options| options.standbys = 1));
+    let [a, b, c] = start(&places(root.path()), 1);
     let members = [&a, &b, &c];
     b.init();
     wait("the owner serves", || b.serves(&all()));
@@ -112,11 +114,8 @@ fn fragments_move_under_writes_without_losing_one_and_move_back_for_what_changed
 #[test]
 fn with_interval_durability_a_fragment_that_moved_is_served_by_its_target_from_then_on() {
     let root = tempfile::tempdir().expect("a folder");
-    let places = places(root.path()).map(|place| crate::common::Place { durability: limosa_store::Durability::Interval, ..place });
-    let [a, b, c] = places;
-    let a = a.member(None, |options| options.standbys = 1);
-    let holder = a.running.address.clone();
-    let [b, c] = [b, c].map(|place| place.member(Some(&holder), |options| options.standbys = 1));
+    let places = places(root.path()).map(|place| Place { durability: limosa_store::Durability::Interval, ..place });
+    let [a, b, c] = start(&places, 1);
     let members = [&a, &b, &c];
     b.init();
     wait("the owner serves", || b.serves(&all()));
@@ -185,11 +184,9 @@ fn a_lost_owner_is_replaced_within_a_lease_nothing_acknowledged_is_lost_and_it_c
 #[test]
 fn owners_go_on_while_the_manifest_is_away_and_orders_say_why_they_wait() {
     let root = tempfile::tempdir().expect("a folder");
-    let [a_place, b_place, c_place] = places(root.path());
-    let two = |options: &mut limosa_node::driver::cluster::MemberOptions| options.standbys = 2;
-    let a = a_place.member(None, two);
+    let places = places(root.path());
+    let [a, b, c] = start(&places, 2);
     let holder = a.running.address.clone();
-    let [b, c] = [b_place, c_place].map(|place| place.member(Some(&holder), two));
     complete(&[&a, &b, &c]);
     drop(a);
     wait("the outage is seen", || b.cluster().outage().is_some());
@@ -203,7 +200,7 @@ fn owners_go_on_while_the_manifest_is_away_and_orders_say_why_they_wait() {
     }
     let refused = b.running.runtime.block_on(b.cluster().order(Order::Move { fragments: all(), to: c.name() }));
     assert_eq!(refused.expect_err("the manifest is away").code(), "cluster.manifest_away");
-    let a = a_place.member_at(&holder, None, two);
+    let a = places[0].member_at(&holder, None, |options| options.standbys = 2);
     wait("the manifest is back", || b.cluster().outage().is_none() && c.cluster().outage().is_none());
     assert_eq!(b.owns(), all(), "nobody took over meanwhile");
     drop(a);
@@ -212,11 +209,7 @@ fn owners_go_on_while_the_manifest_is_away_and_orders_say_why_they_wait() {
 #[test]
 fn a_node_that_hands_over_gives_everything_to_complete_standbys_without_copying() {
     let root = tempfile::tempdir().expect("a folder");
-    let [a, b, c] = places(root.path());
-    let two = |options: &mut limosa_node::driver::cluster::MemberOptions| options.standbys = 2;
-    let a = a.member(None, two);
-    let holder = a.running.address.clone();
-    let [b, c] = [b, c].map(|place| place.member(Some(&holder), two));
+    let [a, b, c] = start(&places(root.path()), 2);
     complete(&[&a, &b, &c]);
     let before = received(&a) + received(&c);
     let left = b.running.runtime.block_on(b.running.node.hand_over(Duration::from_secs(30)));
@@ -252,16 +245,14 @@ fn a_cluster_is_made_of_a_folder_that_served_alone_without_touching_its_state() 
 #[test]
 fn a_node_that_comes_back_without_its_data_is_not_believed_and_becomes_complete_anew() {
     let root = tempfile::tempdir().expect("a folder");
-    let [a_place, b_place, c_place] = places(root.path());
-    let two = |options: &mut limosa_node::driver::cluster::MemberOptions| options.standbys = 2;
-    let a = a_place.member(None, two);
+    let places = places(root.path());
+    let [a, b, c] = start(&places, 2);
     let holder = a.running.address.clone();
-    let [b, c] = [&b_place, &c_place].map(|place| place.member(Some(&holder), two));
     complete(&[&a, &b, &c]);
     let (address, before) = (b.running.address.clone(), b.running.node.store().incarnation());
     drop(b);
-    b_place.lose_data();
-    let b = b_place.member_at(&address, Some(&holder), two);
+    places[1].lose_data();
+    let b = places[1].member_at(&address, Some(&holder), |options| options.standbys = 2);
     assert_ne!(b.running.node.store().incarnation(), before);
     wait("others serve everything", || all().iter().all(|&id| a.serves(&[id]) || c.serves(&[id])));
     for i in 0..200 {

@@ -147,17 +147,21 @@ pub(super) fn mend(children: &mut Vec<Child>) {
         let first = small.min(children.len() - 2);
         let right = children.remove(first + 1);
         let left = children.remove(first);
-        let joined = match (Arc::unwrap_or_clone(left.node), Arc::unwrap_or_clone(right.node)) {
-            (Node::Inner(left), Node::Inner(right)) => {
-                let mut items = left.into_items();
-                items.extend(right.into_items());
-                mend(&mut items);
-                Node::Inner(Run::new(items))
-            }
-            (Node::Leaves(left), Node::Leaves(right)) => Node::Leaves(join(left, right)),
-            _ => unreachable!("all leaves lie at one depth"),
-        };
-        children.splice(first..first, split(joined));
+        children.splice(first..first, split(join_nodes(left, right)));
+    }
+}
+
+/// Neighbours as one node, of any size.
+pub(super) fn join_nodes(left: Child, right: Child) -> Node {
+    match (Arc::unwrap_or_clone(left.node), Arc::unwrap_or_clone(right.node)) {
+        (Node::Inner(left), Node::Inner(right)) => {
+            let mut items = left.into_items();
+            items.extend(right.into_items());
+            mend(&mut items);
+            Node::Inner(Run::new(items))
+        }
+        (Node::Leaves(left), Node::Leaves(right)) => Node::Leaves(join(left, right)),
+        _ => unreachable!("all leaves lie at one depth"),
     }
 }
 

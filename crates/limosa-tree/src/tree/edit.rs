@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::cut::mend;
+use super::cut::join_nodes;
 use super::run::Run;
 use super::{Child, FAN_OUT, FAN_OUT_MIN, Key, Labelled, Leaf, Node, Tree};
 
@@ -163,17 +163,7 @@ impl Balanced {
 
     fn join(&mut self, child: Child) {
         let last = self.children.pop().expect("there is a child to join with");
-        let node = match (Arc::unwrap_or_clone(last.node), Arc::unwrap_or_clone(child.node)) {
-            (Node::Inner(left), Node::Inner(right)) => {
-                let mut items = left.into_items();
-                items.extend(right.into_items());
-                mend(&mut items);
-                Node::Inner(Run::new(items))
-            }
-            (Node::Leaves(left), Node::Leaves(right)) => Node::Leaves(join(left, right)),
-            _ => unreachable!("all leaves lie at one depth"),
-        };
-        self.children.extend(split(node));
+        self.children.extend(split(join_nodes(last, child)));
         self.last_is_small = self.children.len() == 1 && self.children[0].node.len() < FAN_OUT_MIN;
     }
 }

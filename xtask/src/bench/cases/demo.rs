@@ -7,6 +7,7 @@ use std::process::Command;
 use serde::Deserialize;
 
 use crate::bench::Bench;
+use crate::bench::samples::Samples;
 use crate::process::run_logged;
 
 /// The report of one run, as far as cases need it.
@@ -65,6 +66,16 @@ impl Scene {
     pub(super) fn rate(&self) -> f64 {
         self.moved_bytes as f64 / self.seconds
     }
+}
+
+/// Builds the program, then measures round by round; the round is the seed.
+pub(super) fn rounds(
+    bench: &Bench,
+    samples: &mut Samples,
+    measure: impl Fn(&Bench, &mut Samples, u64) -> Result<(), String>,
+) -> Result<(), String> {
+    build(bench)?;
+    (0..bench.rounds as u64).try_for_each(|round| measure(bench, samples, round))
 }
 
 /// Builds the program, once for a case.

@@ -18,11 +18,7 @@ const VALUE_BYTES: usize = 1024;
 const LEASE: Duration = Duration::from_secs(3);
 
 pub(super) fn run(bench: &Bench, samples: &mut Samples) -> Result<(), String> {
-    demo::build(bench)?;
-    for round in 0..bench.rounds {
-        measure(bench, samples, round as u64)?;
-    }
-    Ok(())
+    demo::rounds(bench, samples, measure)
 }
 
 /// The manifest lives at the first node, which owns nothing when the kill comes: the second does.

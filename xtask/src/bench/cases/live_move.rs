@@ -20,11 +20,7 @@ const HALF: &str = "0-8191";
 const BEFORE: Duration = Duration::from_secs(10);
 
 pub(super) fn run(bench: &Bench, samples: &mut Samples) -> Result<(), String> {
-    demo::build(bench)?;
-    for round in 0..bench.rounds {
-        measure(bench, samples, round as u64)?;
-    }
-    Ok(())
+    demo::rounds(bench, samples, measure)
 }
 
 fn measure(bench: &Bench, samples: &mut Samples, seed: u64) -> Result<(), String> {

@@ -31,11 +31,7 @@ const WARM: Duration = Duration::from_secs(5);
 const CAUGHT_UP_MAX: Duration = Duration::from_secs(120);
 
 pub(super) fn run(bench: &Bench, samples: &mut Samples) -> Result<(), String> {
-    demo::build(bench)?;
-    for round in 0..bench.rounds {
-        measure(bench, samples, round as u64)?;
-    }
-    Ok(())
+    demo::rounds(bench, samples, measure)
 }
 
 fn measure(bench: &Bench, samples: &mut Samples, seed: u64) -> Result<(), String> {

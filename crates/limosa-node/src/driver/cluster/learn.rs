@@ -37,7 +37,7 @@ impl Board {
         self.update(|view, changes| {
             for news in news {
                 match news {
-                    News::Cell(held) => learn(view, changes, held),
+                    News::Cell(held) => learn(view, changes, *held),
                     News::CellGone(id) => {
                         view.cells.remove(&id);
                         changes.cells.insert(id);
@@ -129,7 +129,7 @@ mod tests {
     fn the_newest_revision_wins_however_late_an_older_one_comes() {
         let board = board();
         board.learn([held(1, 5, 50)]);
-        board.hear(vec![News::Cell(held(1, 4, 40))]);
+        board.hear(vec![News::Cell(Box::new(held(1, 4, 40)))]);
         assert_eq!(epoch(&board, 1), Some(5));
         board.listed(vec![held(1, 4, 40), held(2, 1, 10)], BTreeMap::new(), 45);
         assert_eq!((epoch(&board, 1), epoch(&board, 2)), (Some(5), Some(1)));

@@ -20,6 +20,8 @@ pub mod epoch;
 pub mod error;
 pub mod fragment;
 pub mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod history;
 pub mod iblt;
 pub mod intervals;

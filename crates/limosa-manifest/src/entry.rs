@@ -24,11 +24,16 @@ pub const ENTRY_BYTES_MAX: usize = 256 << 10;
 /// The entry's text.
 pub fn encode<T: Serialize>(key: &Key, value: &T) -> Result<String, ManifestError> {
     let body = serde_json::to_string(value).expect("entries are maps with text keys");
-    let text = format!("{MAGIC} {FORMAT} {FEATURES_KNOWN} {:08x} {UNSIGNED}\n{body}", checksum(key, &body));
+    let text = sealed(key, &body);
     if text.len() > ENTRY_BYTES_MAX {
         return Err(ManifestError::Limit { what: "bytes of a manifest entry", value: text.len() as u64, max: ENTRY_BYTES_MAX as u64 });
     }
     Ok(text)
+}
+
+/// The entry with this body.
+pub(crate) fn sealed(key: &Key, body: &str) -> String {
+    format!("{MAGIC} {FORMAT} {FEATURES_KNOWN} {:08x} {UNSIGNED}\n{body}", checksum(key, body))
 }
 
 /// What an entry says, if it is whole and of a format that this program knows.

@@ -20,6 +20,8 @@ pub mod embedded;
 pub mod entry;
 pub mod error;
 pub mod etcd;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ids;
 pub mod key;
 mod manifest;

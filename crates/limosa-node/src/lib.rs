@@ -9,6 +9,8 @@
 
 pub mod driver;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod manifest_link;
 pub mod pki;
 pub mod transport;

@@ -2,6 +2,8 @@
 
 mod cluster;
 pub mod config;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod metrics;
 pub mod resp;

@@ -40,6 +40,8 @@ mod drop;
 mod expiry;
 mod flush;
 mod fragments;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gates;
 mod grave;
 mod house;

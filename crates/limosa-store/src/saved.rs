@@ -167,7 +167,7 @@ fn needed(view: &CheckpointView, key: &'static str) -> Result<Vec<u8>, StoreErro
 }
 
 impl NodeFacts {
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         varint::put(&mut out, self.stamp_ms);
         varint::put(&mut out, self.stage_since.map_or(0, |position| position.0));
@@ -175,7 +175,7 @@ impl NodeFacts {
         out
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let stamp_ms = reader.varint("node.stamp")?;
         let stage_since = reader.varint("node.stage")?;
@@ -185,10 +185,15 @@ impl NodeFacts {
 }
 
 fn encode_fragments(fragments: &[Fragment], next_fragment: u32) -> Vec<u8> {
+    encode_metas(fragments.iter().map(Fragment::meta), fragments.len(), next_fragment)
+}
+
+/// The fact of `count` fragments.
+pub(crate) fn encode_metas(metas: impl Iterator<Item = FragmentMeta>, count: usize, next_fragment: u32) -> Vec<u8> {
     let mut out = Vec::new();
     varint::put(&mut out, u64::from(next_fragment));
-    varint::put(&mut out, fragments.len() as u64);
-    for meta in fragments.iter().map(Fragment::meta) {
+    varint::put(&mut out, count as u64);
+    for meta in metas {
         varint::put(&mut out, u64::from(meta.id.0));
         put_range(&mut out, &meta.range);
         put_version(&mut out, meta.head);
@@ -209,12 +214,12 @@ fn encode_fragments(fragments: &[Fragment], next_fragment: u32) -> Vec<u8> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Layout {
+pub(crate) enum Layout {
     First,
     Second,
 }
 
-fn decode_fragments(bytes: &[u8], layout: Layout) -> Result<(u32, Vec<FragmentMeta>), DecodeError> {
+pub(crate) fn decode_fragments(bytes: &[u8], layout: Layout) -> Result<(u32, Vec<FragmentMeta>), DecodeError> {
     let mut reader = Reader::new(bytes);
     let next = if layout == Layout::First { 0 } else { read_u32(&mut reader, "fragments.next")? };
     let count = reader.varint_max("fragments.count", COMMIT_PARTS_MAX)?;

@@ -15,6 +15,8 @@
 mod block;
 pub mod error;
 pub mod fragment;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod memory;
 pub mod summary;
 mod tree;

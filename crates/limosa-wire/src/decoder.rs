@@ -13,6 +13,9 @@ use crate::message::{Live, Message};
 /// Room that a reader should have at least: a read that fills it costs little beside a system call.
 const ROOM_BYTES: usize = 16 << 10;
 
+/// What a length is believed for, before more than a few bytes came.
+const VOUCHED_BYTES: usize = 256 << 10;
+
 /// Collects bytes until a message is whole, and joins records that were cut. Beside those it holds one message and one read at most,
 /// if every read is followed by [`Decoder::next`] until `None`.
 ///
@@ -103,12 +106,19 @@ impl Decoder {
         }
     }
 
+    /// Room for what is still to come of a message of `whole` bytes, as far as what came vouches for the length: a header alone makes nobody
+    /// allocate a whole message, and a frame is moved at most once while it arrives.
+    fn reserve(&mut self, whole: usize) {
+        let vouched = (self.buffer.len() * 8).max(VOUCHED_BYTES);
+        self.buffer.reserve((whole - self.buffer.len()).min(vouched));
+    }
+
     fn next_bytes(&mut self) -> Result<Option<Bytes>, WireError> {
         let Some(&length_field) = self.buffer.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
         let whole = message_length(length_field)?;
         limit("a message", whole, self.message_bytes_max)?;
         if self.buffer.len() < whole {
-            self.buffer.reserve(whole - self.buffer.len());
+            self.reserve(whole);
             return Ok(None);
         }
         Ok(Some(self.buffer.split_to(whole).freeze()))

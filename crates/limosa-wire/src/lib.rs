@@ -9,6 +9,7 @@
 //! | How do messages come out of a stream? | [`decoder`] |
 //! | With which version and features? | [`negotiate`](mod@negotiate) |
 //! | How much is allowed? | [`limits`] |
+//! | How does a whole session look, for another implementation to be held to? | [`conversation`] |
 //!
 //! # Not here
 //! - When to say what: the engine. Sockets and TLS: the node.
@@ -17,9 +18,12 @@
 
 mod budget;
 pub mod codec;
+pub mod conversation;
 mod convert;
 pub mod decoder;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
 #[rustfmt::skip]
 mod generated;

@@ -19,6 +19,11 @@ const ARROWS: &[(&str, &[&str])] = &[
         "limosa-cli",
         &["limosa-core", "limosa-wire", "limosa-tree", "limosa-engine", "limosa-store", "limosa-manifest", "limosa-node", "limosa-server"],
     ),
+    ("limosa-fuzz", &["limosa-core", "limosa-wire", "limosa-tree", "limosa-store", "limosa-manifest", "limosa-node", "limosa-server"]),
+    (
+        "limosa-kit",
+        &["limosa-core", "limosa-wire", "limosa-tree", "limosa-engine", "limosa-store", "limosa-carry", "limosa-manifest", "limosa-node"],
+    ),
     ("xtask", &[]),
 ];
 

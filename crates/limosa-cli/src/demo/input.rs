@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use limosa_core::limits::{USER_KEY_BYTES_MAX, USER_VALUE_BYTES_MAX};
@@ -17,6 +17,9 @@ pub(super) type Records = Vec<(Key, Box<[u8]>)>;
 /// Fewest records with which scenes have something to change.
 const RECORDS_MIN: usize = 100;
 
+/// Most bytes of a line that are read: a value of the greatest size, and enough to see that it is longer.
+const LINE_BYTES_MAX: u64 = USER_VALUE_BYTES_MAX as u64 + (1 << 10);
+
 /// Reads a whole file.
 pub(super) fn read(path: &Path, field: &str) -> Result<Records, DemoError> {
     let unreadable = |source| DemoError::Unreadable { path: path.to_owned(), source };
@@ -26,7 +29,7 @@ pub(super) fn read(path: &Path, field: &str) -> Result<Records, DemoError> {
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
-        if file.read_until(b'\n', &mut line).map_err(unreadable)? == 0 {
+        if file.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line).map_err(unreadable)? == 0 {
             break;
         }
         let text = line.trim_ascii();

@@ -10,6 +10,8 @@ use tokio::time::timeout;
 
 /// Longest message, bytes: a page, and one entry too many.
 const FRAME_BYTES_MAX: usize = 2 << 20;
+/// What a length is believed for, before anything came.
+const VOUCHED_BYTES: usize = 64 << 10;
 /// Entries that one message carries, bytes.
 pub(super) const PAGE_BYTES: usize = 512 << 10;
 /// A link without a byte for this long is broken. The client asks more often than that.
@@ -25,9 +27,22 @@ pub(super) async fn read<M: Message + Default>(stream: &mut (impl AsyncRead + Un
     if length > FRAME_BYTES_MAX {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a message of {length} bytes")));
     }
-    let mut bytes = BytesMut::zeroed(length);
-    timeout(SILENCE_MAX, stream.read_exact(&mut bytes)).await.map_err(|_| silent())??;
-    M::decode(Bytes::from(bytes)).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    let bytes = timeout(SILENCE_MAX, read_body(stream, length)).await.map_err(|_| silent())??;
+    M::decode(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// The next `length` bytes. What came vouches for the rest: a length alone makes nobody allocate a whole message.
+async fn read_body(stream: &mut (impl AsyncRead + Unpin), length: usize) -> io::Result<Bytes> {
+    let mut bytes = BytesMut::new();
+    while bytes.len() < length {
+        let room = (length - bytes.len()).min((bytes.len() * 8).max(VOUCHED_BYTES));
+        bytes.reserve(room);
+        let mut rest = stream.take((length - bytes.len()) as u64);
+        if rest.read_buf(&mut bytes).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(bytes.freeze())
 }
 
 /// Writes a message out, whole.

@@ -12,6 +12,7 @@
 mod client;
 mod fault;
 mod frames;
+pub(crate) mod fuzzing;
 mod messages;
 mod server;
 mod watch;

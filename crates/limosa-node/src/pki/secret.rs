@@ -44,6 +44,11 @@ impl Cluster {
         Ok(Self { id: ClusterId(id), secret: ClusterSecret(secret) })
     }
 
+    /// One of these, whatever they are.
+    pub(crate) fn fixed(id: [u8; 16], secret: [u8; 32]) -> Self {
+        Self { id: ClusterId(id), secret: ClusterSecret(secret) }
+    }
+
     /// Id, secret and a check value, as stored in the PEM section.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = [&self.id.0[..], &self.secret.0[..]].concat();

@@ -67,7 +67,7 @@ impl Settings {
         Self::from_toml(path, &text)
     }
 
-    fn from_toml(path: &Path, text: &str) -> Result<Self, ConfigError> {
+    pub(crate) fn from_toml(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let malformed = |why: String| ConfigError::Malformed { path: path.to_owned(), why };
         let table: toml::Table = text.parse().map_err(|e: toml::de::Error| malformed(e.to_string().trim_end().to_owned()))?;
         let mut given = Vec::with_capacity(table.len());

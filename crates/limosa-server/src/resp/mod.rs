@@ -21,6 +21,7 @@ mod connection;
 mod dispatch;
 mod ended;
 mod error;
+pub(crate) mod fuzzing;
 mod gate;
 mod glob;
 mod inline;

@@ -41,8 +41,13 @@ pub(super) fn read(data: &Path) -> Result<Option<Vec<(FragmentId, KeyRange)>>, S
         Err(source) => return Err(ServerError::Frames { path, why: source.to_string() }),
         Ok(text) => text,
     };
-    let frames: Vec<Frame> = serde_json::from_slice(&text).map_err(|error| damaged(&path, &error.to_string()))?;
-    ranges(&frames).map(Some).ok_or_else(|| damaged(&path, "slots are not in order"))
+    decode(&text).map_err(|why| damaged(&path, &why))
+}
+
+/// What the file says, or why it says nothing.
+pub(super) fn decode(text: &[u8]) -> Result<Option<Vec<(FragmentId, KeyRange)>>, String> {
+    let frames: Vec<Frame> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    ranges(&frames).map(Some).ok_or_else(|| "slots are not in order".to_owned())
 }
 
 fn damaged(path: &Path, why: &str) -> ServerError {

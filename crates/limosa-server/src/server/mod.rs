@@ -11,6 +11,7 @@ mod control;
 mod doors;
 mod error;
 mod frames;
+pub(crate) mod fuzzing;
 mod inspect;
 mod offline;
 mod operate;

@@ -1,14 +1,19 @@
 //! Reads the quarantine folder: files of JSON lines that the store wrote, each a tail of a history that lost.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
+
+use serde_json::Value;
 
 use super::views::millis;
 use crate::http::api::{Dropped, QuarantineFile, QuarantinePage};
 
 /// Most bytes of records in one page.
 const PAGE_BYTES_MAX: usize = 8 << 20;
+
+/// Longest line, bytes: an entry's key, its element and its value, each byte of which may be written as six.
+const LINE_BYTES_MAX: u64 = 4 << 20;
 
 const WHY: &str = "written here after the last version common with the owner, and replaced by the owner's history";
 
@@ -58,17 +63,23 @@ pub(super) fn page(folder: &Path, name: String, first: u64, count: u64) -> io::R
             return Ok(QuarantinePage { name, first, records: Vec::new(), more: false });
         }
     }
+    let (records, more) = records(&mut reader, count)?;
+    Ok(QuarantinePage { name, first, records, more })
+}
+
+/// Up to `count` records, no more than fit a page, and whether others follow.
+pub(super) fn records(reader: &mut impl BufRead, count: u64) -> io::Result<(Vec<Value>, bool)> {
     let (mut records, mut bytes, mut line) = (Vec::new(), 0, Vec::new());
     while (records.len() as u64) < count && bytes < PAGE_BYTES_MAX {
         line.clear();
-        if reader.read_until(b'\n', &mut line)? == 0 {
-            return Ok(QuarantinePage { name, first, records, more: false });
+        if reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? == 0 {
+            return Ok((records, false));
         }
         bytes += line.len();
-        records.push(serde_json::from_slice(&line)?);
+        records.push(serde_json::from_slice(&line)?); // a line that was cut at the limit is no JSON
     }
     let more = !reader.fill_buf()?.is_empty();
-    Ok(QuarantinePage { name, first, records, more })
+    Ok((records, more))
 }
 
 /// Deletes a file, for good. `name` has no separators.

@@ -61,6 +61,12 @@ fn sentence(why: NotReapplied) -> String {
     }
 }
 
+/// How many keys the records speak of, and of how many all of them can be read.
+pub(super) fn keys_of(records: &[Value]) -> (usize, usize) {
+    let keys = by_key(records);
+    (keys.len(), keys.values().filter(|lost| lost.broken.is_none()).count())
+}
+
 fn by_key(records: &[Value]) -> BTreeMap<Vec<u8>, Lost> {
     let mut keys: BTreeMap<Vec<u8>, Lost> = BTreeMap::new();
     for record in records {

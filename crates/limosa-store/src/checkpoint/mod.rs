@@ -31,6 +31,7 @@ mod extent;
 mod extent_tests;
 mod file;
 mod files;
+pub(crate) mod fuzzing;
 mod guard;
 mod place;
 #[cfg(test)]

@@ -83,6 +83,16 @@ impl IdentityFile {
     }
 }
 
+/// Whether the bytes are an identity file.
+pub(crate) fn check_text(bytes: &[u8]) -> Result<(), StoreError> {
+    IdentityFile::decode(Path::new("identity"), bytes).map(drop)
+}
+
+/// A sound file for those who try to break its reader.
+pub(crate) fn sample() -> String {
+    IdentityFile { cluster: [0xA5; 16], node: "a".to_owned(), incarnation: 0x0123_4567_89AB_CDEF, space_keys: 42 }.encode()
+}
+
 /// Refuses names that would not survive a file name, a certificate or a line of this file.
 pub(super) fn check_node(node: &str) -> Result<(), StoreError> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');

@@ -26,6 +26,7 @@ use crate::error::StoreError;
 use crate::journal::{Owner, hex};
 use crate::options::Entropy;
 use identity::{FILE_BYTES_MAX, IdentityFile};
+pub(crate) use identity::{check_text, sample};
 
 /// Who opens a data folder.
 #[derive(Clone, PartialEq, Eq, Debug)]

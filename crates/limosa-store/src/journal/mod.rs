@@ -22,6 +22,7 @@
 //! - What records mean: the journal does not look into them.
 
 mod chain;
+pub(crate) mod fuzzing;
 mod group;
 mod position;
 mod reader;

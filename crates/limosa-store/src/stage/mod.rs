@@ -22,7 +22,7 @@ use limosa_tree::Applied;
 
 pub(crate) use apply::ForkFacts;
 pub(crate) use fork::Stages;
-pub(crate) use record::{StageRecord, decode_frame};
+pub(crate) use record::{StageRecord, decode_frame, sample_frame};
 
 use crate::journal::Position;
 

@@ -17,14 +17,15 @@
 
 use bytes::Bytes;
 
-use limosa_core::columns::RowParts;
+use limosa_core::columns::{ColumnsBuilder, RowParts};
 use limosa_core::commit::{put_range, read_range, read_u32};
 use limosa_core::limits::{
     COMMIT_ENTRIES_MAX, COMMIT_PARTS_MAX, ENTRY_VALUE_BYTES_MAX, FRAME_BYTES_MAX, FRAME_ENTRIES_MAX, INTERVALS_MAX, STORED_KEY_BYTES_MAX,
 };
 use limosa_core::varint::{self, Reader};
 use limosa_core::{
-    Columns, DecodeError, Digest, Expiry, FragmentId, Frame, History, IntervalMap, KeyRange, Kind, Mode, RangeDelete, Scope,
+    Columns, DecodeError, Digest, EntryRef, Expiry, FragmentId, Frame, History, IntervalMap, KeyRange, Kind, LiveRef, Mode, RangeDelete,
+    Scope, Version,
 };
 
 use super::{SealedFacts, StageStart};
@@ -368,38 +369,34 @@ fn mode_of(code: u8) -> Result<Mode, DecodeError> {
     }
 }
 
+/// A frame's record for those who try to break its reader.
+pub(crate) fn sample_frame() -> Vec<u8> {
+    FrameRecord::new(&full_frame(), &[7, u64::MAX]).pieces().concat()
+}
+
+/// A frame with everything that one may have.
+fn full_frame() -> Frame {
+    let mut entries = ColumnsBuilder::default();
+    let live = LiveRef { kind: Kind::PART, expiry: Expiry::at(9), value: b"value" };
+    entries.push(EntryRef { key: b"a", version: Version::new(1, 300), live: Some(live) });
+    entries.push(EntryRef { key: b"b", version: Version::ZERO, live: None });
+    entries.push(EntryRef { key: b"c", version: Version::new(2, 1), live: Some(LiveRef { expiry: Expiry::NEVER, ..live }) });
+    let range = KeyRange::new(&b"a"[..], Some(Bytes::from_static(b"x")));
+    let range_deletes = vec![RangeDelete { range: range.clone(), version: Version::new(1, 7) }];
+    let (from, to) = (Version::new(1, 5), Version::new(2, 9));
+    Frame { fragment: FragmentId(3), mode: Mode::ReplaceKeys, range, from, to, range_deletes, entries: entries.finish(), digest: Digest(5) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use limosa_core::columns::ColumnsBuilder;
-    use limosa_core::{EntryRef, EpochTable, LiveRef, Version};
+    use limosa_core::EpochTable;
     use proptest::prelude::*;
-
-    fn frame() -> Frame {
-        let mut entries = ColumnsBuilder::default();
-        let live = LiveRef { kind: Kind::PART, expiry: Expiry::at(9), value: b"value" };
-        entries.push(EntryRef { key: b"a", version: Version::new(1, 300), live: Some(live) });
-        entries.push(EntryRef { key: b"b", version: Version::ZERO, live: None });
-        entries.push(EntryRef { key: b"c", version: Version::new(2, 1), live: Some(LiveRef { expiry: Expiry::NEVER, ..live }) });
-        let range = KeyRange::new(&b"a"[..], Some(Bytes::from_static(b"x")));
-        let range_deletes = vec![RangeDelete { range: range.clone(), version: Version::new(1, 7) }];
-        let (from, to) = (Version::new(1, 5), Version::new(2, 9));
-        Frame {
-            fragment: FragmentId(3),
-            mode: Mode::ReplaceKeys,
-            range,
-            from,
-            to,
-            range_deletes,
-            entries: entries.finish(),
-            digest: Digest(5),
-        }
-    }
 
     #[test]
     fn a_frame_and_its_drops_round_trip_and_are_refused_when_cut() {
-        let bytes = FrameRecord::new(&frame(), &[7, u64::MAX]).pieces().concat();
-        assert_eq!(decode_frame(&bytes), Ok((frame(), vec![7, u64::MAX])));
+        let bytes = sample_frame();
+        assert_eq!(decode_frame(&bytes), Ok((full_frame(), vec![7, u64::MAX])));
         assert!((0..bytes.len()).all(|end| decode_frame(&bytes[..end]).is_err()));
     }
 

@@ -11,7 +11,7 @@ use crate::journal::Owner;
 const MAGIC: [u8; 8] = *b"LIMOEXTN";
 pub(super) const FORMAT_VERSION: u32 = 1;
 const FEATURES_KNOWN: u32 = 0;
-pub(super) const HEADER_BYTES: usize = 64;
+pub(in crate::checkpoint) const HEADER_BYTES: usize = 64;
 /// Bytes before the body of a record.
 pub(in crate::checkpoint) const RECORD_BYTES: usize = 16;
 
@@ -73,6 +73,16 @@ pub(super) fn check_header(bytes: &[u8; HEADER_BYTES], owner: Owner, number: u64
     if header(owner, number)[..60] == *fields { Ok(()) } else { Err(HeaderFault::Damaged("it is another folder's, or another file's")) }
 }
 
+/// Whether it is the header of file `number` of `owner`.
+pub(in crate::checkpoint) fn header_is(bytes: &[u8; HEADER_BYTES], owner: Owner, number: u64) -> bool {
+    check_header(bytes, owner, number).is_ok()
+}
+
+/// A sound header.
+pub(in crate::checkpoint) fn sample_header(owner: Owner, number: u64) -> [u8; HEADER_BYTES] {
+    header(owner, number)
+}
+
 /// What stands before a body that is to lie at `offset` of file `number`.
 pub(super) fn record(kind: Kind, number: u64, offset: u64, body: &[u8]) -> [u8; RECORD_BYTES] {
     let bytes = u32::try_from(body.len()).expect("a record is far below 4 GiB");
@@ -107,7 +117,7 @@ pub(in crate::checkpoint) struct Indexed {
 }
 
 /// Appends a record to the rows of an index.
-pub(super) fn put_indexed(rows: &mut Vec<u8>, fragment: FragmentId, first_key: &[u8], offset: u64, bytes: usize) {
+pub(in crate::checkpoint) fn put_indexed(rows: &mut Vec<u8>, fragment: FragmentId, first_key: &[u8], offset: u64, bytes: usize) {
     varint::put(rows, u64::from(fragment.0));
     varint::put_bytes(rows, first_key);
     varint::put(rows, offset);

@@ -16,5 +16,5 @@ mod layout;
 mod writer;
 
 pub(super) use file::{ExtentFile, ReadFault};
-pub(super) use layout::{Indexed, RECORD_BYTES, file_name, number_of, read_index};
+pub(super) use layout::{Indexed, RECORD_BYTES, file_name, header_is, number_of, put_indexed, read_index, sample_header};
 pub(super) use writer::{ExtentWriter, Failure, Finished};

@@ -20,10 +20,6 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["limosa-core", "limosa-wire", "limosa-tree", "limosa-engine", "limosa-store", "limosa-manifest", "limosa-node", "limosa-server"],
     ),
     ("limosa-fuzz", &["limosa-core", "limosa-wire", "limosa-tree", "limosa-store", "limosa-manifest", "limosa-node", "limosa-server"]),
-    (
-        "limosa-kit",
-        &["limosa-core", "limosa-wire", "limosa-tree", "limosa-engine", "limosa-store", "limosa-carry", "limosa-manifest", "limosa-node"],
-    ),
     ("xtask", &[]),
 ];
 

@@ -19,9 +19,6 @@
 //! * target leaves 0 1              here the target is told to leave these fragments
 //! ```
 //! A free field of a message that is *sent* is one that whoever plays that end fills in; the values are those of the recording.
-//!
-//! `limosa-kit` records conversations from the engines over real stores, compares what they say today with what is kept, and plays them
-//! against any implementation.
 
 mod fields;
 mod text;

@@ -15,6 +15,10 @@ pub enum Key {
     Alive(NodeName),
     /// The ids that fragments were given: none is given twice.
     Ids,
+    /// Where the entries were taken from, if not begun here.
+    Origin,
+    /// That this store's entries decide no more: they are elsewhere.
+    Moved,
 }
 
 impl Key {
@@ -27,11 +31,18 @@ impl Key {
 
     /// The counter of ids.
     pub const IDS: &'static str = "ids";
+    /// Where the entries come from.
+    pub const ORIGIN: &'static str = "origin";
+    /// That they went.
+    pub const MOVED: &'static str = "moved";
 
     /// The key that `text` is; `None` for what no key looks like.
     pub fn parse(text: &str) -> Option<Self> {
-        if text == Self::IDS {
-            return Some(Self::Ids);
+        match text {
+            Self::IDS => return Some(Self::Ids),
+            Self::ORIGIN => return Some(Self::Origin),
+            Self::MOVED => return Some(Self::Moved),
+            _ => {}
         }
         if let Some(id) = text.strip_prefix(Self::FRAGMENTS) {
             let is_canonical = id.len() == 8 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -51,6 +62,8 @@ impl fmt::Display for Key {
             Self::Node(name) => write!(f, "{}{name}", Self::NODES),
             Self::Alive(name) => write!(f, "{}{name}", Self::ALIVE),
             Self::Ids => f.write_str(Self::IDS),
+            Self::Origin => f.write_str(Self::ORIGIN),
+            Self::Moved => f.write_str(Self::MOVED),
         }
     }
 }
@@ -62,7 +75,15 @@ mod tests {
     #[test]
     fn a_key_survives_its_text_and_nothing_else_is_one() {
         let name = || "n1".parse::<NodeName>().expect("a good name");
-        for key in [Key::Fragment(FragmentId(7)), Key::Fragment(FragmentId(u32::MAX)), Key::Node(name()), Key::Alive(name()), Key::Ids] {
+        for key in [
+            Key::Fragment(FragmentId(7)),
+            Key::Fragment(FragmentId(u32::MAX)),
+            Key::Node(name()),
+            Key::Alive(name()),
+            Key::Ids,
+            Key::Origin,
+            Key::Moved,
+        ] {
             assert_eq!(Key::parse(&key.to_string()), Some(key));
         }
         for text in

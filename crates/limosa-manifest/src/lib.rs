@@ -7,6 +7,7 @@
 //! | Was the store put back to an older state? | [`ratchet`] |
 //! | What must a store promise? | [`store`] |
 //! | Where is it kept? | [`embedded`] (one machine), [`etcd`] (a cluster) |
+//! | How does a manifest get from one store into another? | [`handover`] |
 //! | How is all of this used together? | [`Manifest`] |
 //!
 //! Ownership changes by one compare-and-set on one cell. A node never acts on what it sent, only on what the cell says.
@@ -22,6 +23,7 @@ pub mod error;
 pub mod etcd;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod handover;
 mod ids;
 pub mod key;
 mod manifest;

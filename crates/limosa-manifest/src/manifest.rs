@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::cell::{FragmentCell, Intent};
 use crate::entry;
 use crate::error::ManifestError;
+use crate::handover;
 use crate::key::Key;
 use crate::node::NodeEntry;
 use crate::ratchet::Ratchet;
@@ -232,15 +233,32 @@ impl Manifest {
     pub(crate) async fn entry<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<Held<T>>, ManifestError> {
         let reached = self.seen().revision();
         let reading = self.store.read(&key.to_string()).await?;
-        self.seen().see_revision(reading.store, reading.revision, reached)?;
+        self.see(reading.store, reading.revision, reached).await?;
         reading.entries.first().map(|stored| held(key, stored)).transpose()
     }
 
     async fn list(&self, prefix: &str) -> Result<Reading, ManifestError> {
         let reached = self.seen().revision();
         let reading = self.store.list(prefix).await?;
-        self.seen().see_revision(reading.store, reading.revision, reached)?;
+        self.see(reading.store, reading.revision, reached).await?;
         Ok(reading)
+    }
+
+    /// Takes note of an answer. One from another store is believed where that was taken from the one that was seen.
+    async fn see(&self, store: u64, revision: u64, reached: u64) -> Result<(), ManifestError> {
+        let is_known = self.seen().is_of(store);
+        let seen = self.seen().see_revision(store, revision, reached);
+        let refused = match seen {
+            Err(refused) if !is_known => refused,
+            other => return other,
+        };
+        match handover::origin(&*self.store).await? {
+            Some(origin) if self.seen().follows(&origin, store) => {
+                tracing::info!(from = origin.store, to = store, "the manifest was moved to another store");
+                self.seen().see_revision(store, revision, 0)
+            }
+            _ => Err(refused),
+        }
     }
 
     /// Sends a change until its outcome is known, or it was sent [`RESEND_MAX`] times.
@@ -253,7 +271,7 @@ impl Manifest {
                 Err(ManifestError::Unknown { .. }) if sent < RESEND_MAX => sent += 1,
                 Err(error) => return Err(error),
                 Ok(committed) => {
-                    self.seen().see_revision(committed.store, committed.revision, reached)?;
+                    self.see(committed.store, committed.revision, reached).await?;
                     return Ok((committed.done, committed.revision));
                 }
             }

@@ -53,7 +53,7 @@ impl Manifest {
             (Key::Node(name), None) => News::NodeGone(name.clone()),
             (Key::Alive(name), Some(_)) => News::Alive(name.clone()),
             (Key::Alive(name), None) => News::Silent(name.clone()),
-            (Key::Ids, _) => return Ok(None),
+            (Key::Ids | Key::Origin | Key::Moved, _) => return Ok(None),
         }))
     }
 }

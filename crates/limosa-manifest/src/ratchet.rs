@@ -8,6 +8,7 @@ use limosa_core::varint::{self, Reader};
 use limosa_core::{DecodeError, FragmentId};
 
 use crate::error::ManifestError;
+use crate::handover::Origin;
 
 const FORMAT: u8 = 1;
 
@@ -26,6 +27,11 @@ impl Ratchet {
         self.revision
     }
 
+    /// Whether `store` is the one that was seen, or none was.
+    pub fn is_of(&self, store: u64) -> bool {
+        self.store == 0 || self.store == store
+    }
+
     /// Takes note of an answer to a call that started when [`Ratchet::revision`] was `reached`. Answers may overtake each other, so what
     /// counts is what was known at the call.
     pub fn see_revision(&mut self, store: u64, revision: u64, reached: u64) -> Result<(), ManifestError> {
@@ -38,6 +44,16 @@ impl Ratchet {
         self.store = store;
         self.revision = self.revision.max(revision);
         Ok(())
+    }
+
+    /// Whether answers of `store` may be believed now: it was taken from the one that was seen, at a revision that hides nothing of it.
+    pub fn follows(&mut self, origin: &Origin, store: u64) -> bool {
+        let is_later = origin.is_complete && origin.store == self.store && origin.revision >= self.revision;
+        if is_later {
+            // Revisions of another store are other numbers. Epochs go on.
+            (self.store, self.revision) = (store, 0);
+        }
+        is_later
     }
 
     /// Takes note of a fragment's epoch in such an answer. A revision that was raised by hand after a restore does not hide an epoch
@@ -111,6 +127,21 @@ mod tests {
         ] {
             assert_eq!(refused.expect_err("a roll-back").code(), "manifest.rolled_back");
         }
+    }
+
+    #[test]
+    fn a_store_that_was_taken_from_what_was_seen_is_believed_and_one_from_a_backup_of_it_is_not() {
+        let mut ratchet = Ratchet::default();
+        ratchet.see_revision(1, 10, 0).expect("the first one");
+        ratchet.see_epoch(FragmentId(7), 3, 0).expect("the first one");
+        let taken = Origin { store: 1, revision: 10, is_complete: true };
+        for other in [Origin { revision: 9, ..taken }, Origin { store: 3, ..taken }, Origin { is_complete: false, ..taken }] {
+            assert!(!ratchet.clone().follows(&other, 2), "{other:?}");
+        }
+        assert!(ratchet.follows(&taken, 2));
+        ratchet.see_revision(2, 4, ratchet.revision()).expect("its revisions are other numbers");
+        assert_eq!(ratchet.epoch(FragmentId(7)), 3, "epochs go on");
+        ratchet.clone().see_revision(1, 11, 4).expect_err("there is no way back");
     }
 
     #[test]

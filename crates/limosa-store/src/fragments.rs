@@ -76,6 +76,13 @@ impl Routes {
         *self = Self::of(ids, starts);
     }
 
+    /// Names the fragment at `index` anew.
+    pub(crate) fn rename(&mut self, index: usize, id: FragmentId) {
+        let (mut ids, starts) = (std::mem::take(&mut self.ids), std::mem::take(&mut self.starts));
+        ids[index] = id;
+        *self = Self::of(ids, starts);
+    }
+
     /// Makes one of the fragments at `index` and behind it.
     pub(crate) fn merge(&mut self, index: usize, id: FragmentId) {
         let (mut ids, mut starts) = (std::mem::take(&mut self.ids), std::mem::take(&mut self.starts));

@@ -83,7 +83,7 @@ pub use memory::MemoryUse;
 pub use options::{Clock, Durability, Entropy, Options};
 pub use parts::Reading;
 pub use quarantine::put_line;
-pub use reframe::ReframeError;
+pub use reframe::{Framed, ReframeError, Seam};
 pub use refusal::{ReplicateError, StageError};
 pub use save::CheckpointReport;
 pub use schedule::Due;

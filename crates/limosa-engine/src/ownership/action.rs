@@ -14,6 +14,8 @@ pub enum Action {
     /// A compare-and-set on one cell. Changes that come together may be made in one transaction (60 cells at most); when that loses, each
     /// is tried alone. Each is answered by one [`super::Event::Changed`].
     Change(Box<Change>),
+    /// A split or merge: a compare-and-set over several cells at once. Answer: [`super::Event::ReframeAnswered`].
+    Reframe(Box<Reframe>),
     /// Read the cell now. Answer: [`super::Event::Cells`] or [`super::Event::Gone`].
     ReadCell(FragmentId),
     /// Send over the control lane; lost when there is none.
@@ -75,6 +77,22 @@ pub struct Change {
     pub next: FragmentCell,
     /// Names the wish.
     pub intent: Intent,
+}
+
+/// A wish to replace cells by others, all or none.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reframe {
+    /// The cells that go, in key order, each with the revision that it must have.
+    pub gone: Vec<(FragmentId, u64)>,
+    /// What comes instead. Lineages are random: whoever finds these there knows that it was this very wish.
+    pub made: Vec<FragmentCell>,
+}
+
+impl Reframe {
+    /// The first of the fragments that go: names the wish in its answer.
+    pub fn first(&self) -> FragmentId {
+        self.gone[0].0
+    }
 }
 
 /// What the store does with a command on a fragment.

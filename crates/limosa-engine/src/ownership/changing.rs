@@ -32,6 +32,11 @@ pub(super) struct Changing {
 }
 
 impl Changing {
+    /// Whether some change of the cell may be made yet.
+    pub(super) fn is_open(&self) -> bool {
+        self.pending.is_some() || !self.doubts.is_empty()
+    }
+
     pub(super) fn is_pending(&self) -> bool {
         self.pending.is_some()
     }
@@ -111,8 +116,9 @@ impl Seat {
         let is_owner = seen.cell.owner() == Some(me);
         match &before {
             None => {
-                self.must_reopen = is_owner;
-                self.is_unbelieved = s.config.reborn && (is_owner || seen.cell.sync_set.contains(me));
+                self.must_reopen = is_owner && !self.origin.is_of(&seen.cell);
+                let is_told_of_another = s.config.reborn && !self.origin.is_believed || self.origin.is_lost;
+                self.is_unbelieved = is_told_of_another && (is_owner || seen.cell.sync_set.contains(me));
             }
             Some(before) if is_owner && before.owner() != Some(me) => {
                 self.must_reopen = false; // an epoch that nobody has used

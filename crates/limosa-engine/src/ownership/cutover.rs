@@ -239,6 +239,7 @@ impl Seat {
     /// What the store says of its version and digest, at either end.
     pub(super) fn digest(&mut self, s: &mut Shared, version: Version, state: Digest) {
         self.held = self.held.max(version);
+        self.hold_sealed(version);
         self.sealed(version, state);
         let Some(cell) = self.cell.as_ref().map(|seen| &seen.cell) else { return };
         let (Some(seal), Some(owner)) = (self.arrival.seal, cell.owner().cloned()) else { return };

@@ -1,7 +1,10 @@
 //! What the machine is told.
 
+use bytes::Bytes;
 use limosa_core::{Digest, FragmentCell, FragmentId, Intent, NodeName, Version};
 use limosa_wire::OwnershipMessage;
+
+use super::config::HeldFragment;
 
 /// What happened.
 #[derive(Clone, PartialEq, Debug)]
@@ -25,6 +28,21 @@ pub enum Event {
         intent: Intent,
         /// What came of it.
         outcome: Outcome,
+    },
+    /// The answer to a [`super::Action::Reframe`].
+    ReframeAnswered {
+        /// The first of the fragments that were to go.
+        first: FragmentId,
+        /// What came of it.
+        outcome: Reframing,
+    },
+    /// The store's fragments are others now, as cells ask that were split or merged, by this node or another one. Told before these cells, and
+    /// once nothing of the old fragments is applied any more. From here on the new ones begin as behind a restart.
+    Reframed {
+        /// Those that went.
+        gone: Vec<FragmentId>,
+        /// Those that came.
+        made: Vec<Made>,
     },
     /// From a peer, over the control lane. The end of its former life's sessions ([`Event::Session`], [`Event::Follower`]) is told first.
     Message {
@@ -127,6 +145,30 @@ pub enum Event {
     Order(Order),
 }
 
+/// A fragment that came out of others.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Made {
+    /// What the store holds of it.
+    pub held: HeldFragment,
+    /// Those that it came out of, as far as they went with it.
+    pub from: Vec<FragmentId>,
+    /// The store could not make it: its copy stands elsewhere than where the halves were put together, and is not believed.
+    pub is_lost: bool,
+}
+
+/// What came of a split or merge.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reframing {
+    /// It was made. [`Event::Reframed`] follows.
+    Made,
+    /// One of the cells was another one: it was not made, and will not be.
+    Lost,
+    /// It may have been made, or be made yet.
+    Unknown,
+    /// It was not made, and will not be: the manifest does not answer.
+    Unavailable,
+}
+
 /// A cell, and the revision that wrote it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SeenCell {
@@ -211,6 +253,26 @@ pub enum Order {
     Cancel {
         /// Which.
         fragments: Vec<FragmentId>,
+    },
+    /// Part a fragment that this node owns.
+    Split {
+        /// Which.
+        fragment: FragmentId,
+        /// The first key of the right part.
+        at: Bytes,
+        /// Id and lineage of the left part, never used before.
+        left: (FragmentId, u64),
+        /// Of the right part.
+        right: (FragmentId, u64),
+    },
+    /// Put two neighbours together that this node owns.
+    Merge {
+        /// The one.
+        left: FragmentId,
+        /// Its right neighbour.
+        right: FragmentId,
+        /// Id and lineage of the whole, never used before.
+        made: (FragmentId, u64),
     },
     /// Hand everything that this node owns over to complete standbys.
     HandOver,

@@ -61,12 +61,12 @@ impl Seat {
         Ok(None)
     }
 
-    /// Whether every lease that this node lent, in this life or the one before, is over.
+    /// Whether every lease that this node lent is over: in this life or the one before, of this fragment or those that it came out of.
     pub(super) fn is_lease_over(&self, s: &mut Shared) -> bool {
         if s.config.has(Plant::FencesUnderLease) {
             return true;
         }
-        let since = self.lender.renewed_at.unwrap_or(s.started_at);
+        let since = self.lender.renewed_at.unwrap_or(self.began_at);
         s.is_past(since, s.config.lease)
     }
 

@@ -11,6 +11,7 @@ use super::action::{Action, Gate};
 use super::config::{Config, HeldFragment};
 use super::event::Event;
 use super::owning::Lease;
+use super::reframing::Under;
 use super::report::{Blocked, MoveView, Standing};
 use super::seat::Seat;
 use super::shared::Shared;
@@ -24,6 +25,8 @@ use super::shared::Shared;
 pub struct Ownership {
     pub(super) seats: BTreeMap<FragmentId, Seat>,
     pub(super) shared: Shared,
+    /// Splits and merges under way, by the first of their fragments.
+    pub(super) reframing: BTreeMap<FragmentId, Under>,
     next_beat: Duration,
 }
 
@@ -34,7 +37,7 @@ impl Ownership {
         let next_beat = now + config.beat();
         let shared = Shared::new(config, now);
         let seats = held.iter().map(|held| (held.fragment, Seat::of(held, &shared))).collect();
-        Self { seats, shared, next_beat }
+        Self { seats, shared, reframing: BTreeMap::new(), next_beat }
     }
 
     /// Takes an event in at `now`, which never goes back.
@@ -48,6 +51,9 @@ impl Ownership {
         }
         self.shared.ring();
         self.settle();
+        if self.settle_reframing() {
+            self.settle();
+        }
         self.shared.post();
     }
 
@@ -144,6 +150,8 @@ impl Ownership {
                 let (seat, s) = self.seat(fragment);
                 seat.changed(s, intent, outcome);
             }
+            Event::ReframeAnswered { first, outcome } => self.reframe_answered(first, outcome),
+            Event::Reframed { gone, made } => self.reframed(&gone, made),
             Event::Message { from, message } => self.message(&from, message),
             Event::Peer { node, is_connected } => self.peer(&node, is_connected),
             Event::Session { from, fragment, session, held } => self.seat(fragment).0.session(&from, session, held),

@@ -14,6 +14,7 @@
 //! | whom a standby follows, what it gives up | `following` |
 //! | a move: queue, copy, last step, under heavy writes | `moving`, `cutover`, `converge` |
 //! | silence, fence, collection, promotion | `suspect`, `rescue` |
+//! | splits and merges | `reframing` |
 //! | operators' orders | `orders` |
 //!
 //! # Invariants
@@ -34,6 +35,7 @@ mod moving;
 mod orders;
 mod owning;
 mod placing;
+mod reframing;
 mod report;
 mod rescue;
 mod seat;
@@ -43,9 +45,9 @@ mod suspect;
 #[cfg(test)]
 mod tests;
 
-pub use action::{Action, Change, Count, Gate, Job};
+pub use action::{Action, Change, Count, Gate, Job, Reframe};
 pub use config::{Config, Failover, HeldFragment};
-pub use event::{Event, NodeState, Order, Outcome, SeenCell, Session};
+pub use event::{Event, Made, NodeState, Order, Outcome, Reframing, SeenCell, Session};
 pub use machine::Ownership;
-pub use report::{Blocked, MoveError, MoveView, Phase, Report, Standing};
+pub use report::{Blocked, MoveError, MoveView, Phase, ReframeError, Report, Standing};
 pub use step::{Step, Wish};

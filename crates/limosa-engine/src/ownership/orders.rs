@@ -20,6 +20,7 @@ impl Ownership {
             Order::Stage { fragments, to } => self.on_each(&fragments, |seat, _| seat.staged.extend([to.clone()])),
             Order::Unstage { fragments, to } => self.on_each(&fragments, |seat, s| seat.order_unstage(s, &to)),
             Order::Cancel { fragments } => self.on_each(&fragments, Seat::order_cancel),
+            Order::Split { .. } | Order::Merge { .. } => self.order_reframe(order),
             Order::HandOver => self.on_each(&self.owned(), |seat, s| seat.order_hand_over(s)),
             Order::FailOver { fragments, accept_loss } => {
                 self.on_each(&fragments, |seat, s| seat.take_over = Some(TakeOver { accept_loss, given_at: s.now }));
@@ -73,7 +74,7 @@ impl Seat {
         if let Some(why) = why {
             return refuse(s, MoveError::Target { fragment, to: to.clone(), why });
         }
-        if self.moving.is_some() {
+        if self.moving.is_some() || self.hold.is_some() {
             return refuse(s, MoveError::Moving { fragment });
         }
         self.moving = Some(Moving::new(s, to.clone()));
@@ -81,8 +82,8 @@ impl Seat {
 
     fn order_hand_over(&mut self, s: &mut Shared) {
         let fragment = self.id;
-        if self.moving.is_some() {
-            return; // it leaves already
+        if self.moving.is_some() || self.hold.is_some() {
+            return; // it leaves already, or is another one soon
         }
         match self.best_standby(s) {
             Some(to) => self.moving = Some(Moving::new(s, to)),

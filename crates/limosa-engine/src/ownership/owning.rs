@@ -73,7 +73,8 @@ impl Seat {
         self.unlisted_since = None;
         if self.owning.is_none() {
             let must_be_confirmed = self.must_reopen && !s.config.durable;
-            self.owning = Some(Owning { must_be_confirmed, ..Owning::default() });
+            let lent = std::mem::take(&mut self.origin.lent);
+            self.owning = Some(Owning { must_be_confirmed, lent, ..Owning::default() });
         }
         let trusts_anything = s.config.has(Plant::TrustsEmptyNode);
         if (self.is_unbelieved || self.held < cell.committed) && self.open_epoch().is_none() && !trusts_anything {
@@ -91,13 +92,15 @@ impl Seat {
         self.open_row(s, cell.epoch);
         self.take_over = None;
         self.end_unknown_move(s, cell);
-        if self.open_epoch() == Some(cell.epoch) {
+        if self.open_epoch() == Some(cell.epoch) && self.hold.is_none() {
             self.leave_if_emptied(s, cell);
             self.settle_moving(s, cell);
             self.settle_members(s);
         }
         self.settle_count(s);
         self.settle_gate(s);
+        self.court(s);
+        self.settle_hold(s);
     }
 
     /// An order to serve though this node, the owner, is behind what is known: only by an explicit word.
@@ -162,7 +165,7 @@ impl Seat {
         if owning.open.is_none() && !s.config.has(Plant::ServesBeforeRow) {
             return Gate::Parked;
         }
-        if self.moving.as_ref().is_some_and(Moving::is_parked) {
+        if self.hold.is_some() || self.moving.as_ref().is_some_and(Moving::is_parked) {
             return Gate::Parked;
         }
         let lease = self.lease(s);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use limosa_core::cell::Refusal;
 use limosa_core::{FragmentId, NodeName, Retry, Version};
 use thiserror::Error;
 
@@ -55,6 +56,18 @@ pub enum Report {
         to: NodeName,
         /// Why.
         error: MoveError,
+    },
+    /// These went, and others came instead: all that was written or read in them is on every member's disk.
+    Reframed {
+        /// Which went.
+        gone: Vec<FragmentId>,
+    },
+    /// A split or merge ended as if it had never begun.
+    ReframeFailed {
+        /// The fragment, or the left one of two.
+        fragment: FragmentId,
+        /// Why.
+        error: ReframeError,
     },
     /// A node was asked to become complete.
     Assigned {
@@ -111,6 +124,85 @@ pub enum Report {
         /// Why, and who must act.
         why: Blocked,
     },
+}
+
+/// Why a fragment is not split or merged. It is served as before.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum ReframeError {
+    /// Another node owns one of them, or this one does not serve it yet.
+    #[error("this node does not serve {fragment}: merge only what one node owns; move one of the two first")]
+    NotOwner {
+        /// Which.
+        fragment: FragmentId,
+    },
+    /// It is moving.
+    #[error("{fragment} is moving: wait for it, or cancel it")]
+    Moving {
+        /// Which.
+        fragment: FragmentId,
+    },
+    /// Another change of it is under way.
+    #[error("another change of {fragment} is under way: try again")]
+    Busy {
+        /// Which.
+        fragment: FragmentId,
+    },
+    /// Not every member has all of it on its disk.
+    #[error("not every standby of {fragment} is there and complete (missing: {}): bring them back, or let them go", list(missing))]
+    Members {
+        /// Of which.
+        fragment: FragmentId,
+        /// Who.
+        missing: Vec<NodeName>,
+    },
+    /// A copy is on its way to a node: it would begin anew.
+    #[error("{fragment} is being copied to {to}: wait until that is complete")]
+    Copying {
+        /// Which.
+        fragment: FragmentId,
+        /// Where to.
+        to: NodeName,
+    },
+    /// The rules of cells forbid it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The fragment changed hands, or its cell was changed, meanwhile.
+    #[error("{fragment} was changed by another node meanwhile: look at it, and try again")]
+    Superseded {
+        /// Which.
+        fragment: FragmentId,
+    },
+    /// The manifest does not answer.
+    #[error("the manifest does not answer: try again when it is back")]
+    ManifestAway,
+}
+
+fn list(nodes: &[NodeName]) -> String {
+    nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+impl ReframeError {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotOwner { .. } => "reframe.not_owner",
+            Self::Moving { .. } => "reframe.moving",
+            Self::Busy { .. } => "reframe.busy",
+            Self::Members { .. } => "reframe.members",
+            Self::Copying { .. } => "reframe.copying",
+            Self::Refused(_) => "reframe.refused",
+            Self::Superseded { .. } => "reframe.superseded",
+            Self::ManifestAway => "reframe.manifest_away",
+        }
+    }
+
+    /// What a driver may do.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::NotOwner { .. } | Self::Refused(_) => Retry::Never,
+            _ => Retry::Later,
+        }
+    }
 }
 
 /// Why a fragment is not served, moved or taken over.

@@ -18,6 +18,7 @@ use super::following::Following;
 use super::lender::Lender;
 use super::moving::Moving;
 use super::owning::Owning;
+use super::reframing::{Hold, Origin};
 use super::report::{Blocked, MoveError, Report};
 use super::rescue::{FenceCall, Rescue};
 use super::shared::Shared;
@@ -61,7 +62,12 @@ pub(super) struct Seat {
     pub(super) must_reopen: bool,
     /// What the cells say of this node's copy is of a folder that is gone.
     pub(super) is_unbelieved: bool,
+    /// When this node began to know it: with its start, or with a split or merge. Leases may have been lent right before.
+    pub(super) began_at: Duration,
+    pub(super) origin: Origin,
     // ---- As an owner.
+    /// A split or merge holds it back.
+    pub(super) hold: Option<Hold>,
     pub(super) owning: Option<Owning>,
     pub(super) followers: BTreeMap<NodeName, Follower>,
     pub(super) moving: Option<Moving>,
@@ -99,6 +105,9 @@ impl Seat {
             changing: Changing::default(),
             must_reopen: false,
             is_unbelieved: false,
+            began_at: s.now,
+            origin: Origin::default(),
+            hold: None,
             owning: None,
             followers: BTreeMap::new(),
             moving: None,
@@ -164,6 +173,7 @@ impl Seat {
 
     /// Another node owns the fragment now, or nobody does.
     fn give_up_ownership(&mut self, s: &mut Shared, epoch: u32) {
+        self.hold = None;
         if self.owning.take().is_none() {
             return;
         }

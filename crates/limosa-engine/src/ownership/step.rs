@@ -40,6 +40,8 @@ pub enum Wish {
 pub enum Step {
     /// A compare-and-set.
     Change(Wish),
+    /// A compare-and-set over several cells.
+    Reframe,
     /// The cell is read.
     ReadCell,
     /// [`OwnershipMessage::Renew`].
@@ -88,7 +90,7 @@ pub enum Step {
 
 impl Step {
     /// Every step.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Change(Wish::Reopen),
         Self::Change(Wish::Prepare),
         Self::Change(Wish::Commit),
@@ -102,6 +104,7 @@ impl Step {
         Self::Change(Wish::Expel),
         Self::Change(Wish::Require),
         Self::Change(Wish::Shrink),
+        Self::Reframe,
         Self::ReadCell,
         Self::Renew,
         Self::Renewed,
@@ -130,6 +133,7 @@ impl Step {
     pub fn of(action: &Action) -> Option<Self> {
         Some(match action {
             Action::Change(change) => Self::Change(change.wish),
+            Action::Reframe(_) => Self::Reframe,
             Action::ReadCell(_) => Self::ReadCell,
             Action::Send { message, .. } => Self::of_message(message),
             Action::SetGate { gate: Gate::Serving, .. } => Self::Serve,

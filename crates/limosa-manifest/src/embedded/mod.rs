@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use crate::error::ManifestError;
+use crate::key::Key;
 use crate::store::{Boxed, Change, Committed, Event, LeaseId, ManifestStore, Reading, Watch, Write};
 use file::File;
 use history::History;
@@ -44,8 +45,21 @@ impl EmbeddedStore {
     /// Opens or makes the file. `store` names a new one; random.
     ///
     /// # Errors
-    /// Damage, a newer format, a file in use by another process, a failing disk.
+    /// Damage, a newer format, a file in use by another process, a failing disk; its entries were moved elsewhere.
     pub fn open(path: &Path, store: u64) -> Result<Self, ManifestError> {
+        let opened = Self::open_retired(path, store)?;
+        if opened.shared.state().file.read(Key::MOVED)?.entries.is_empty() {
+            return Ok(opened);
+        }
+        let why = format!("{}: it was moved elsewhere, with `limosa cluster init --from`: start this node with that place", path.display());
+        Err(ManifestError::Config { what: "embedded manifest", why })
+    }
+
+    /// Opens it to move its entries elsewhere: also one whose entries have been moved, in part perhaps.
+    ///
+    /// # Errors
+    /// As [`EmbeddedStore::open`].
+    pub fn open_retired(path: &Path, store: u64) -> Result<Self, ManifestError> {
         let mut file = File::open(path, store)?;
         let orphans: Vec<Write> = file.leased()?.into_iter().map(|key| Write::Delete { key }).collect();
         if !orphans.is_empty() {

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use limosa_core::{FragmentId, Version};
+use limosa_manifest::embedded::EmbeddedStore;
 use limosa_manifest::etcd::{EtcdStore, EtcdTls};
+use limosa_manifest::handover;
 use limosa_manifest::ratchet::Ratchet;
 use limosa_manifest::{Change, Changed, Intent, Manifest, ManifestError, ManifestStore, Write};
 
@@ -138,6 +140,54 @@ async fn another_etcd_is_not_taken_for_the_one_that_was_seen() {
     manifest.cell(FragmentId(7)).await.expect("answers");
     let exchanged = Manifest::new(store(&second, "/limosa/"), manifest.ratchet());
     assert_eq!(exchanged.cell(FragmentId(7)).await.expect_err("another store").code(), "manifest.rolled_back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_embedded_manifest_is_moved_into_etcd_and_only_the_newest_one_is_believed() {
+    let (server, folder) = (EtcdServer::start(), tempfile::tempdir().expect("a folder"));
+    let (path, backup) = (folder.path().join("manifest.redb"), folder.path().join("backup.redb"));
+    let open = |path: &Path| EmbeddedStore::open(path, 77);
+    let embedded = Manifest::new(Arc::new(open(&path).expect("made")), Ratchet::default());
+    let cells: Vec<_> = (0..130).map(|id| suite::cell(id, "a")).collect();
+    for group in cells.chunks(60) {
+        assert!(embedded.create(group).await.expect("answers"));
+    }
+    let [first] = embedded.take_ids().await.expect("answers");
+    drop(embedded);
+    std::fs::copy(&path, &backup).expect("nobody has it open");
+    let embedded = Manifest::new(Arc::new(open(&path).expect("there")), Ratchet::default());
+    let held = embedded.cell(FragmentId(7)).await.expect("answers").expect("there");
+    let joined = held.value.join(&suite::name("a"), &suite::name("b"), Version::ZERO).expect("the owner asks");
+    embedded.change(&held, joined.clone(), Intent(1)).await.expect("answers");
+    let ratchet = embedded.ratchet();
+    drop(embedded);
+
+    let etcd = store(&server, "/limosa/a/");
+    let before = Manifest::new(etcd.clone(), ratchet.clone());
+    assert_eq!(before.cells().await.expect_err("not the one that was seen").code(), "manifest.rolled_back");
+    let old = EmbeddedStore::open_retired(&path, 1).expect("there");
+    for _ in 0..2 {
+        assert_eq!(handover::carry(&old, &*etcd).await.expect("both are there"), 130, "a second time is the same");
+    }
+    drop(old);
+    let Err(refused) = open(&path) else { panic!("two stores would decide") };
+    assert_eq!(refused.code(), "manifest.config");
+    let (moved, _) = before.cells().await.expect("it follows from what was seen");
+    assert_eq!(moved.len(), 130);
+    assert_eq!(moved.iter().find(|held| held.value.id() == FragmentId(7)).expect("there").value, joined.marked(Intent(1)));
+    let [next] = before.take_ids().await.expect("answers");
+    assert_eq!(next.0, first.0 + 1, "no id is given twice");
+    let again = Manifest::new(etcd, Ratchet::from_bytes(&before.ratchet().to_bytes()).expect("as a node keeps it"));
+    again.cells().await.expect("the same node, restarted");
+
+    // From a backup: a node that saw what came behind it does not take it, one that did not could.
+    let elsewhere = store(&server, "/limosa/b/");
+    let old = EmbeddedStore::open_retired(&backup, 1).expect("there");
+    handover::carry(&old, &*elsewhere).await.expect("both are there");
+    let stale = Manifest::new(elsewhere.clone(), ratchet);
+    assert_eq!(stale.cells().await.expect_err("older than what was seen").code(), "manifest.rolled_back");
+    let newer = EmbeddedStore::open_retired(&path, 1).expect("there");
+    assert!(handover::carry(&newer, &*elsewhere).await.is_err(), "another manifest was moved there");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

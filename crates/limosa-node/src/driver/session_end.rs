@@ -23,6 +23,9 @@ pub enum SessionEnd {
     /// An operator asked for new connections.
     #[error("an operator reset the peer connections; they are made again")]
     Reset,
+    /// Fragments of the session were split or merged.
+    #[error("fragments were split or merged; the session is made again about what they became")]
+    Reframed,
     /// A standby asked this node for state, and it is no owner.
     #[error("this node is not an owner: point the standby at the owner")]
     NotOwner,
@@ -53,6 +56,7 @@ impl SessionEnd {
             Self::Session(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Reset => "session.reset",
+            Self::Reframed => "session.reframed",
             Self::NotOwner => "session.not_owner",
             Self::RoleChanged => "session.role_changed",
             Self::Epoch { .. } => "session.epoch_unknown",
@@ -68,7 +72,7 @@ impl SessionEnd {
             Self::Session(error) => error.retry(),
             Self::Store(error) => error.retry(),
             Self::RoleChanged => Retry::Never,
-            Self::Reset | Self::NotOwner | Self::Epoch { .. } | Self::TransferLog(_) | Self::Randomness(_) => Retry::Later,
+            Self::Reset | Self::Reframed | Self::NotOwner | Self::Epoch { .. } | Self::TransferLog(_) | Self::Randomness(_) => Retry::Later,
         }
     }
 

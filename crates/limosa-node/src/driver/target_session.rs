@@ -182,6 +182,10 @@ impl TargetSession {
                         Ok(()) => continue,
                         Err(end) => return end,
                     },
+                    Some(Command::End(gone)) => {
+                        self.leaving.push(gone); // told when the last job has ended
+                        return SessionEnd::Reframed;
+                    }
                     None => return SessionEnd::RoleChanged,
                 },
                 answer = self.jobs.answer() => match answer {

@@ -4,5 +4,6 @@ mod cluster;
 mod common;
 mod halves;
 mod members;
+mod reframe;
 mod repair;
 mod status;

@@ -1,6 +1,6 @@
 //! The cluster as the HTTP door sees it through this node.
 
-use super::cluster::Member;
+use super::cluster::{self, Member};
 use super::control::NodeControl;
 use super::{reframe, refusal};
 use crate::cluster::id;
@@ -16,8 +16,10 @@ impl NodeControl {
     }
 
     async fn reframe(&self, operation: Operation, asked: Option<String>) -> Answer<Operated> {
-        if self.member.is_some() {
-            return Err(refusal::no_reframe());
+        if let Some(member) = &self.member
+            && let Some(owner) = member.reframes_at(&operation)?
+        {
+            return member.reframe_there(&owner, &operation, asked).await;
         }
         let now = self.plan_operation(operation.clone()).await?;
         if let Some(asked) = asked
@@ -25,9 +27,43 @@ impl NodeControl {
         {
             return Err(refusal::plan_changed(&asked, &now.id));
         }
+        if let Some(member) = &self.member {
+            return self.reframe_in_cluster(member, operation, now).await;
+        }
         let done = self.blocking(move |node| reframe::run(node.store(), &operation, now.id)).await?;
         self.node.published(self.node.store().horizon().0);
         Ok(done)
+    }
+
+    async fn reframe_in_cluster(&self, member: &Member, operation: Operation, now: OperationPlan) -> Answer<Operated> {
+        if !now.blocked_because.is_empty() {
+            return Err(cluster::blocked(&now));
+        }
+        let (made, message) = match operation {
+            Operation::Split { fragment, at_key, at_slot } => {
+                let at = self.blocking(move |node| reframe::boundary(node.store(), fragment, at_key.as_deref(), at_slot)).await?;
+                let (left, right) = member.split(fragment, at).await?;
+                (vec![left, right], reframe::split_done(fragment, left, right))
+            }
+            Operation::Merge { left, right } => {
+                let made = member.merge(left, right).await?;
+                (vec![made], reframe::merge_done(left, right, made))
+            }
+            other => unreachable!("{} is done elsewhere", other.word()),
+        };
+        Ok(Operated { plan: now.id, made, message, ..Operated::default() })
+    }
+
+    async fn plan_reframe(&self, operation: Operation) -> Answer<OperationPlan> {
+        let Some(member) = &self.member else {
+            return self.blocking(move |node| reframe::plan(node.store(), operation)).await;
+        };
+        if let Some(owner) = member.reframes_at(&operation)? {
+            return member.plan_there(&owner, &operation).await;
+        }
+        let blocked_because = member.blocks_reframe(&operation)?;
+        let plan = self.blocking(move |node| reframe::plan(node.store(), operation)).await?;
+        Ok(OperationPlan { risk: cluster::RISK.to_owned(), blocked_because, ..plan })
     }
 }
 
@@ -62,7 +98,7 @@ impl Operate for NodeControl {
 
     async fn plan_operation(&self, operation: Operation) -> Answer<OperationPlan> {
         if is_reframe(&operation) {
-            return self.blocking(move |node| reframe::plan(node.store(), operation)).await;
+            return self.plan_reframe(operation).await;
         }
         self.member()?.plan(operation).await
     }

@@ -40,19 +40,27 @@ pub(super) fn run(store: &Store, operation: &Operation, plan: String) -> Answer<
         Operation::Split { fragment, at_key, at_slot } => {
             let at = boundary(store, *fragment, at_key.as_deref(), *at_slot)?;
             let (left, right) = store.split(FragmentId(*fragment), &at).map_err(|error| refusal::reframe(&error))?;
-            (vec![left.0, right.0], format!("f{fragment} is f{} and f{} now", left.0, right.0))
+            (vec![left.0, right.0], split_done(*fragment, left.0, right.0))
         }
         Operation::Merge { left, right } => {
             let merged = store.merge(FragmentId(*left), FragmentId(*right)).map_err(|error| refusal::reframe(&error))?;
-            (vec![merged.0], format!("f{left} and f{right} are f{} now", merged.0))
+            (vec![merged.0], merge_done(*left, *right, merged.0))
         }
         other => unreachable!("{} is done elsewhere", other.word()),
     };
     Ok(Operated { plan, made, message, ..Operated::default() })
 }
 
+pub(super) fn split_done(fragment: u32, left: u32, right: u32) -> String {
+    format!("f{fragment} is f{left} and f{right} now")
+}
+
+pub(super) fn merge_done(left: u32, right: u32, made: u32) -> String {
+    format!("f{left} and f{right} are f{made} now")
+}
+
 /// The first key of the right part.
-fn boundary(store: &Store, fragment: u32, at_key: Option<&str>, at_slot: Option<u16>) -> Answer<Vec<u8>> {
+pub(super) fn boundary(store: &Store, fragment: u32, at_key: Option<&str>, at_slot: Option<u16>) -> Answer<Vec<u8>> {
     let slot = match (at_key, at_slot) {
         (Some(_), Some(_)) => return Err(refusal::two_boundaries()),
         (Some(key), None) => slot_of(key.as_bytes()),

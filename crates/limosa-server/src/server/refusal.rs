@@ -63,17 +63,6 @@ pub(super) fn plan_changed(asked: &str, now: &str) -> ControlError {
     }
 }
 
-/// Cells of a cluster are not parted yet.
-pub(super) fn no_reframe() -> ControlError {
-    ControlError {
-        turn: Turn::Refused,
-        code: "cluster.no_reframe",
-        message: "fragments of a cluster are not split or merged yet".to_owned(),
-        action: "choose --fragments before `limosa cluster init`; split and merge on the one node before it, too".to_owned(),
-        retry: Retry::Never,
-    }
-}
-
 /// Something that only a cluster does.
 pub(super) fn no_cluster() -> ControlError {
     ControlError {

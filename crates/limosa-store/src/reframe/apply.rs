@@ -5,6 +5,7 @@ use limosa_core::{DecodeError, EpochRow, EpochTable, FragmentId, History, KeyRan
 use limosa_tree::Fragment;
 
 use super::Reframe;
+use super::align::IN_PASSING;
 use crate::apply::Slice;
 use crate::error::StoreError;
 use crate::past::Past;
@@ -36,14 +37,22 @@ impl State {
                 assert!(epochs.append(&EpochTable::from_rows(vec![row]).expect("one row is in order")), "the epoch is above both");
                 self.epochs.splice(index..=index + 1, [epochs]);
             }
+            Reframe::Join { joined, .. } => {
+                self.head_routes.merge(index, *joined);
+                let (left, right) = (self.heads[index], self.heads[index + 1]);
+                let (gate, replicated) = (left.gate.max(right.gate), left.replicated.max(right.replicated));
+                self.heads.splice(index..=index + 1, [Head { version: Version::ZERO, epoch: 0, gate, replicated }]);
+                self.epochs.splice(index..=index + 1, [History::default()]);
+            }
+            Reframe::Name { name, .. } => self.head_routes.rename(index, *name),
         }
         self.count_ids(&reframe.makes());
         self.gates_changed();
     }
 
-    /// Ids are not used again.
+    /// Ids are not used again, but for those that are given in passing.
     pub(crate) fn count_ids(&mut self, made: &[FragmentId]) {
-        let newest = made.iter().map(|id| id.0).max().unwrap_or(0);
+        let newest = made.iter().map(|id| id.0).filter(|id| *id < IN_PASSING).max().unwrap_or(0);
         self.next_fragment = self.next_fragment.max(newest.saturating_add(1));
     }
 
@@ -64,6 +73,8 @@ impl State {
             Reframe::Merge { merged, epoch, .. } => {
                 (2, vec![Fragment::merge(&self.fragments[index], &self.fragments[index + 1], *merged, *epoch)?])
             }
+            Reframe::Join { joined, .. } => (2, vec![Fragment::join_absent(&self.fragments[index], &self.fragments[index + 1], *joined)?]),
+            Reframe::Name { name, .. } => (1, vec![self.fragments[index].renamed(*name)]),
         };
         let pasts = self.pasts[index..index + taken].to_vec();
         let past = |made: &Fragment| Past::reframed(&pasts, slice.last, made.head());

@@ -93,12 +93,15 @@ impl Store {
 
     fn count_reframe(&self, reframe: &Reframe) {
         let counters = &self.inner.counters;
-        let count = if matches!(reframe, Reframe::Split { .. }) { &counters.splits } else { &counters.merges };
-        count.fetch_add(1, Ordering::Relaxed);
+        match reframe {
+            Reframe::Split { .. } => _ = counters.splits.fetch_add(1, Ordering::Relaxed),
+            Reframe::Merge { .. } | Reframe::Join { .. } => _ = counters.merges.fetch_add(1, Ordering::Relaxed),
+            Reframe::Name { .. } => {}
+        }
         counters.reframed_ms.fetch_max((self.inner.options.clock)(), Ordering::Relaxed);
     }
 
-    fn reframe(
+    pub(super) fn reframe(
         &self,
         edges: &[(FragmentId, &Bytes)],
         plan: impl Fn(&State) -> Result<Reframe, ReframeError>,
@@ -134,7 +137,7 @@ impl Store {
 }
 
 impl State {
-    fn plan_split(&self, fragment: FragmentId, at: &Bytes) -> Result<Reframe, ReframeError> {
+    pub(super) fn plan_split(&self, fragment: FragmentId, at: &Bytes) -> Result<Reframe, ReframeError> {
         let index = self.owned(fragment)?;
         let range = self.head_routes.range(index);
         if !range.contains(at) || *at == range.start {
@@ -145,7 +148,7 @@ impl State {
         Ok(Reframe::Split { fragment, at: at.clone(), head: self.heads[index].version, left, right })
     }
 
-    fn plan_merge(&self, left: FragmentId, right: FragmentId, opener: u64) -> Result<Reframe, ReframeError> {
+    pub(super) fn plan_merge(&self, left: FragmentId, right: FragmentId, opener: u64) -> Result<Reframe, ReframeError> {
         let (at, next) = (self.owned(left)?, self.owned(right)?);
         if next != at + 1 {
             return Err(ReframeError::NotNeighbours { left, right });
@@ -199,6 +202,8 @@ impl State {
                     return invalid("its fragments do not lie side by side, or its epoch is not above theirs");
                 }
             }
+            Reframe::Join { .. } if places[1] != places[0] + 1 => return invalid("its fragments do not lie side by side"),
+            Reframe::Join { .. } | Reframe::Name { .. } => {}
         }
         Ok(())
     }
@@ -208,7 +213,7 @@ fn limit(what: &'static str, value: u64, max: u64) -> Result<(), ReframeError> {
     if value > max { Err(ReframeError::Limit { what, value, max }) } else { Ok(()) }
 }
 
-fn is_boundary(at: &[u8]) -> bool {
+pub(super) fn is_boundary(at: &[u8]) -> bool {
     at.len() == 2 && slot(at).is_some_and(|slot| slot > 0 && slot < SLOTS)
 }
 

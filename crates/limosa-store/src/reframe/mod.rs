@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Store::split, Store::merge ──> check, push ──> heads and head routes change: later commits name the new fragments
+//! Store::align ────────────────┤
 //! Store::replicate_reframe ───────────┘   └── flush ──> State::apply ──> published trees are parted or put together
 //! ```
 //! A fragment's id names one range for ever: what a split or merge makes has new ids, and ids are not used again.
@@ -10,10 +11,12 @@
 //! # Not here
 //! - How a tree is cut and joined: `limosa_tree::Fragment::split`, `merge`. How a target comes from other fragments: `stage`.
 
+mod align;
 mod apply;
 mod calls;
 mod error;
 mod record;
 
+pub use align::{Framed, Seam};
 pub use error::ReframeError;
 pub(crate) use record::Reframe;

@@ -3,7 +3,10 @@
 //! ```text
 //! split: 1 | fragment | at (bytes) | head | left | right
 //! merge: 2 | left | its head | right | its head | merged | epoch | opener (8)
+//! join:  3 | left | right | joined
+//! name:  4 | fragment | its head | name
 //! ```
+//! The last two are what a node does to fall in with a manifest: it joins what it has no copy of, and names a range as others do.
 //! Numbers are varints, a version is epoch then seq. Heads are those of the parents right before: a standby that stands elsewhere may not
 //! follow.
 
@@ -18,6 +21,8 @@ use crate::codec::{put_version, read_version};
 
 const SPLIT: u8 = 1;
 const MERGE: u8 = 2;
+const JOIN: u8 = 3;
+const NAME: u8 = 4;
 
 /// One split or merge.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,6 +31,10 @@ pub(crate) enum Reframe {
     Split { fragment: FragmentId, at: Bytes, head: Version, left: FragmentId, right: FragmentId },
     /// Two neighbours, which stand at these versions, become `merged`.
     Merge { left: (FragmentId, Version), right: (FragmentId, Version), merged: FragmentId, epoch: MergeEpoch },
+    /// Two neighbours of which there is no copy here become `joined`, of which there is none.
+    Join { left: FragmentId, right: FragmentId, joined: FragmentId },
+    /// `fragment`, which stands at `head`, is called `name`.
+    Name { fragment: FragmentId, head: Version, name: FragmentId },
 }
 
 impl Reframe {
@@ -33,15 +42,16 @@ impl Reframe {
     pub(crate) fn makes(&self) -> Vec<FragmentId> {
         match self {
             Self::Split { left, right, .. } => vec![*left, *right],
-            Self::Merge { merged, .. } => vec![*merged],
+            Self::Merge { merged: made, .. } | Self::Join { joined: made, .. } | Self::Name { name: made, .. } => vec![*made],
         }
     }
 
     /// The fragments that it takes, each with the version that it stands at.
     pub(crate) fn takes(&self) -> Vec<(FragmentId, Version)> {
         match self {
-            Self::Split { fragment, head, .. } => vec![(*fragment, *head)],
+            Self::Split { fragment, head, .. } | Self::Name { fragment, head, .. } => vec![(*fragment, *head)],
             Self::Merge { left, right, .. } => vec![*left, *right],
+            Self::Join { left, right, .. } => vec![(*left, Version::ZERO), (*right, Version::ZERO)],
         }
     }
 
@@ -52,6 +62,8 @@ impl Reframe {
             Self::Merge { left, right, merged, epoch } => {
                 vec![(*merged, Version::new(epoch.epoch, left.1.seq.max(right.1.seq).saturating_add(1)))]
             }
+            Self::Join { joined, .. } => vec![(*joined, Version::ZERO)],
+            Self::Name { head, name, .. } => vec![(*name, *head)],
         }
     }
 
@@ -82,6 +94,16 @@ impl Reframe {
                 varint::put(&mut out, u64::from(epoch.epoch));
                 out.extend_from_slice(&epoch.opener.to_le_bytes());
             }
+            Self::Join { left, right, joined } => {
+                out.push(JOIN);
+                [left, right, joined].into_iter().for_each(|fragment| id(&mut out, *fragment));
+            }
+            Self::Name { fragment, head, name } => {
+                out.push(NAME);
+                id(&mut out, *fragment);
+                put_version(&mut out, *head);
+                id(&mut out, *name);
+            }
         }
         out
     }
@@ -107,6 +129,8 @@ impl Reframe {
                     opener: u64::from_le_bytes(reader.array("reframe.opener")?),
                 },
             },
+            JOIN => Self::Join { left: id(&mut reader)?, right: id(&mut reader)?, joined: id(&mut reader)? },
+            NAME => Self::Name { fragment: id(&mut reader)?, head: read_version(&mut reader)?, name: id(&mut reader)? },
             _ => return Err(DecodeError::Invalid { field: "reframe.tag", why: "neither split nor merge" }),
         };
         if !reader.is_empty() {
@@ -127,7 +151,9 @@ mod tests {
         let split = Reframe::Split { fragment: id(3), at: Bytes::from_static(b"\x10\x00"), head: v(1, 300), left: id(64), right: id(65) };
         let epoch = MergeEpoch { epoch: 2, opener: u64::MAX };
         let merge = Reframe::Merge { left: (id(64), v(1, 300)), right: (id(65), v(1, 900)), merged: id(66), epoch };
-        for reframe in [split, merge] {
+        let join = Reframe::Join { left: id(3), right: id(200), joined: id(66) };
+        let name = Reframe::Name { fragment: id(3), head: v(2, 300), name: id(u32::MAX) };
+        for reframe in [split, merge, join, name] {
             let bytes = reframe.encode();
             assert_eq!(Reframe::decode(&bytes), Ok(reframe));
             assert!((0..bytes.len()).all(|end| Reframe::decode(&bytes[..end]).is_err()));

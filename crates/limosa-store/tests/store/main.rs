@@ -1,5 +1,6 @@
 //! The store from outside: claims of its documentation, over a disk in memory that crashes and fills up.
 
+mod align;
 mod commits;
 mod common;
 mod crash;

@@ -80,6 +80,25 @@ impl Fragment {
         Ok(merged)
     }
 
+    /// The same under another name.
+    #[must_use]
+    pub fn renamed(&self, id: FragmentId) -> Self {
+        Self { source: self.source.named(id), grave: Grave::default(), ..self.clone() }
+    }
+
+    /// Two that were never written, or were emptied, as one of that kind.
+    ///
+    /// # Errors
+    /// A block at the seam can't be had.
+    ///
+    /// # Panics
+    /// If they do not touch, or one of them has a version.
+    pub fn join_absent(left: &Self, right: &Self, id: FragmentId) -> Result<Self, TreeError> {
+        assert!(left.head.is_zero() && right.head.is_zero(), "only what is absent is put together without an epoch");
+        let joined = Self::join(left, right, id)?;
+        Ok(Self { epochs: Arc::default(), ..joined })
+    }
+
     /// `left` and `right` side by side, as a target stages them before it is told the joined fragment's history. Its head is the higher one.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::time::Duration;
 use limosa_core::{FragmentId, NodeName};
 
 use super::world::{Fault, World};
-use crate::ownership::{Action, Event, Gate, Job, Outcome, Step};
+use crate::ownership::{Action, Event, Gate, Job, Outcome, Reframing, Step};
 
 /// What a flush takes.
 const JOB: Duration = Duration::from_millis(3);
@@ -17,6 +17,7 @@ impl World {
         let Some(action) = self.process(name).and_then(|process| process.out.pop_front()) else { return };
         let Some(step) = Step::of(&action) else {
             if let Action::Report(report) = action {
+                self.heed(name, &report);
                 self.reports.push((name.clone(), report));
             }
             return;
@@ -67,6 +68,9 @@ impl World {
         if let Some(index) = self.changes.iter().position(|(due, node, ..)| node == name && *due <= self.now) {
             self.change(index);
         }
+        if let Some(index) = self.reframes.iter().position(|(due, node, ..)| node == name && *due <= self.now) {
+            self.reframe(index);
+        }
         if let Some(index) = self.jobs.iter().position(|(_, node, ..)| node == name) {
             self.job_done(index);
         }
@@ -74,6 +78,9 @@ impl World {
 
     /// The answer is lost, or the request, or it is made late.
     pub(super) fn lose(&mut self, name: &NodeName, action: Action, fault: Fault) {
+        if let Action::Reframe(reframe) = action {
+            return self.lose_reframe(name, *reframe, fault);
+        }
         let Action::Change(change) = action else {
             if !matches!(action, Action::Send { .. }) {
                 self.carry_out(name, action);
@@ -105,8 +112,13 @@ impl World {
                 self.tell(name, Event::Changed { fragment: change.fragment, intent: change.intent, outcome: Outcome::Unavailable });
             }
             Action::Change(change) => self.changes.push_back((now, name.clone(), life, *change, true)),
+            Action::Reframe(reframe) if is_away => {
+                self.tell(name, Event::ReframeAnswered { first: reframe.first(), outcome: Reframing::Unavailable });
+            }
+            Action::Reframe(reframe) => self.reframes.push_back((now, name.clone(), life, *reframe, true)),
             Action::ReadCell(fragment) => {
                 let seen = self.cells.get(&fragment).filter(|_| !is_away).cloned();
+                self.fall_in(name); // a driver looks at the whole of its view, too
                 seen.into_iter().for_each(|seen| self.tell(name, Event::Cells(vec![seen])));
             }
             Action::Send { to, message } => {

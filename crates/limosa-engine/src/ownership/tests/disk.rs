@@ -46,6 +46,8 @@ impl Held {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Disk {
     pub(super) fragments: BTreeMap<FragmentId, Held>,
+    /// Splits and merges that it has followed.
+    pub(super) followed: usize,
 }
 
 impl Disk {

@@ -5,6 +5,7 @@ mod disk;
 mod node;
 mod oracle;
 mod plants;
+mod reframing;
 mod scenario;
 mod scripts;
 mod sessions;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use limosa_core::{FragmentId, NodeName, Version};
 
-use super::disk::Written;
+use super::disk::{Held, Written};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Oracle {
@@ -47,6 +47,31 @@ impl Oracle {
 
     pub(super) fn acknowledged(&self, fragment: FragmentId) -> usize {
         self.acknowledged.get(&fragment).map_or(0, Vec::len)
+    }
+
+    /// A split: what was given and acknowledged in the whole was so in both parts.
+    pub(super) fn splits(&mut self, whole: FragmentId, parts: &[FragmentId]) {
+        let given: Vec<_> = self.given.iter().filter(|((of, _), _)| *of == whole).map(|((_, version), id)| (*version, *id)).collect();
+        for part in parts {
+            self.given.extend(given.iter().map(|(version, id)| ((*part, *version), *id)));
+            self.acknowledged.insert(*part, self.acknowledged.get(&whole).cloned().unwrap_or_default());
+        }
+    }
+
+    /// A merge of halves that are at the seal: from here on one write stands for all of them.
+    pub(super) fn merges(&mut self, halves: [(FragmentId, &Held); 2], whole: FragmentId, write: Written) {
+        for (half, held) in halves {
+            let missing = self.acknowledged.get(&half).into_iter().flatten().find(|write| !held.has(**write)).copied();
+            if let Some(missing) = missing {
+                self.complain(format!("I1: {half} was merged without the acknowledged {}", missing.0));
+            }
+        }
+        self.given.insert((whole, write.0), write.1);
+        self.acknowledged.insert(whole, vec![write]);
+    }
+
+    pub(super) fn serves_what_is_gone(&mut self, node: &NodeName, fragment: FragmentId) {
+        self.complain(format!("I2: {node} serves {fragment}, which others stand for"));
     }
 
     /// An operator's word: whatever was acknowledged before it may be gone.

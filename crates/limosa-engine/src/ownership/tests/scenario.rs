@@ -104,8 +104,8 @@ impl Scenario {
             if world.now < end {
                 continue;
             }
-            let (since, acknowledged) = *calm_from
-                .get_or_insert_with(|| (world.now, (0..self.fragments).map(|id| world.oracle.acknowledged(FragmentId(id))).sum()));
+            let (since, acknowledged) =
+                *calm_from.get_or_insert_with(|| (world.now, world.cells.keys().map(|id| world.oracle.acknowledged(*id)).sum()));
             if is_quiet {
                 match self.is_healed(world, acknowledged) {
                     Ok(()) => return Ok(()),
@@ -149,7 +149,7 @@ impl Scenario {
         match say {
             Say::Begin => {}
             Say::ToOwner(order) => {
-                let owner = world.cells[&F].cell.holder.last_served().clone();
+                let owner = world.cells.values().next().expect("a cell").cell.holder.last_served().clone();
                 world.tell(&owner, Event::Order(order));
             }
             Say::To(node, order) => {
@@ -179,6 +179,11 @@ impl Scenario {
                 world.nodes.get_mut(&name(node)).expect("a node").manifest_away_until = until;
             }
         }
+    }
+
+    /// An order to a node by name.
+    pub(super) fn order(world: &mut World, node: &'static str, order: Order) {
+        Self::say(world, Say::To(node, order));
     }
 
     /// Whether everything is as it should be in a quiet world; else what is not.
@@ -211,6 +216,19 @@ impl Scenario {
         }
         Ok(())
     }
+}
+
+pub(super) fn split() -> Order {
+    let (left, right) = ((FragmentId(10), 100), (FragmentId(11), 101));
+    Order::Split { fragment: F, at: bytes::Bytes::from_static(b"m"), left, right }
+}
+
+fn order_split() -> Say {
+    Say::ToOwner(split())
+}
+
+fn order_merge() -> Say {
+    Say::ToOwner(Order::Merge { left: FragmentId(10), right: FragmentId(11), made: (FragmentId(12), 102) })
 }
 
 fn order_move(to: &'static str) -> Say {
@@ -272,6 +290,16 @@ pub(super) fn all() -> Vec<Scenario> {
             tune: |config| config.durable = false,
             ..base("an owner that may not believe its own disk restarts", 2, 1, vec![(s(6), Say::Kill("a", Duration::from_millis(300)))])
         },
+        base("a split", 2, 1, vec![(s(6), order_split())]),
+        base("a split without standbys, and a merge", 0, 0, vec![(s(4), order_split()), (s(5), order_merge())]),
+        base("a split and a merge", 1, 1, vec![(s(6), order_split()), (s(8), order_merge())]),
+        base("the owner dies in a split", 1, 1, {
+            vec![(s(6), order_split()), (s(6) + Duration::from_millis(4), Say::Kill("a", s(15))), (s(20), order_merge())]
+        }),
+        base("one half goes elsewhere", 2, 1, {
+            let right = Order::Move { fragments: vec![FragmentId(11)], to: name("c") };
+            vec![(s(6), order_split()), (s(8), Say::To("a", right)), (s(11), order_merge())]
+        }),
         Scenario {
             fragments: 3,
             tune: |config| config.moves_max = 1,

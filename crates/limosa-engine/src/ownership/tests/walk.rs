@@ -40,7 +40,7 @@ pub(super) fn plans(first: usize, trace: &[(limosa_core::NodeName, Step)]) -> Ve
     for (at, (_, step)) in trace.iter().enumerate().skip(first) {
         for fault in faults() {
             let is_lost = matches!(fault, Fault::AnswerLost | Fault::RequestLost | Fault::MadeAndAway | Fault::MadeLate);
-            let is_change = matches!(step, Step::Change(_));
+            let is_change = matches!(step, Step::Change(_) | Step::Reframe);
             let is_sent = !matches!(step, Step::Serve | Step::Park | Step::Close | Step::Follow | Step::Unfollow | Step::Count);
             if is_lost && !is_change && (fault != Fault::AnswerLost || !is_sent) {
                 continue; // the same as without a fault
@@ -154,6 +154,7 @@ fn no_order_of_what_surrounds_a_commit_a_fence_or_a_promotion_breaks_a_promise()
         Step::Change(crate::ownership::Wish::Fence),
         Step::Change(crate::ownership::Wish::Promote),
         Step::Change(crate::ownership::Wish::Reopen),
+        Step::Reframe,
     ];
     let mut starts = Vec::new();
     for scenario in all() {

@@ -9,7 +9,7 @@ use limosa_core::{FragmentCell, FragmentId, KeyRange, NodeName, Version};
 
 use super::node::{Node, Process};
 use super::oracle::Oracle;
-use crate::ownership::{Change, Config, Event, Gate, Job, NodeState, Outcome, SeenCell, Session, Step};
+use crate::ownership::{Change, Config, Event, Gate, Job, NodeState, Outcome, Reframe, SeenCell, Session, Step};
 
 /// What goes wrong, once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,6 +52,10 @@ pub(super) struct World {
     pub(super) revision: u64,
     /// Changes on their way: (due, node, its life, change, whether its answer is told).
     pub(super) changes: VecDeque<(Duration, NodeName, u64, Change, bool)>,
+    /// Splits and merges on their way: (due, node, its life, which, whether its answer is told).
+    pub(super) reframes: VecDeque<(Duration, NodeName, u64, Reframe, bool)>,
+    /// Those that were made, in order.
+    pub(super) made: Vec<(Vec<FragmentId>, Vec<FragmentCell>)>,
     /// Jobs that the disks have begun: (due, node, its life, job). One that its process does not live to see is not done.
     pub(super) jobs: VecDeque<(Duration, NodeName, u64, Job)>,
     /// Links: what one node has sent to another.
@@ -105,6 +109,8 @@ impl World {
             revision: 1,
             changes: VecDeque::new(),
             jobs: VecDeque::new(),
+            reframes: VecDeque::new(),
+            made: Vec::new(),
             links: BTreeMap::new(),
             oracle: Oracle::default(),
             steps: 0,
@@ -190,6 +196,8 @@ impl World {
             }
             node.start(now);
             self.happened_at = now;
+            self.fall_in(&name);
+            let node = self.nodes.get_mut(&name).expect("a node");
             let process = node.process.as_mut().expect("started");
             process.watched = revision;
             let unix_ms = 1_000_000 + u64::try_from(now.as_millis()).expect("small");
@@ -260,6 +268,11 @@ impl World {
                 choices.push(Choice::Change(index));
             }
         }
+        for (index, (due, ..)) in self.reframes.iter().enumerate() {
+            if *due <= self.now {
+                choices.push(Choice::Reframe(index));
+            }
+        }
         for (index, (due, ..)) in self.jobs.iter().enumerate() {
             if *due <= self.now {
                 choices.push(Choice::Job(index));
@@ -285,6 +298,7 @@ impl World {
             Choice::Handle(name) => self.handle(name),
             Choice::Watch(name) => self.watch(name),
             Choice::Change(index) => self.change(*index),
+            Choice::Reframe(index) => self.reframe(*index),
             Choice::Job(index) => self.job_done(*index),
             Choice::Deliver(from, to) => {
                 let event = self.links.get_mut(&(from.clone(), to.clone())).and_then(VecDeque::pop_front);
@@ -313,8 +327,8 @@ impl World {
                 }
             }
         }
-        let due =
-            self.changes.iter().map(|(due, ..)| *due).chain(self.jobs.iter().map(|(due, ..)| *due)).filter(|due| *due > self.now).min();
+        let due = self.changes.iter().map(|(due, ..)| *due).chain(self.jobs.iter().map(|(due, ..)| *due));
+        let due = due.chain(self.reframes.iter().map(|(due, ..)| *due)).filter(|due| *due > self.now).min();
         let was_cut: Vec<NodeName> = self.names.iter().filter(|name| self.nodes[*name].cut_until > self.now).cloned().collect();
         self.now = due.map_or(next, |due| next.min(due));
         for name in was_cut {
@@ -399,6 +413,11 @@ impl World {
             }
             self.oracle.served_by(*fragment, &serving, has);
         }
+        for gone in self.made.iter().flat_map(|(gone, _)| gone) {
+            if let Some(name) = self.names.iter().find(|name| self.nodes[*name].serves(*gone, self.now)) {
+                self.oracle.serves_what_is_gone(name, *gone);
+            }
+        }
     }
 
     pub(super) fn handle(&mut self, name: &NodeName) {
@@ -415,6 +434,7 @@ impl World {
         let revision = self.revision;
         let Some(watched) = self.process(name).map(|process| std::mem::replace(&mut process.watched, revision)) else { return };
         let cells: Vec<SeenCell> = self.cells.values().filter(|seen| seen.revision > watched).cloned().collect();
+        self.fall_in(name);
         self.tell(name, Event::Cells(cells));
     }
 
@@ -462,6 +482,7 @@ pub(super) enum Choice {
     Watch(NodeName),
     Change(usize),
     Job(usize),
+    Reframe(usize),
     Deliver(NodeName, NodeName),
     Stream(NodeName, FragmentId),
 }

@@ -56,6 +56,17 @@ impl Board {
         self.update(|view, changes| cells.into_iter().for_each(|held| learn(view, changes, held)));
     }
 
+    /// Cells that a split or merge of this node made, in the place of others.
+    pub(in super::super) fn reframed(&self, gone: &[FragmentId], made: Vec<Held<FragmentCell>>) {
+        self.update(|view, changes| {
+            for id in gone {
+                view.cells.remove(id);
+                changes.cells.insert(*id);
+            }
+            made.into_iter().for_each(|held| learn(view, changes, held));
+        });
+    }
+
     /// `who` finds the manifest silent, or answering again.
     pub(in super::super) fn outage(&self, who: &'static str, why: Option<String>) {
         let mut changes = self.changes();

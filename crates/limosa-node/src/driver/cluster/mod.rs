@@ -18,6 +18,7 @@ mod handle;
 mod learn;
 mod options;
 mod order;
+mod reframe;
 mod roster;
 mod standing;
 mod stints;

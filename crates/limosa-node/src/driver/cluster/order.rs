@@ -1,6 +1,8 @@
 //! What an operator, or the node's own shutdown, asks of the ownership machine.
 
+use bytes::Bytes;
 use limosa_core::{FragmentId, NodeName, Retry};
+use limosa_engine::ownership::ReframeError;
 use limosa_manifest::ManifestError;
 use thiserror::Error;
 
@@ -45,6 +47,26 @@ pub enum Order {
         /// Which.
         fragments: Vec<FragmentId>,
     },
+    /// A fragment of this node is parted.
+    Split {
+        /// Which.
+        fragment: FragmentId,
+        /// The first key of the right part.
+        at: Bytes,
+        /// Id and lineage of the left part.
+        left: (FragmentId, u64),
+        /// Of the right part.
+        right: (FragmentId, u64),
+    },
+    /// Two neighbours of this node are put together.
+    Merge {
+        /// The one.
+        left: FragmentId,
+        /// Its right neighbour.
+        right: FragmentId,
+        /// Id and lineage of the whole.
+        made: (FragmentId, u64),
+    },
     /// All fragments of this node go to complete standbys, as far as there are some: nothing is copied.
     HandOver,
 }
@@ -70,6 +92,15 @@ pub enum OrderError {
     /// The node named is not in the manifest.
     #[error("no node {0} is in the manifest: start it with this cluster's manifest first")]
     NoSuchNode(NodeName),
+    /// A split or merge is not done.
+    #[error(transparent)]
+    Reframe(#[from] ReframeError),
+    /// The store would refuse it.
+    #[error(transparent)]
+    Store(#[from] limosa_store::ReframeError),
+    /// The operating system gives no randomness.
+    #[error("no randomness for an id")]
+    Randomness,
     /// The node stops.
     #[error("this node is stopping")]
     Stopping,
@@ -82,6 +113,9 @@ impl OrderError {
             Self::Outage(_) => "cluster.manifest_away",
             Self::Manifest(error) => error.code(),
             Self::NoSuchNode(_) => "cluster.no_such_node",
+            Self::Reframe(error) => error.code(),
+            Self::Store(error) => error.code(),
+            Self::Randomness => "session.randomness",
             Self::Stopping => "cluster.stopping",
         }
     }
@@ -89,7 +123,9 @@ impl OrderError {
     /// What a driver may do.
     pub fn retry(&self) -> Retry {
         match self {
-            Self::Outage(_) | Self::Stopping => Retry::Later,
+            Self::Outage(_) | Self::Stopping | Self::Randomness => Retry::Later,
+            Self::Reframe(error) => error.retry(),
+            Self::Store(error) => error.retry(),
             Self::Manifest(error) => error.retry(),
             Self::NoSuchNode(_) => Retry::Never,
         }

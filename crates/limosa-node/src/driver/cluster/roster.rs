@@ -1,7 +1,6 @@
 //! Changes of what the manifest knows of nodes: that one is to be emptied, that one is gone.
 
 use limosa_core::NodeName;
-use limosa_manifest::Manifest;
 
 use super::handle::Cluster;
 use super::order::OrderError;
@@ -28,9 +27,5 @@ impl Cluster {
     /// The manifest is away.
     pub async fn forget(&self, node: &NodeName) -> Result<(), OrderError> {
         Ok(self.manifest()?.forget(node).await?)
-    }
-
-    fn manifest(&self) -> Result<&Manifest, OrderError> {
-        self.board.manifest.get().ok_or_else(|| OrderError::Outage("it was not reached yet".to_owned()))
     }
 }

@@ -34,6 +34,7 @@ pub(super) async fn run(
             None => Err(SessionEnd::NotOwner), // the manifest does not know it any more
         };
         wanted.release();
+        let is_renamed = matches!(ended, Ok((SessionEnd::Reframed, _)));
         match ended {
             Ok((end, agreed)) => {
                 tracing::info!(%from, code = end.code(), "a session ended: {end}");
@@ -43,13 +44,16 @@ pub(super) async fn run(
             }
             Err(end) => tracing::debug!(%from, code = end.code(), "no session: {end}"),
         }
+        if is_renamed {
+            continue; // nothing failed: acknowledgements wait for it
+        }
         // Nothing is applied now: what leaves has gone.
         let wait = tokio::time::sleep(backoff.next_wait().min(REDIAL_MAX));
         tokio::pin!(wait);
         loop {
             tokio::select! {
                 command = commands.recv() => match command {
-                    Some(Command::Leave(_, gone)) => drop(gone.send(())),
+                    Some(Command::Leave(_, gone) | Command::End(gone)) => drop(gone.send(())),
                     None => return, // the node stops
                 },
                 () = &mut wait => break,
@@ -76,7 +80,7 @@ async fn session(
             connection = &mut connecting => break connection?,
             // Nothing is applied yet: whoever leaves need not wait until a peer that does not answer is given up.
             command = commands.recv() => match command {
-                Some(Command::Leave(_, gone)) => drop(gone.send(())),
+                Some(Command::Leave(_, gone) | Command::End(gone)) => drop(gone.send(())),
                 None => return Err(SessionEnd::RoleChanged),
             },
         }

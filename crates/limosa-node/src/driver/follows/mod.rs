@@ -29,6 +29,8 @@ type Addresses = Arc<Mutex<BTreeMap<NodeName, String>>>;
 pub(super) enum Command {
     /// These fragments leave it. Answered when nothing of them is applied any more.
     Leave(Vec<FragmentId>, oneshot::Sender<()>),
+    /// The session ends: what it is about is another fragment now. Answered when nothing of it is applied any more.
+    End(oneshot::Sender<()>),
 }
 
 /// Fragments that share a session.
@@ -94,6 +96,22 @@ impl Follows {
             }
         }
         self.batches.retain(|batch| !batch.wanted.is_empty() || !batch.task.is_finished());
+    }
+
+    /// These fragments are no more: sessions about them end, once [`Follows::settled`] has, and are dialled anew for the others.
+    pub(super) fn end_about(&mut self, gone: &[FragmentId]) {
+        for (.., wanted) in &mut self.fresh {
+            wanted.retain(|id, _| !gone.contains(id));
+        }
+        for batch in &self.batches {
+            if batch.wanted.remove(gone).is_empty() {
+                continue;
+            }
+            let (ended, waits) = oneshot::channel();
+            if batch.commands.send(Command::End(ended)).is_ok() {
+                self.leaving.push(waits);
+            }
+        }
     }
 
     /// Asks again for what a session was to be about and is not.

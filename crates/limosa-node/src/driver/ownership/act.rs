@@ -4,8 +4,9 @@ use limosa_core::FragmentId;
 use limosa_engine::ownership::{Action, Change, Count, Event, Gate, Job};
 use limosa_store::FragmentGate;
 
+use super::changing;
 use super::driver::Driver;
-use super::{changing, jobs};
+use super::jobs::{self, Batch};
 use crate::driver::pulse::heads;
 
 impl Driver {
@@ -39,6 +40,7 @@ impl Driver {
             let Some(action) = next else { return counted };
             match action {
                 Action::Change(change) => changes.push(*change),
+                Action::Reframe(reframe) => changing::reframe(&self.board, &self.manifest, *reframe, &self.events),
                 Action::Job(job) => self.job(job, jobs),
                 Action::SetGate { fragment, gate } => gates.push((fragment, gate)),
                 Action::ReadCell(fragment) => changing::read(&self.board, &self.manifest, fragment),
@@ -66,7 +68,10 @@ impl Driver {
     }
 
     fn work(&mut self, jobs: Vec<Job>) {
-        let batches = jobs::batches(jobs);
+        self.work_on(jobs::batches(jobs));
+    }
+
+    pub(super) fn work_on(&mut self, batches: Vec<Batch>) {
         // Order: what was to leave a session has left it before the store is asked what it has, or an epoch is opened.
         let Some(settled) = self.following.settled() else {
             return batches.into_iter().for_each(|batch| self.jobs.push(batch));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use limosa_core::FragmentId;
-use limosa_engine::ownership::{Change, Event, Outcome, SeenCell};
+use limosa_engine::ownership::{Change, Event, Outcome, Reframe, Reframing, SeenCell};
 use limosa_manifest::{FragmentCell, Held, Manifest, ManifestError};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -45,6 +45,48 @@ pub(super) fn change(board: &Arc<Board>, manifest: &Manifest, changes: Vec<Chang
             let _ = events.send(Event::Changed { fragment, intent, outcome }); // the node stops
         }
     });
+}
+
+/// Carries a split or merge to the manifest; one event answers it. Returns at once.
+pub(super) fn reframe(board: &Arc<Board>, manifest: &Manifest, reframe: Reframe, events: &UnboundedSender<Event>) {
+    let (board, manifest, events) = (board.clone(), manifest.clone(), events.clone());
+    tokio::spawn(async move {
+        let first = reframe.first();
+        let outcome = replace(&board, &manifest, &reframe).await.unwrap_or_else(|error| match failed(first, &error) {
+            Outcome::Unavailable => Reframing::Unavailable,
+            _ => Reframing::Unknown,
+        });
+        let _ = events.send(Event::ReframeAnswered { first, outcome }); // the node stops
+    });
+}
+
+async fn replace(board: &Board, manifest: &Manifest, reframe: &Reframe) -> Result<Reframing, ManifestError> {
+    let mut gone = Vec::with_capacity(reframe.gone.len());
+    for (id, revision) in &reframe.gone {
+        let held = board.view.borrow().cells.get(id).cloned();
+        match held {
+            Some(held) if held.revision == *revision => gone.push((*held).clone()),
+            Some(_) => return Ok(Reframing::Lost), // the view has moved on: the change could only lose
+            None => return Ok(Reframing::Made),    // nobody but this node could have taken the cell out: an earlier try did
+        }
+    }
+    if manifest.reframe(&gone, &reframe.made).await? {
+        let mut made = Vec::with_capacity(reframe.made.len());
+        for cell in &reframe.made {
+            made.extend(manifest.cell(cell.id()).await.ok().flatten()); // else the watch tells
+        }
+        if made.len() == reframe.made.len() {
+            board.reframed(&reframe.gone.iter().map(|(id, _)| *id).collect::<Vec<_>>(), made);
+        }
+        return Ok(Reframing::Made);
+    }
+    for (id, _) in &reframe.gone {
+        match manifest.cell(*id).await? {
+            Some(now) => board.learn([now]),
+            None => return Ok(Reframing::Made),
+        }
+    }
+    Ok(Reframing::Lost)
 }
 
 fn failed(fragment: FragmentId, error: &ManifestError) -> Outcome {

@@ -11,6 +11,7 @@ use limosa_wire::OwnershipMessage;
 use tokio::sync::mpsc;
 
 use super::changing::seen;
+use super::falling_in::Frames;
 use super::jobs::{self, Answer, Batch};
 use super::orders::Orders;
 use super::sessions::Sessions;
@@ -44,7 +45,8 @@ pub(super) struct Driver {
     /// Digests that wait until the fragment is at a version.
     pub(super) digests: BTreeMap<FragmentId, Version>,
     pub(super) orders: Orders,
-    sessions: Sessions,
+    pub(super) frames: Frames,
+    pub(super) sessions: Sessions,
     /// What it was told of the nodes last.
     nodes: Vec<NodeState>,
     /// The machine was told something since its actions were looked at.
@@ -73,6 +75,7 @@ pub(in crate::driver) async fn run(shared: Arc<Shared>, board: Arc<Board>, manif
     let driver = Driver {
         machine: Ownership::new(Duration::ZERO, config, &start::held(&shared.store)),
         following: Follows::new(shared.clone()),
+        frames: Frames::of(&shared.store),
         sessions: Sessions::new(shared.clone()),
         orders: Orders::default(),
         up: BTreeMap::new(),
@@ -189,12 +192,15 @@ impl Driver {
             self.tell_nodes();
         }
         let (there, gone): (Vec<_>, Vec<_>) = cells.into_iter().partition(|id| view.cells.contains_key(id));
+        // Those that were split or merged are told of when the store has fallen in; what they came out of goes then, too.
+        let there: Vec<FragmentId> = there.into_iter().filter(|id| self.frames.has(*id)).collect();
         if !there.is_empty() {
             self.handle(Event::Cells(there.iter().filter_map(|id| view.cells.get(id)).map(|held| seen(held)).collect()));
         }
-        for fragment in gone {
+        for fragment in gone.into_iter().filter(|_| view.cells.is_empty()) {
             self.handle(Event::Gone { fragment, revision: view.revision });
         }
+        self.fall_in(&view);
         if *self.board.reborn.borrow() == Some(true) && self.machine.is_believed() {
             self.board.reborn.send_replace(Some(false));
         }
@@ -234,6 +240,7 @@ impl Driver {
                 self.note_durable(&event);
                 self.handle(event);
             }
+            Answer::Fallen(fallen) => self.fallen_in(fallen),
             Answer::NotYet(fragment, at) => drop(self.digests.insert(fragment, at)),
             Answer::Failed(batch, error) => {
                 tracing::error!(code = error.code(), "work on ownership failed and is tried again: {error}");
@@ -262,7 +269,7 @@ impl Driver {
 
     fn look_at_sessions(&mut self) {
         self.following.tend();
-        for event in self.sessions.look(&self.board) {
+        for event in self.sessions.look(&self.board, &self.frames.names()) {
             self.handle(event);
         }
     }

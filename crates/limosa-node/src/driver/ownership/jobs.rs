@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use limosa_core::{Digest, FragmentId, Version};
-use limosa_engine::ownership::{Event, Job};
-use limosa_store::{FragmentGate, Store, StoreError};
+use limosa_engine::ownership::{Event, HeldFragment, Job};
+use limosa_store::{FragmentGate, Framed, Store, StoreError};
 use tokio::sync::mpsc::UnboundedSender;
+
+use super::falling_in;
 
 /// Under which key a fragment's fence is noted.
 pub(super) const FENCES: &str = "fence/";
@@ -17,12 +19,24 @@ pub(super) enum Batch {
     Fences(Vec<(FragmentId, u32)>),
     Digests(Vec<(FragmentId, Version)>),
     Drop(FragmentId),
+    FallIn(Vec<Framed>),
+}
+
+/// The store has these fragments now.
+#[derive(Debug)]
+pub(super) struct Fallen {
+    pub(super) frames: Vec<Framed>,
+    /// It has no copy of them that fits.
+    pub(super) unfit: Vec<FragmentId>,
+    pub(super) held: Vec<HeldFragment>,
 }
 
 /// What a batch gives back.
 #[derive(Debug)]
 pub(super) enum Answer {
     Event(Event),
+    /// See [`Batch::FallIn`].
+    Fallen(Fallen),
     /// The fragment is not at that version yet.
     NotYet(FragmentId, Version),
     /// The store failed: it is poisoned, or the disk is full.
@@ -58,6 +72,7 @@ pub(super) fn carry_out(store: &Store, batch: Batch, answers: &UnboundedSender<A
             let dropped = store.drop_fragment(*fragment);
             dropped.map(|_| vec![Answer::Event(Event::Dropped { fragment: *fragment })])
         }
+        Batch::FallIn(frames) => falling_in::carry_out(store, frames).map(|fallen| vec![Answer::Fallen(fallen)]),
     };
     let said = done.unwrap_or_else(|error| vec![Answer::Failed(batch, error)]);
     said.into_iter().for_each(|answer| drop(answers.send(answer))); // the node has stopped
@@ -153,7 +168,7 @@ mod tests {
             .map(|batch| match batch {
                 Batch::Epochs(all) | Batch::Fences(all) => all.len(),
                 Batch::Digests(all) => all.len(),
-                Batch::Drop(_) => 1,
+                Batch::Drop(_) | Batch::FallIn(_) => 1,
             })
             .collect();
         assert_eq!(sizes, [2, 1, 2, 2, 1]);

@@ -11,11 +11,13 @@
 //! # Invariants
 //! - A gate is in force, and a rule for acknowledgements counts, before the next action is begun.
 //! - What a job answers is durable: the job thread flushes before it answers.
+//! - Fragments that were split or merged: the store falls in with the cells first, then the machine is told (`falling_in`).
 //! - A job about a fragment begins after the sessions that were to end with it have ended.
 
 mod act;
 mod changing;
 mod driver;
+mod falling_in;
 mod init;
 mod jobs;
 mod orders;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use limosa_core::{FragmentId, NodeName, Scope};
-use limosa_engine::ownership::{self, Event, Report};
+use limosa_engine::ownership::{self, Event, ReframeError, Report};
 use tokio::sync::oneshot;
 
 use super::driver::Driver;
@@ -17,6 +17,8 @@ type Answer = oneshot::Sender<Result<Ordered, OrderError>>;
 #[derive(Default)]
 pub(super) struct Orders {
     refused: BTreeMap<FragmentId, String>,
+    /// Who waits for a split or merge, by the first of its fragments.
+    reframing: BTreeMap<FragmentId, Answer>,
 }
 
 impl Driver {
@@ -44,6 +46,10 @@ impl Driver {
                 (ownership::Order::FailOver { fragments: fragments.clone(), accept_loss }, fragments)
             }
             Order::HandOver => (ownership::Order::HandOver, owned()),
+            Order::Split { fragment, at, left, right } => {
+                return self.reframe(fragment, ownership::Order::Split { fragment, at, left, right }, asked.answer);
+            }
+            Order::Merge { left, right, made } => return self.reframe(left, ownership::Order::Merge { left, right, made }, asked.answer),
         };
         self.orders.refused.clear();
         self.handle(Event::Order(order));
@@ -52,6 +58,16 @@ impl Driver {
         let taken = fragments.iter().filter(|id| !refused.contains_key(id)).copied().collect();
         let refused = fragments.iter().filter_map(|id| refused.get(id).map(|why| (*id, why.clone()))).collect();
         say(asked.answer, Ok(Ordered { taken, refused }));
+    }
+
+    /// A split or merge is answered when it has ended.
+    fn reframe(&mut self, first: FragmentId, order: ownership::Order, answer: Answer) {
+        if self.orders.reframing.contains_key(&first) {
+            return say(answer, Err(ReframeError::Busy { fragment: first }.into()));
+        }
+        self.orders.reframing.insert(first, answer);
+        self.handle(Event::Order(order));
+        self.act();
     }
 
     /// What the machine tells people.
@@ -82,6 +98,24 @@ impl Driver {
                     self.shared.store.end_lease(&lease.peer, &Scope::only([*fragment]));
                 }
                 self.board.progress.send_modify(|changes| *changes += 1);
+            }
+            Report::Reframed { gone } => {
+                // Order: told before their gates close. What waits for acknowledgements of them waits no more: every member has it on its disk.
+                {
+                    let mut fast = self.board.fast();
+                    gone.iter().for_each(|fragment| fast.stints.given(*fragment));
+                }
+                self.board.progress.send_modify(|changes| *changes += 1);
+                let waiting: Vec<Answer> = gone.iter().filter_map(|first| self.orders.reframing.remove(first)).collect();
+                for answer in waiting {
+                    say(answer, Ok(Ordered { taken: gone.clone(), refused: Vec::new() }));
+                }
+            }
+            Report::ReframeFailed { fragment, error } => {
+                tracing::warn!(%fragment, code = error.code(), "a split or merge was not done: {error}");
+                if let Some(answer) = self.orders.reframing.remove(fragment) {
+                    say(answer, Err(error.clone().into()));
+                }
             }
             other => tracing::info!("{other:?}"),
         }

@@ -50,12 +50,12 @@ impl Sessions {
     }
 
     /// What changed.
-    pub(super) fn look(&mut self, board: &Board) -> Vec<Event> {
+    pub(super) fn look(&mut self, board: &Board, known: &BTreeSet<FragmentId>) -> Vec<Event> {
         let rows = self.shared.sessions.rows();
         self.dead.retain(|id| rows.iter().any(|(row, _)| row == id));
         let mut now: BTreeMap<Key, (Session, Version)> = BTreeMap::new();
         let own = self.own_heads(&rows);
-        let fragments: Vec<FragmentId> = board.view.borrow().cells.keys().copied().collect();
+        let fragments: Vec<FragmentId> = board.view.borrow().cells.keys().filter(|id| known.contains(id)).copied().collect();
         for (_, row) in rows.iter().filter(|(id, _)| !self.dead.contains(id)) {
             let session = self.session(row);
             for &fragment in fragments.iter().filter(|id| row.scope.has(**id)) {
@@ -75,6 +75,12 @@ impl Sessions {
         let beat = board.options.lease / 4; // a little more often than the machine wants it
         events.extend(now.into_iter().filter_map(|(key, (session, held))| self.tell(key, session, held, beat)));
         events
+    }
+
+    /// These fragments are no more: nothing was told of them.
+    pub(super) fn forget(&mut self, gone: &[FragmentId]) {
+        self.told.retain(|key, _| !gone.contains(&key.2));
+        self.loads.retain(|id, _| !gone.contains(id));
     }
 
     fn session(&self, row: &Row) -> Session {

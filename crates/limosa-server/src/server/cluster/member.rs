@@ -202,7 +202,7 @@ impl Member {
     }
 }
 
-fn unplanned(why: &Unplanned) -> ControlError {
+pub(super) fn unplanned(why: &Unplanned) -> ControlError {
     let refused = |turn, code, message, action: &str| ControlError { turn, code, message, action: action.to_owned(), retry: Retry::Never };
     match why {
         Unplanned::NoFragment(id) => {
@@ -220,7 +220,7 @@ fn unplanned(why: &Unplanned) -> ControlError {
     }
 }
 
-fn blocked(plan: &OperationPlan) -> ControlError {
+pub(in crate::server) fn blocked(plan: &OperationPlan) -> ControlError {
     ControlError {
         turn: Turn::Refused,
         code: "cluster.blocked",

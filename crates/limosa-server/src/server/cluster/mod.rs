@@ -11,6 +11,8 @@ mod gather;
 mod member;
 mod movelog;
 mod picture;
+mod reframe;
 
-pub(super) use member::Member;
+pub(super) use member::{Member, blocked};
 pub(super) use picture::RespCluster;
+pub(super) use reframe::RISK;

@@ -31,7 +31,7 @@ pub struct Origin {
     /// The number of the store that was retired for it.
     #[serde(with = "text::id")]
     pub store: u64,
-    /// Its last revision.
+    /// Its last revision before it was retired: retiring a backup must not make it look newer.
     pub revision: u64,
     /// Every entry is there.
     pub is_complete: bool,
@@ -47,7 +47,8 @@ pub async fn carry(from: &dyn ManifestStore, to: &dyn ManifestStore) -> Result<u
         return Err(config("it holds no cluster: there is nothing to move"));
     }
     let retired = retire(from).await?;
-    let origin = Origin { store: retired.store, revision: retired.revision, is_complete: false };
+    let mark = retired.entries.iter().find(|entry| entry.key == Key::MOVED).map_or(retired.revision, |mark| mark.revision);
+    let origin = Origin { store: retired.store, revision: mark.saturating_sub(1), is_complete: false };
     let Some(revision) = begin(to, origin).await? else { return Ok(cells) };
     let entries: Vec<Stored> = retired.entries.into_iter().filter(is_carried).collect();
     for group in entries.chunks(GROUP) {

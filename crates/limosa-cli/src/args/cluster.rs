@@ -265,12 +265,26 @@ pub(crate) enum ClusterCommand {
     #[command(after_help = "\
 The node must run with --cluster and --manifest, and hold whatever state the cluster begins with.
 
+With --from, an embedded manifest comes into the etcd that the node was told of: stop the node that held it, start nodes with
+--manifest http(s)://HOST:PORT of etcd, and name the folder at one of them. No state is copied.
+
 Example:
-  limosa cluster init")]
-    Init(Ask),
+  limosa cluster init
+  limosa cluster init --from /var/lib/limosa/a")]
+    Init(ClusterInit),
     /// Show who owns and who copies each fragment
     #[command(after_help = "Example:\n  limosa cluster cells")]
     Cells(Ask),
+}
+
+/// `limosa cluster init`.
+#[derive(Debug, Args)]
+pub(crate) struct ClusterInit {
+    /// Folder, on the machine of the node that is asked, whose embedded manifest is moved into etcd
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: Option<String>,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
 }
 
 /// `limosa node`.

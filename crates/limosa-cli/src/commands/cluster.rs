@@ -3,16 +3,22 @@
 use limosa_server::http::api::{Cell, ClusterNode, Init, Initialised, Joined, Located, Removed, SafeToStop};
 
 use crate::args::Ask;
-use crate::args::cluster::{Locate, NodeRemove, SafeToStop as SafeArgs};
+use crate::args::cluster::{ClusterInit, Locate, NodeRemove, SafeToStop as SafeArgs};
 use crate::client::{Client, escaped};
 use crate::error::{CliError, Exit};
 use crate::format::{bytes, count, several};
 use crate::output::{self, Paint, paint};
 
-pub(crate) async fn init(ask: &Ask) -> Result<Exit, CliError> {
-    let made: Initialised = Client::new(ask)?.post_json("/v1/cluster", &Init {}).await?;
-    if ask.json {
+pub(crate) async fn init(args: &ClusterInit) -> Result<Exit, CliError> {
+    let made: Initialised = Client::new(&args.ask)?.post_json("/v1/cluster", &Init { from: args.from.clone() }).await?;
+    if args.ask.json {
         output::json(&made)?;
+    } else if args.from.is_some() {
+        let fragments = several(made.fragments, "fragment", "fragments");
+        output::print(&format!(
+            "cluster {}: the manifest of {fragments} is in etcd now, and the old one is retired\nnext: start the other nodes with the same --manifest\n",
+            made.cluster
+        ))?;
     } else {
         let fragments = several(made.fragments, "fragment", "fragments");
         output::print(&format!(

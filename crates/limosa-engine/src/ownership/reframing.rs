@@ -118,10 +118,11 @@ impl Ownership {
     }
 
     fn may_reframe(&self, under: &Under) -> Result<(), ReframeError> {
-        for fragment in &under.parents {
-            let seat = self.seats.get(fragment).ok_or(ReframeError::NotOwner { fragment: *fragment })?;
-            seat.may_reframe()?;
+        let is_served = |fragment: &&FragmentId| self.seats.get(*fragment).is_some_and(Seat::serves);
+        if let Some(fragment) = under.parents.iter().find(|fragment| !is_served(fragment)) {
+            return Err(ReframeError::NotOwner { fragment: *fragment });
         }
+        under.parents.iter().try_for_each(|fragment| self.seats[fragment].may_reframe())?;
         // With what is known to be committed in the place of the seal: the rest of the rules do not depend on it.
         let known = |fragment: &FragmentId| self.seats[fragment].cell.as_ref().map_or(Version::ZERO, |seen| seen.cell.committed);
         let made = self.cells_made(under, &under.parents.iter().map(known).collect::<Vec<_>>())?;
@@ -303,11 +304,14 @@ fn lent_by_all(from: &[&Seat]) -> BTreeMap<NodeName, (Duration, u32)> {
 }
 
 impl Seat {
+    fn serves(&self) -> bool {
+        self.cell.is_some() && self.owning.is_some() && self.gate == Gate::Serving
+    }
+
+    /// Whether a fragment that is served may be split or merged.
     fn may_reframe(&self) -> Result<(), ReframeError> {
         let fragment = self.id;
-        let Some(cell) = self.cell.as_ref().map(|seen| &seen.cell).filter(|_| self.owning.is_some() && self.gate == Gate::Serving) else {
-            return Err(ReframeError::NotOwner { fragment });
-        };
+        let cell = &self.cell.as_ref().expect("it is served").cell;
         if self.moving.is_some() || cell.running.is_some() {
             return Err(ReframeError::Moving { fragment });
         }

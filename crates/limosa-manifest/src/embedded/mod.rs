@@ -47,27 +47,32 @@ impl EmbeddedStore {
     /// # Errors
     /// Damage, a newer format, a file in use by another process, a failing disk; its entries were moved elsewhere.
     pub fn open(path: &Path, store: u64) -> Result<Self, ManifestError> {
-        let opened = Self::open_retired(path, store)?;
-        if opened.shared.state().file.read(Key::MOVED)?.entries.is_empty() {
-            return Ok(opened);
-        }
-        let why = format!("{}: it was moved elsewhere, with `limosa cluster init --from`: start this node with that place", path.display());
-        Err(ManifestError::Config { what: "embedded manifest", why })
-    }
-
-    /// Opens it to move its entries elsewhere: also one whose entries have been moved, in part perhaps.
-    ///
-    /// # Errors
-    /// As [`EmbeddedStore::open`].
-    pub fn open_retired(path: &Path, store: u64) -> Result<Self, ManifestError> {
         let mut file = File::open(path, store)?;
+        if !file.read(Key::MOVED)?.entries.is_empty() {
+            let why =
+                format!("{}: it was moved elsewhere, with `limosa cluster init --from`: start this node with that place", path.display());
+            return Err(ManifestError::Config { what: "embedded manifest", why });
+        }
         let orphans: Vec<Write> = file.leased()?.into_iter().map(|key| Write::Delete { key }).collect();
         if !orphans.is_empty() {
             file.commit(&Change { guards: Vec::new(), writes: orphans })?;
         }
+        Ok(Self::of(file))
+    }
+
+    /// Opens it to move its entries elsewhere: also one whose entries have been moved, in part perhaps. Changes nothing by itself, so that
+    /// its revision goes on to say how old it is.
+    ///
+    /// # Errors
+    /// As [`EmbeddedStore::open`].
+    pub fn open_retired(path: &Path, store: u64) -> Result<Self, ManifestError> {
+        Ok(Self::of(File::open(path, store)?))
+    }
+
+    fn of(file: File) -> Self {
         let history = History::new(file.revision());
         let state = State { file, history, leases: Leases::default() };
-        Ok(Self { shared: Arc::new(Shared { state: Mutex::new(state), changed: Notify::new() }) })
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), changed: Notify::new() }) }
     }
 
     /// Runs `f` on a thread that may wait for the disk, with leases that have run out ended first.

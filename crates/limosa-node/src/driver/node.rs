@@ -12,7 +12,7 @@ use limosa_store::{Durability, FragmentGate, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-use super::cluster::{Board, Cluster, MemberOptions, Order, View};
+use super::cluster::{Board, Cluster, ManifestAt, MemberOptions, Order, View};
 use super::durable::DurableHeads;
 use super::follower;
 use super::ownership::InitError;
@@ -255,6 +255,20 @@ impl Node {
         let board = self.shared.board.as_ref().ok_or(InitError::NoManifest)?;
         let manifest = self.manifest(board).await.ok_or(InitError::Starting)?;
         super::ownership::init(&self.shared, board, manifest).await
+    }
+
+    /// Moves the embedded manifest in a folder of this machine into the etcd that this node was told of; no state is copied. Nobody may serve
+    /// the old one any more. A call that was cut off is given again. Returns how many fragments there are.
+    ///
+    /// # Errors
+    /// This node's manifest is not in etcd; there is none in the folder, or it is in use; another cluster is there.
+    pub async fn init_cluster_from(&self, folder: PathBuf) -> Result<usize, InitError> {
+        let board = self.shared.board.as_ref().ok_or(InitError::NoManifest)?;
+        if !matches!(board.options.manifest, ManifestAt::Etcd(_)) {
+            return Err(InitError::NotEtcd);
+        }
+        let manifest = self.manifest(board).await.ok_or(InitError::Starting)?;
+        super::ownership::move_here(&folder, manifest).await
     }
 
     /// The manifest, which is opened a moment after the ports listen.

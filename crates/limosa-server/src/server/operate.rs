@@ -84,8 +84,8 @@ impl Operate for NodeControl {
         Ok(self.member()?.nodes().await)
     }
 
-    async fn init(&self, _init: Init) -> Answer<Initialised> {
-        self.member()?.init().await
+    async fn init(&self, init: Init) -> Answer<Initialised> {
+        self.member()?.init(init.from).await
     }
 
     async fn join(&self) -> Answer<Joined> {

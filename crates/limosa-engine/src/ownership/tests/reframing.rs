@@ -153,8 +153,8 @@ fn halves_are_served_by_the_owner_of_the_whole_within_moments_and_come_together_
     let whole = &world.cells[&FragmentId(12)].cell;
     assert!(world.nodes[&name("a")].serves(FragmentId(12), world.now));
     assert_eq!((world.cells.len(), whole.epoch), (1, 5), "the start, the split, the merge's own version, the whole");
-    let holds = |node: &str| world.nodes[&name(node)].disk.fragments[&FragmentId(12)].head();
-    assert!(whole.sync_set.iter().all(|member| holds(member.as_str()) == holds("a")), "its standbys made the same of their halves");
+    let merged = |node: &str| world.nodes[&name(node)].disk.fragments[&FragmentId(12)].writes[0];
+    assert!(whole.sync_set.iter().all(|member| merged(member.as_str()) == merged("a")), "its standbys made the same of their halves");
 }
 
 #[test]

@@ -11,5 +11,5 @@ mod register;
 
 pub(super) use changes::{Outcome, Wish, change};
 pub(super) use lookout::{apply_to_nodes, watch};
-pub(super) use open::{embedded, store};
+pub(super) use open::{FILE, embedded, store};
 pub(super) use register::register;

@@ -11,7 +11,7 @@ use crate::manifest_link::RemoteStore;
 use crate::transport::Tls;
 
 /// The file's name in its folder.
-const FILE: &str = "manifest.redb";
+pub(in crate::driver) const FILE: &str = "manifest.redb";
 
 /// The embedded manifest, where this node holds it. Blocks on the disk. `number` names a new one; random.
 pub(in crate::driver) fn embedded(at: &ManifestAt, number: u64) -> Result<Option<EmbeddedStore>, ManifestError> {

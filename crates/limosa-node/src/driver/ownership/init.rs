@@ -1,11 +1,15 @@
 //! Makes a cluster of one node: cells for the fragments that its store has, all owned by it. State is not touched, so a node that served
 //! alone goes on where it was.
 
+use std::path::{Path, PathBuf};
+
 use limosa_core::Retry;
-use limosa_manifest::{FragmentCell, Manifest, ManifestError};
+use limosa_manifest::embedded::EmbeddedStore;
+use limosa_manifest::{FragmentCell, Manifest, ManifestError, handover};
 use thiserror::Error;
 
 use crate::driver::cluster::Board;
+use crate::driver::manifest::FILE;
 use crate::driver::node::Shared;
 
 /// The space that a node has.
@@ -28,6 +32,15 @@ pub enum InitError {
         /// How many.
         cells: usize,
     },
+    /// Only etcd takes a manifest over.
+    #[error("this node's manifest is not in etcd: start it with --manifest http(s)://HOST:PORT, then move the old one there")]
+    NotEtcd,
+    /// The folder holds no manifest.
+    #[error("{}: no manifest.redb is there, nor in a folder `manifest` in it", folder.display())]
+    NoFile {
+        /// Which folder.
+        folder: PathBuf,
+    },
     /// The manifest refused, or is away. What was made stays: the same call goes on with the rest.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -43,6 +56,8 @@ impl InitError {
             Self::NoManifest => "cluster.no_manifest",
             Self::Starting => "cluster.starting",
             Self::Exists { .. } => "cluster.exists",
+            Self::NotEtcd => "cluster.not_etcd",
+            Self::NoFile { .. } => "cluster.no_manifest_file",
             Self::Manifest(error) => error.code(),
             Self::Randomness => "session.randomness",
         }
@@ -53,7 +68,7 @@ impl InitError {
         match self {
             Self::Manifest(error) => error.retry(),
             Self::Randomness | Self::Starting => Retry::Later,
-            Self::NoManifest | Self::Exists { .. } => Retry::Never,
+            Self::NoManifest | Self::Exists { .. } | Self::NotEtcd | Self::NoFile { .. } => Retry::Never,
         }
     }
 }
@@ -81,4 +96,14 @@ pub(in crate::driver) async fn init(shared: &Shared, board: &Board, manifest: &M
         }
     }
     Ok(there.len() + cells.len())
+}
+
+/// Moves the embedded manifest in `folder` to where this node's is.
+pub(in crate::driver) async fn move_here(folder: &Path, manifest: &Manifest) -> Result<usize, InitError> {
+    let file = [folder.join(FILE), folder.join("manifest").join(FILE)].into_iter().find(|file| file.is_file());
+    let file = file.ok_or_else(|| InitError::NoFile { folder: folder.to_owned() })?;
+    // The number would name a new file; this one is there and has its own.
+    let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open_retired(&file, 1)).await;
+    let old = opened.unwrap_or_else(|error| Err(ManifestError::Poisoned { why: error.to_string() }))?;
+    Ok(handover::carry(&old, &**manifest.store()).await?)
 }

@@ -27,5 +27,5 @@ mod start;
 
 pub(super) use driver::run;
 pub use init::InitError;
-pub(super) use init::init;
+pub(super) use init::{init, move_here};
 pub(super) use start::fenced_at;

@@ -81,10 +81,14 @@ pub struct ClusterNode {
     pub bytes: u64,
 }
 
-/// `POST /v1/cluster`: this node's fragments become those of a cluster with one node.
+/// `POST /v1/cluster`: this node's fragments become those of a cluster with one node; with `from`, the cluster's manifest comes here.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Init {}
+pub struct Init {
+    /// A folder of the node's machine with the embedded manifest that is to be moved into the etcd that the node was told of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+}
 
 /// Answer to [`Init`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

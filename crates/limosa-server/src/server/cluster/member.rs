@@ -72,8 +72,12 @@ impl Member {
         })
     }
 
-    pub(in crate::server) async fn init(&self) -> Answer<Initialised> {
-        let fragments = self.node.init_cluster().await.map_err(|error| ControlError {
+    pub(in crate::server) async fn init(&self, from: Option<String>) -> Answer<Initialised> {
+        let made = match from {
+            Some(from) => self.node.init_cluster_from(from.into()).await,
+            None => self.node.init_cluster().await,
+        };
+        let fragments = made.map_err(|error| ControlError {
             turn: if error.retry() == Retry::Later { Turn::Later } else { Turn::Refused },
             code: error.code(),
             message: error.to_string(),

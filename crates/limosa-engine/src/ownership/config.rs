@@ -77,8 +77,6 @@ pub(super) enum Plant {
     IgnoresLease,
     /// Whoever raised a fence is promoted with what it has, without asking anybody.
     PromotesAlone,
-    /// Fragments are split and merged though a member lacks some of them.
-    ReframesUnsealed,
     /// An owner serves on though its split or merge may have been made.
     ServesInDoubt,
     /// A restarted owner goes on at the epoch that it had.

@@ -198,8 +198,7 @@ impl Ownership {
         for fragment in &under.parents {
             let seat = &self.seats[fragment];
             let hold = seat.hold.as_ref().expect("it was looked at");
-            let is_planted = self.shared.config.has(Plant::ReframesUnsealed);
-            let missing = if is_planted { Vec::new() } else { seat.without_the_seal(hold) };
+            let missing = seat.without_the_seal(hold);
             if let (Some(version), true) = (hold.sealed, missing.is_empty()) {
                 sealed.push(version);
             } else if self.shared.now >= hold.since + limit {

@@ -41,7 +41,6 @@ fn the_walks_find_every_planted_bug() {
         (Plant::FencesUnderLease, "I2", "an order to take over from a healthy owner"),
         (Plant::IgnoresLease, "I2", "a move to a node that has nothing"),
         (Plant::PromotesAlone, "I1", "standbys are assigned and join"),
-        (Plant::ReframesUnsealed, "I", "a split"),
         (Plant::ServesInDoubt, "I2", "a split"),
         (Plant::SkipsReopen, "I9", "standbys are assigned and join"),
     ];

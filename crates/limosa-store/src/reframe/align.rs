@@ -68,7 +68,7 @@ impl Store {
         check_whole(frames)?;
         self.flush()?;
         loop {
-            let (step, unfit) = self.inner.state().next_step(frames)?;
+            let (step, unfit) = self.inner.state().next_step(frames);
             match step {
                 None => return Ok(unfit),
                 Some(Step::Drop(fragments)) => {
@@ -139,7 +139,7 @@ impl State {
     }
 
     /// What brings the fragments nearer to `frames`; and those that nothing does.
-    fn next_step(&self, frames: &[Framed]) -> Result<(Option<Step>, Vec<FragmentId>), ReframeError> {
+    fn next_step(&self, frames: &[Framed]) -> (Option<Step>, Vec<FragmentId>) {
         for index in 0..self.head_routes.len() {
             let (id, range) = (self.head_routes.id(index), self.head_routes.range(index));
             let inside = &frames[within(frames, &range)];
@@ -148,17 +148,17 @@ impl State {
             let left = self.name_of(inside, &low, 0);
             let right = self.name_of(inside, &high, 1);
             let head = self.heads[index].version;
-            return Ok((Some(Step::Reframe(Reframe::Split { fragment: id, at, head, left, right })), Vec::new()));
+            return (Some(Step::Reframe(Reframe::Split { fragment: id, at, head, left, right })), Vec::new());
         }
         let mut unfit = Vec::new();
         for frame in frames {
             match self.step_in(frame) {
                 Ok(None) => {}
-                Ok(Some(step)) => return Ok((Some(step), Vec::new())),
+                Ok(Some(step)) => return (Some(step), Vec::new()),
                 Err(()) => unfit.push(frame.id),
             }
         }
-        Ok((None, unfit))
+        (None, unfit)
     }
 
     /// Towards one frame, which no fragment reaches beyond. `Err`: what is there is needed, and does not fit.

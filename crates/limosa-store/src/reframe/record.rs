@@ -96,7 +96,9 @@ impl Reframe {
             }
             Self::Join { left, right, joined } => {
                 out.push(JOIN);
-                [left, right, joined].into_iter().for_each(|fragment| id(&mut out, *fragment));
+                for fragment in [left, right, joined] {
+                    id(&mut out, *fragment);
+                }
             }
             Self::Name { fragment, head, name } => {
                 out.push(NAME);

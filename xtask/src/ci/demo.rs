@@ -18,9 +18,16 @@ struct Report {
 struct Scene {
     scene: u32,
     digests_equal: bool,
+    client: Option<Client>,
 }
 
-const SCENES: std::ops::RangeInclusive<u32> = 1..=7;
+#[derive(Deserialize)]
+struct Client {
+    requests: u64,
+    lost_writes: u64,
+}
+
+const SCENES: std::ops::RangeInclusive<u32> = 1..=11;
 
 pub(super) fn small(context: &Context) -> Result<(), String> {
     let report = run(context, "demo", &["--entries", "20000", "--value-bytes", "200"])?;
@@ -45,6 +52,16 @@ fn run(context: &Context, name: &str, args: &[&str]) -> Result<Report, String> {
     for scene in SCENES {
         if !report.scenes.iter().any(|found| found.scene == scene) {
             return Err(format!("scene {scene} is not in the report {}", path.display()));
+        }
+    }
+    for scene in &report.scenes {
+        match &scene.client {
+            Some(client) if client.lost_writes > 0 => {
+                return Err(format!("scene {} lost {} acknowledged writes, and the demo did not say so", scene.scene, client.lost_writes));
+            }
+            Some(client) if client.requests == 0 => return Err(format!("no client was answered in scene {}", scene.scene)),
+            None if scene.scene >= 8 => return Err(format!("scene {} does not tell what clients saw", scene.scene)),
+            _ => {}
         }
     }
     match report.scenes.iter().find(|scene| !scene.digests_equal) {

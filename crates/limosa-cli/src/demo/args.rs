@@ -6,8 +6,20 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
 /// Scenes, in the order in which they are played.
-pub(super) const SCENES: [(u8, &str); 7] =
-    [(1, "first copy"), (2, "unchanged"), (3, "short absence"), (4, "long absence"), (5, "diverged"), (6, "cut off"), (7, "large values")];
+#[cfg(test)]
+pub(super) const SCENES: [(u8, &str); 11] = [
+    (1, "first copy"),
+    (2, "unchanged"),
+    (3, "short absence"),
+    (4, "long absence"),
+    (5, "diverged"),
+    (6, "cut off"),
+    (7, "large values"),
+    (8, "scale out"),
+    (9, "move back"),
+    (10, "kill -9 of the owner"),
+    (11, "the killed node returns"),
+];
 
 /// `limosa demo`.
 #[derive(Clone, Debug, Args)]
@@ -21,8 +33,8 @@ pub(crate) struct DemoArgs {
     /// Share of the keys that change in scene 4
     #[arg(long, value_name = "SHARE", default_value_t = 0.01, conflicts_with = "changed", value_parser = share)]
     pub(crate) change: f64,
-    /// Scenes to play, such as 1,4,5; the first copy is made in any case
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,2,3,4,5,6,7", hide_default_value = true, value_parser = RangedU64ValueParser::<u8>::new().range(1..=7))]
+    /// Scenes to play, such as 1,4,5; those that one needs are played before it. 8 to 11: three nodes with a quarter of the entries
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,2,3,4,5,6,7,8,9,10,11", hide_default_value = true, value_parser = RangedU64ValueParser::<u8>::new().range(1..=11))]
     pub(crate) scenes: Vec<u8>,
     /// Real state instead of random values: JSON Lines, a record a line
     #[arg(long, value_name = "FILE", requires = "key")]
@@ -36,8 +48,8 @@ pub(crate) struct DemoArgs {
     /// Write what was measured into a file, as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
-    /// First of 21 free ports; by default free ones are looked for from 7700 on
-    #[arg(long, value_name = "BASE", value_parser = RangedU64ValueParser::<u16>::new().range(1024..=65_515))]
+    /// First of 53 free ports; by default free ones are looked for from 7700 on
+    #[arg(long, value_name = "BASE", value_parser = RangedU64ValueParser::<u16>::new().range(1024..=65_483))]
     pub(crate) ports: Option<u16>,
     /// Leave both nodes running, and say how to reach and how to stop them
     #[arg(long)]
@@ -98,7 +110,7 @@ mod tests {
     #[test]
     fn what_can_not_be_meant_is_a_usage_error() {
         for line in [
-            "--scenes 8",
+            "--scenes 12",
             "--scenes 0",
             "--scenes one",
             "--entries 5",

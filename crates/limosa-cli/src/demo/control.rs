@@ -77,7 +77,15 @@ impl Control {
         self.get(&format!("/v1/quarantine/{name}?first={first}"))
     }
 
-    fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, DemoError> {
+    pub(super) fn post<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, DemoError> {
+        self.runtime.block_on(self.client.post(path)).map_err(refused(self.node))
+    }
+
+    pub(super) fn post_json<T: serde::de::DeserializeOwned>(&self, path: &str, body: &impl serde::Serialize) -> Result<T, DemoError> {
+        self.runtime.block_on(self.client.post_json(path, body)).map_err(refused(self.node))
+    }
+
+    pub(super) fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, DemoError> {
         self.runtime.block_on(self.client.get(path)).map_err(refused(self.node))
     }
 

@@ -78,7 +78,7 @@ pub(crate) enum DemoError {
     #[error(transparent)]
     Pki(#[from] PkiError),
     /// Somebody pressed Ctrl-C.
-    #[error("interrupted; both nodes are stopped")]
+    #[error("interrupted; all nodes are stopped")]
     Interrupted,
 
     // The nodes.
@@ -165,7 +165,7 @@ impl DemoError {
             Self::NoRecord { .. } => "write one JSON object a line, such as {\"Package\": \"bash\", \"Version\": \"5.2\"}",
             Self::NoKey { .. } => "name a field with --key that every record has, as a string or a number",
             Self::TooFew { .. } => "give it a larger file, or leave --input away",
-            Self::PortTaken { .. } => "choose 21 free ports with --ports BASE",
+            Self::PortTaken { .. } => "choose 53 free ports with --ports BASE",
             Self::File { .. } => "check the path, its permissions and the free space; TMPDIR chooses where the demo keeps its folders",
             Self::NotStarted { .. } => "check the limits of processes, threads and open files",
             Self::TooLate { .. } => "try again when the machine has less to do, or with fewer --entries",

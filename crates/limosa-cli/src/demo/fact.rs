@@ -24,6 +24,11 @@ impl Fact {
         Self { expiry_ms, ..self }
     }
 
+    /// Whether this is the value.
+    pub(super) fn has(&self, value: &[u8]) -> bool {
+        self.value_hash == half(&blake3::hash(value))
+    }
+
     fn fingerprint(&self, key: &[u8]) -> u128 {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&(key.len() as u64).to_le_bytes());

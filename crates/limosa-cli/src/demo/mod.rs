@@ -1,7 +1,9 @@
-//! `limosa demo`: a real owner and a real standby, seven ways of losing touch, and what it cost to agree again.
+//! `limosa demo`: a real owner and a real standby, seven ways of losing touch, and what it cost to agree again; then three nodes, whose
+//! fragments change hands while clients work.
 //!
 //! ```text
 //! Options > load > scene 1 .. 7: part, change, meet again > measure > compare both ends > table and report
+//!         > load > scene 8 .. 11 (`trio`): move, move back, kill, return > measure > compare every copy > the same
 //! ```
 //! Nothing that judges is taken from what is judged: what changed comes from the demo's own [`model`], whether both ends
 //! are equal from reading every entry of both over RESP. From the nodes come only their socket counters and what they did.
@@ -33,6 +35,7 @@ mod run;
 mod scenes;
 mod screen;
 mod sent_again;
+mod trio;
 mod wait;
 mod writer;
 

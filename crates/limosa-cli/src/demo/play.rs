@@ -217,6 +217,7 @@ impl Play {
                 .map(|received| CpuByEnd { owner: transfer.cpu_seconds, standby: received.cpu_seconds }),
             full_copy_bytes: self.model.total().bytes,
             digests_equal: self.compare(scene)?,
+            client: None,
         };
         self.model.settle();
         Ok(row)

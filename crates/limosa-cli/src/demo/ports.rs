@@ -11,6 +11,10 @@ const BASES: std::ops::Range<u16> = 7700..30_000;
 const STEP: usize = 100;
 const STANDBY: u16 = 10;
 const RELAY: u16 = 20;
+/// The first of three nodes of a cluster.
+const MEMBERS: u16 = 30;
+/// From a node's first port to the next node's.
+const NODE_STEP: u16 = 10;
 
 /// Where one node listens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,13 +61,18 @@ impl Ports {
         NodePorts { base: self.base + STANDBY }
     }
 
+    /// One of the three nodes of the last scenes.
+    pub(super) fn member(self, index: u16) -> NodePorts {
+        NodePorts { base: self.base + MEMBERS + NODE_STEP * index }
+    }
+
     /// Where the relay of scene 6 listens.
     pub(super) fn relay(self) -> SocketAddr {
         loopback(self.base + RELAY)
     }
 
     fn taken(self) -> Option<u16> {
-        let nodes = [self.owner(), self.standby()];
+        let nodes = [self.owner(), self.standby(), self.member(0), self.member(1), self.member(2)];
         let mut all = nodes.iter().flat_map(|node| [node.resp(), node.peer(), node.http()]).chain([self.relay()]);
         all.find(|address| TcpListener::bind(address).is_err()).map(|address| address.port())
     }

@@ -8,6 +8,7 @@ use limosa_server::http::api::CpuSeconds;
 use serde::Serialize;
 
 use super::error::DemoError;
+use super::trio::{CLIENTS, ClientSeen};
 use crate::format::{bytes, count, seconds};
 use crate::output;
 
@@ -51,6 +52,9 @@ pub(super) struct Row {
     pub(super) full_copy_bytes: u64,
     /// Both ends hold what was written, as read over RESP.
     pub(super) digests_equal: bool,
+    /// What clients saw meanwhile; only of the scenes in which some work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) client: Option<ClientSeen>,
 }
 
 impl Row {
@@ -109,9 +113,10 @@ impl Report {
         Self { version, machine: machine(), entries, value_bytes, seed, credit_window_bytes: CREDIT_WINDOW_BYTES, scenes }
     }
 
-    /// Whether every comparison agreed.
+    /// Whether every comparison agreed, and nothing that was acknowledged to a client is lost.
     pub(super) fn agrees(&self) -> bool {
-        self.scenes.iter().all(|row| row.digests_equal)
+        let is_kept = |row: &Row| row.client.as_ref().is_none_or(|client| client.lost_writes == 0);
+        self.scenes.iter().all(|row| row.digests_equal && is_kept(row))
     }
 
     /// Writes it as JSON.
@@ -143,6 +148,40 @@ impl Report {
             table.column_mut(index).expect("there are eleven").set_cell_alignment(CellAlignment::Right);
         }
         output::text(&table)
+    }
+
+    /// What clients saw, where they did.
+    pub(super) fn clients(&self) -> String {
+        let seen: Vec<(&Row, &ClientSeen)> = self.scenes.iter().filter_map(|row| Some((row, row.client.as_ref()?))).collect();
+        if seen.is_empty() {
+            return String::new();
+        }
+        let mut table = output::table(["#", "SCENE", "REQUESTS", "PAUSE", "P50", "P99", "P99.9", "MAX", "ERRORS", "LOST WRITES"]);
+        for (row, client) in seen {
+            let ms = |ms: f64| format!("{ms:.1} ms");
+            table.add_row([
+                row.scene.to_string(),
+                row.name.clone(),
+                count(client.requests),
+                ms(client.pause_ms),
+                ms(client.p50_ms),
+                ms(client.p99_ms),
+                ms(client.p999_ms),
+                ms(client.max_ms),
+                count(client.errors),
+                count(client.lost_writes),
+            ]);
+        }
+        for index in 2..10 {
+            table.column_mut(index).expect("there are ten").set_cell_alignment(CellAlignment::Right);
+        }
+        format!(
+            "\n{}\nseen by {CLIENTS} clients, one request at a time each, half of them writes. pause: longest time in which no write of anybody was\n\
+             acknowledged; percentiles: of single requests. errors: answers that an application sees; lost writes: acknowledged, and not there.\n\
+             8: bytes of all the state and of what was written meanwhile. 9: of what was written to the third until it was back, and what came\n\
+             from its owner. 10, 11: of what was written from the kill on, each write counted.\n",
+            output::text(&table)
+        )
     }
 
     /// What the table's words mean, and what it has no room for.
@@ -199,7 +238,27 @@ mod tests {
             cpu_seconds: None,
             full_copy_bytes: 1_000_000,
             digests_equal: equal,
+            client: None,
         }
+    }
+
+    #[test]
+    fn an_acknowledged_write_that_is_lost_is_told_and_no_success() {
+        let client = |lost_writes| ClientSeen {
+            requests: 5000,
+            pause_ms: 12.0,
+            p50_ms: 1.0,
+            p99_ms: 2.0,
+            p999_ms: 3.25,
+            max_ms: 11.5,
+            errors: 0,
+            lost_writes,
+        };
+        let report = |lost| Report::new(10, 100, 1, vec![Row { client: Some(client(lost)), ..row(9, 1000, true) }]);
+        assert!(report(0).agrees() && !report(1).agrees());
+        let text = report(0).clients();
+        assert!(text.contains("11.5 ms") && text.contains("5,000"), "{text}");
+        assert_eq!(Report::new(1, 1, 1, vec![row(2, 0, true)]).clients(), "");
     }
 
     #[test]

@@ -62,8 +62,19 @@ impl EpochTable {
     }
 
     /// The newest version that a history with table `other` and head `other_head` has in common with this one and its `head`.
-    /// [`Version::ZERO`] when they share nothing, or when either table is empty.
+    /// [`Version::ZERO`] when they share nothing, or when either table is empty. A row that gave nothing before the next one began sets no
+    /// histories apart: its opener was replaced before it wrote, and what it then took of the next owner follows its own row.
     pub fn common_point(&self, head: Version, other: &Self, other_head: Version) -> Version {
+        self.giving().common_of(head, &other.giving(), other_head)
+    }
+
+    /// Without the rows that gave nothing before the next one began.
+    pub fn giving(&self) -> Self {
+        let gave = |(at, row): &(usize, &EpochRow)| self.rows.get(at + 1).is_none_or(|next| next.first_seq > row.first_seq);
+        Self { rows: self.rows.iter().enumerate().filter(gave).map(|(_, row)| *row).collect() }
+    }
+
+    fn common_of(&self, head: Version, other: &Self, other_head: Version) -> Version {
         let shared = self.rows.iter().zip(&other.rows).take_while(|(a, b)| a == b).count();
         let Some(last) = shared.checked_sub(1).map(|i| self.rows[i]) else { return Version::ZERO };
         let seq = self.end_seq(shared, head).min(other.end_seq(shared, other_head));
@@ -107,6 +118,11 @@ mod tests {
             (table(&[(1, 1, 9), (2, 51, 8)]), v(2, 60), table(&[(1, 1, 9), (2, 41, 7)]), v(2, 70), v(1, 40)),
             // a row that gave nothing
             (table(&[(1, 1, 9), (2, 51, 8), (3, 51, 6)]), v(1, 50), table(&[(1, 1, 9), (2, 51, 8)]), v(1, 50), v(1, 50)),
+            // an owner that was replaced before it wrote, and then followed its successor
+            (table(&[(1, 1, 9), (2, 51, 7), (3, 51, 8)]), v(3, 60), table(&[(1, 1, 9), (3, 51, 8)]), v(3, 70), v(3, 60)),
+            // what one end says gave nothing gave something at the other
+            (table(&[(1, 1, 9), (2, 51, 7), (3, 51, 8)]), v(3, 60), table(&[(1, 1, 9), (2, 51, 7), (3, 56, 8)]), v(3, 70), v(1, 50)),
+            (table(&[(1, 1, 9), (2, 51, 7), (3, 51, 8)]), v(3, 60), table(&[(1, 1, 9), (2, 51, 7)]), v(2, 60), v(1, 50)),
             (table(&[(1, 1, 9)]), v(1, 50), table(&[(1, 1, 5)]), v(1, 50), Version::ZERO),
             (table(&[]), v(1, 50), table(&[(1, 1, 9)]), v(1, 50), Version::ZERO),
         ];

@@ -7,14 +7,16 @@
 //!                   │                  │                     │
 //!              MemoryDisk       delay, cuts, flips      MemoryDisk
 //! ```
-//! A world lives in two phases. In *chaos* anything may break, judged after each step by one check for each invariant. Then comes *calm*:
+//! Time jumps from one event to the next, so that a world of minutes runs in a fraction of a second. A world lives in two phases. In *chaos* anything may break, judged after each step by one check for each invariant. Then comes *calm*:
 //! nothing breaks any more, and everything must heal and end equal. The same seed makes the same world, step by step.
 //!
 //! | Question | Module |
 //! |---|---|
 //! | What happens in which order? | [`world`] |
 //! | What breaks, and how often? | [`fault`] |
-//! | What does a node do? | `node`, `session`; its jobs are carried out by `limosa_carry`, as in a real one |
+//! | Where may a node die? | [`point`] |
+//! | What does a node do? | `node`, `session`, `repairing`, and the crate `limosa-carry` |
+//! | What is between nodes, and what time is it? | `link`, `clock` |
 //! | What must hold? | [`check`], [`oracle`] |
 //! | What came of it? | [`report`] |
 //!
@@ -25,11 +27,15 @@
 #![allow(clippy::missing_errors_doc, reason = "an error is a rule that does not hold, or the store's own")]
 
 pub mod check;
+mod clock;
 pub mod fault;
 mod link;
 mod node;
 pub mod oracle;
+pub mod point;
+pub mod program;
 pub mod random;
+mod repairing;
 pub mod report;
 mod session;
 mod trace;

@@ -1,4 +1,4 @@
-//! A connection: bytes of messages in order, each way with a delay, until it is cut.
+//! What is between two nodes: a path with its delay, width and blockades, and on it the bytes of a connection, in order, until it is cut.
 
 use std::collections::VecDeque;
 
@@ -8,25 +8,107 @@ use limosa_wire::{Message, WireError, decode, encode};
 
 use crate::random::Random;
 
-/// Longest delay of a message, milliseconds.
-const DELAY_MS_MAX: u64 = 30;
+/// Delay of a good path, one way, microseconds.
+const LATENCY_US: u64 = 300;
+/// Bytes that a good path takes in a millisecond: 1 Gb/s.
+const BYTES_PER_MS: u64 = 125_000;
 
-/// One direction.
-#[derive(Debug, Default)]
+/// Which way a message goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Way {
+    /// To the owner.
+    ToSource,
+    /// To the standby.
+    ToTarget,
+}
+
+impl Way {
+    fn index(self) -> usize {
+        match self {
+            Self::ToSource => 0,
+            Self::ToTarget => 1,
+        }
+    }
+}
+
+/// A path between two nodes; connections come and go on it.
+#[derive(Debug)]
+pub(crate) struct Path {
+    /// Delay one way, microseconds.
+    latency_us: u64,
+    /// Width, bytes in a millisecond.
+    bytes_per_ms: u64,
+    /// By way: nothing arrives before that, microseconds.
+    held_until_us: [u64; 2],
+    /// It is slow until then, microseconds.
+    slow_until_us: u64,
+}
+
+impl Default for Path {
+    fn default() -> Self {
+        Self { latency_us: LATENCY_US, bytes_per_ms: BYTES_PER_MS, held_until_us: [0; 2], slow_until_us: 0 }
+    }
+}
+
+impl Path {
+    /// Nothing goes this way before `until_us`: what is sent waits.
+    pub(crate) fn hold(&mut self, way: Way, until_us: u64) {
+        let held = &mut self.held_until_us[way.index()];
+        *held = until_us.max(*held);
+    }
+
+    /// Slow and narrow until `until_us`.
+    pub(crate) fn slow(&mut self, until_us: u64, random: &mut Random) {
+        self.slow_until_us = until_us;
+        self.latency_us = 5_000 + random.below(150_000);
+        self.bytes_per_ms = 20 + random.below(2_000);
+    }
+
+    /// Until when no connection can be made: a handshake needs both ways.
+    pub(crate) fn closed_until_us(&self) -> u64 {
+        self.held_until_us[0].max(self.held_until_us[1])
+    }
+
+    /// As good as new.
+    pub(crate) fn mend(&mut self) {
+        *self = Self::default();
+    }
+
+    fn arrives_us(&mut self, now_us: u64, way: Way, bytes: usize, random: &mut Random) -> u64 {
+        if self.slow_until_us != 0 && self.slow_until_us <= now_us {
+            (self.latency_us, self.bytes_per_ms, self.slow_until_us) = (LATENCY_US, BYTES_PER_MS, 0);
+        }
+        let jitter = random.below(self.latency_us);
+        let transfer = bytes as u64 * 1_000 / self.bytes_per_ms;
+        now_us.max(self.held_until_us[way.index()]) + self.latency_us + jitter + transfer
+    }
+}
+
+/// One direction of a connection.
+#[derive(Debug)]
 pub(crate) struct Lane {
+    way: Way,
     on_the_way: VecDeque<(u64, Bytes)>,
+    /// Bytes on the way.
+    bytes: u64,
 }
 
 impl Lane {
+    pub(crate) fn new(way: Way) -> Self {
+        Self { way, on_the_way: VecDeque::new(), bytes: 0 }
+    }
+
     /// Sends a message; it arrives behind those before it.
-    pub(crate) fn send(&mut self, now_ms: u64, message: &Message, random: &mut Random) -> Result<(), WireError> {
+    pub(crate) fn send(&mut self, now_us: u64, message: &Message, path: &mut Path, random: &mut Random) -> Result<(), WireError> {
         let bytes = encode(message, &Context::default())?.to_bytes();
         let behind = self.on_the_way.back().map_or(0, |(at, _)| *at);
-        self.on_the_way.push_back(((now_ms + random.below(DELAY_MS_MAX)).max(behind), bytes));
+        let at = path.arrives_us(now_us, self.way, bytes.len(), random).max(behind);
+        self.bytes += bytes.len() as u64;
+        self.on_the_way.push_back((at, bytes));
         Ok(())
     }
 
-    /// When the next message arrives.
+    /// When the next message arrives, microseconds.
     pub(crate) fn next_at(&self) -> Option<u64> {
         self.on_the_way.front().map(|(at, _)| *at)
     }
@@ -34,23 +116,40 @@ impl Lane {
     /// The next message, if its bytes are what was sent.
     pub(crate) fn receive(&mut self) -> Option<Result<Message, WireError>> {
         let (_, bytes) = self.on_the_way.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(bytes.len() as u64);
         Some(decode(bytes).map(|(message, _)| message))
+    }
+
+    /// Bytes on their way.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Flips a bit of something on its way; false when nothing is.
     pub(crate) fn flip(&mut self, random: &mut Random) -> bool {
+        self.damage(random, |bytes, random| {
+            let at = random.index(bytes.len());
+            bytes[at] ^= 1 << random.below(8);
+        })
+    }
+
+    /// Cuts the end off something on its way; false when nothing is.
+    pub(crate) fn truncate(&mut self, random: &mut Random) -> bool {
+        self.damage(random, |bytes, random| bytes.truncate(random.index(bytes.len())))
+    }
+
+    fn damage(&mut self, random: &mut Random, damage: impl FnOnce(&mut Vec<u8>, &mut Random)) -> bool {
         let Some((_, bytes)) = self.on_the_way.back_mut() else { return false };
-        let mut flipped = bytes.to_vec();
-        let at = random.index(flipped.len());
-        flipped[at] ^= 1 << random.below(8);
-        *bytes = flipped.into();
+        let mut damaged = bytes.to_vec();
+        damage(&mut damaged, random);
+        *bytes = damaged.into();
         true
     }
 
-    /// Holds everything back until `until_ms`.
-    pub(crate) fn freeze(&mut self, until_ms: u64) {
+    /// Holds everything back until `until_us`.
+    pub(crate) fn hold(&mut self, until_us: u64) {
         for (at, _) in &mut self.on_the_way {
-            *at = (*at).max(until_ms);
+            *at = (*at).max(until_us);
         }
     }
 }

@@ -1,12 +1,14 @@
-//! A node: a disk, and the store over it while the process lives.
+//! A node: a disk, a clock, and the store over them while the process lives.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use limosa_core::SpaceKeys;
-use limosa_store::disk::{MemoryDisk, Survivors};
-use limosa_store::{Durability, Identity, Options, Store, StoreError};
+use limosa_store::disk::{Disk, MemoryDisk, Survivors};
+use limosa_store::{Durability, Identity, LeaseBounds, Options, Store, StoreError};
 
+use crate::clock::{Clock, Now};
+use crate::oracle::Oracle;
 use crate::random::Random;
 
 /// The cluster of every world.
@@ -14,21 +16,35 @@ pub(crate) const CLUSTER: [u8; 16] = [7; 16];
 /// Fragments of a space: few, so that each has something in it.
 const FRAGMENTS: u16 = 4;
 
-/// Milliseconds of the world's clock.
-pub(crate) type Now = Arc<AtomicU64>;
-
 pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) disk: MemoryDisk,
+    pub(crate) clock: Clock,
     pub(crate) store: Option<Store>,
-    /// Until then a start would fail for want of room.
-    pub(crate) full_until_ms: u64,
-    /// When whoever looks after the node starts it again.
-    pub(crate) back_at_ms: u64,
+    /// When whoever looks after the node starts it again, microseconds.
+    pub(crate) back_at_us: u64,
+    /// It does nothing before that (SIGSTOP), microseconds.
+    pub(crate) paused_until_us: u64,
+    /// Its disk takes long until then, microseconds.
+    pub(crate) slow_until_us: u64,
+    /// It showed all of some version once, and has had that disk since: it may be promoted.
+    pub(crate) is_whole: bool,
+    /// Bytes on its disk were damaged, and not every block was seen to be sound since.
+    pub(crate) may_rot: bool,
+    /// An older copy of the disk; and, of an owner, what it must show then.
+    pub(crate) copy: Option<Copied>,
     /// Last seed of its ids.
     entropy: Arc<Mutex<Random>>,
-    now: Now,
     habits: Habits,
+}
+
+/// The copy of a disk.
+pub(crate) struct Copied {
+    pub(crate) disk: MemoryDisk,
+    pub(crate) oracle: Oracle,
+    /// Which owner it was then.
+    pub(crate) tenure: u64,
+    pub(crate) is_whole: bool,
 }
 
 /// How the stores of a world are set up.
@@ -41,9 +57,21 @@ pub(crate) struct Habits {
 }
 
 impl Node {
-    pub(crate) fn new(name: &str, now: Now, habits: Habits, seed: u64) -> Self {
-        let entropy = Arc::new(Mutex::new(Random::new(seed)));
-        Self { name: name.to_owned(), disk: MemoryDisk::new(), store: None, full_until_ms: 0, back_at_ms: 0, entropy, now, habits }
+    pub(crate) fn new(name: &str, now: &Now, habits: Habits, seed: u64) -> Self {
+        Self {
+            name: name.to_owned(),
+            disk: MemoryDisk::new(),
+            clock: Clock::new(now.clone()),
+            store: None,
+            back_at_us: 0,
+            paused_until_us: 0,
+            slow_until_us: 0,
+            is_whole: false,
+            may_rot: false,
+            copy: None,
+            entropy: Arc::new(Mutex::new(Random::new(seed))),
+            habits,
+        }
     }
 
     pub(crate) fn keys() -> SpaceKeys {
@@ -53,8 +81,9 @@ impl Node {
     /// Starts the process: opens what the disk holds.
     pub(crate) fn start(&mut self) -> Result<(), StoreError> {
         assert!(self.store.is_none(), "{} runs", self.name);
+        self.clock.start();
         let identity = Identity { cluster: CLUSTER, node: self.name.clone() };
-        let mut options = Options::new(format!("/{}", self.name), identity, Self::keys());
+        let mut options = Options::new(self.folder(), identity, Self::keys());
         options.disk = Arc::new(self.disk.clone());
         options.fragments = FRAGMENTS;
         options.durability = self.habits.durability;
@@ -63,24 +92,40 @@ impl Node {
         options.ring_bytes = 4 << 10;
         options.tail_bytes = 16 << 10;
         options.segment_bytes = 16 << 10;
-        let (now, entropy) = (Arc::clone(&self.now), Arc::clone(&self.entropy));
-        options.clock = Arc::new(move || 1_000_000 + now.load(Ordering::Relaxed));
+        options.leases = LeaseBounds { age_ms: 60_000, percent: 20, bytes_min: 8 << 10 };
+        let (clock, entropy) = (self.clock.clone(), Arc::clone(&self.entropy));
+        options.clock = Arc::new(move || clock.ms());
         options.entropy = Arc::new(move || Ok(entropy.lock().expect("nothing panics while it holds this lock").draw()));
         self.store = Some(Store::open(options)?);
         Ok(())
     }
 
     /// The process is gone, and of its files what `survivors` says.
-    pub(crate) fn stop(&mut self, survivors: Survivors, back_at_ms: u64) {
+    pub(crate) fn stop(&mut self, survivors: Survivors, back_at_us: u64) {
         self.disk = self.disk.restart(survivors); // before the store goes: what it does on its way out does not count
         self.store = None;
-        self.back_at_ms = back_at_ms;
+        self.back_at_us = back_at_us;
     }
 
     /// The node comes back with another disk.
-    pub(crate) fn lose_disk(&mut self, back_at_ms: u64) {
+    pub(crate) fn change_disk(&mut self, disk: MemoryDisk, is_whole: bool, back_at_us: u64) {
         self.store = None;
-        self.disk = MemoryDisk::new();
-        self.back_at_ms = back_at_ms;
+        self.disk = disk;
+        self.is_whole = is_whole;
+        self.may_rot = false;
+        self.back_at_us = back_at_us;
+    }
+
+    /// Files with the blocks of checkpoints.
+    pub(crate) fn extents(&self) -> Vec<PathBuf> {
+        let names = self.disk.list(&self.folder()).unwrap_or_default();
+        let mut extents: Vec<PathBuf> =
+            names.iter().filter(|name| name.starts_with("extent-")).map(|name| self.folder().join(name)).collect();
+        extents.sort();
+        extents
+    }
+
+    fn folder(&self) -> PathBuf {
+        Path::new("/").join(&self.name)
     }
 }

@@ -24,12 +24,15 @@ pub enum Effect {
 type At = (FragmentId, Version, u64);
 
 /// The oracle of one world.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Oracle {
     /// State at `acknowledged`.
     settled: Model,
+    /// State with what nobody was promised yet.
+    shown: Model,
     /// Commits that nobody was promised yet: (journal position, effects).
     open: VecDeque<(u64, Vec<Effect>)>,
+    /// What an owner showed at each version of each history.
     digests: BTreeMap<At, Digest>,
     /// Commits that were acknowledged.
     pub acknowledged: u64,
@@ -38,6 +41,7 @@ pub struct Oracle {
 impl Oracle {
     /// An owner has accepted a commit; it is promised only when [`Oracle::settle`] reaches its position.
     pub fn accepted(&mut self, position: u64, effects: Vec<Effect>) {
+        apply(&mut self.shown, &effects);
         self.open.push_back((position, effects));
     }
 
@@ -45,34 +49,37 @@ impl Oracle {
     pub fn settle(&mut self, position: u64) {
         while let Some((_, effects)) = self.open.pop_front_if(|(at, _)| *at <= position) {
             self.acknowledged += 1;
-            apply(&mut self.settled, effects);
+            apply(&mut self.settled, &effects);
         }
-    }
-
-    /// The state as an owner must show it now, nothing being lost: acknowledged and accepted commits.
-    pub fn shown(&self) -> Model {
-        self.after(self.open.len())
     }
 
     /// After a crash: `found` must be the acknowledged state and some first part of the commits behind it. Takes it as the truth.
     /// Deadlines up to `now_ms` have passed: such keys may be there or not.
     pub fn recovered(&mut self, found: &Model, now_ms: u64) -> Result<u64, String> {
-        let found = unexpired(found, now_ms);
-        for kept in (0..=self.open.len()).rev() {
-            if unexpired(&self.after(kept), now_ms) == found {
-                let state = self.after(kept);
-                self.settled = state;
-                self.open.clear();
-                return Ok(kept as u64);
+        let mut state = self.settled.clone();
+        let mut best = is_same(&state, found, now_ms).then(|| (0, state.clone()));
+        for (kept, (_, effects)) in self.open.iter().enumerate() {
+            apply(&mut state, effects);
+            if is_same(&state, found, now_ms) {
+                best = Some((kept as u64 + 1, state.clone()));
             }
         }
-        Err(difference(&unexpired(&self.settled, now_ms), &found))
+        let Some((kept, state)) = best else { return Err(difference(&unexpired(&self.settled, now_ms), &unexpired(found, now_ms))) };
+        self.adopt(state);
+        Ok(kept)
     }
 
     /// Another node's history counts from now on.
     pub fn adopt(&mut self, found: Model) {
+        self.shown.clone_from(&found);
         self.settled = found;
         self.open.clear();
+    }
+
+    /// What was shown stays known: an older state of the same world counts again.
+    pub fn restore(&mut self, older: Self) {
+        let digests = std::mem::take(&mut self.digests);
+        *self = Self { digests, acknowledged: self.acknowledged, ..older };
     }
 
     /// An owner shows these facts. A version of a history never has two digests.
@@ -80,7 +87,7 @@ impl Oracle {
         for fact in facts {
             let first = *self.digests.entry(at(fact)).or_insert(fact.state);
             if first != fact.state {
-                return Err(format!("{} at {}: the owner showed {first} and now {}", fact.id, fact.head, fact.state));
+                return Err(format!("{} at {}: an owner showed {first} and now {}", fact.id, fact.head, fact.state));
             }
         }
         Ok(())
@@ -99,19 +106,20 @@ impl Oracle {
         Ok(judged)
     }
 
-    /// Compares what an owner shows with what it must.
-    pub fn compare(&self, found: &Model, now_ms: u64) -> Result<(), String> {
-        let (expected, found) = (unexpired(&self.shown(), now_ms), unexpired(found, now_ms));
-        if expected == found { Ok(()) } else { Err(difference(&expected, &found)) }
+    /// Compares what an owner shows of `keys` with what it must.
+    pub fn compare(&self, keys: &[Vec<u8>], found: &Model, now_ms: u64) -> Result<(), String> {
+        let alive = |value: Option<&Value>| value.filter(|(_, deadline)| *deadline > now_ms).cloned();
+        let differs = |key: &&Vec<u8>| alive(self.shown.get(*key)) != alive(found.get(*key));
+        let Some(key) = keys.iter().find(differs) else { return Ok(()) };
+        let only = |model: &Model| model.get(key).map(|value| (key.clone(), value.clone())).into_iter().collect();
+        Err(difference(&only(&self.shown), &only(found)))
     }
+}
 
-    fn after(&self, commits: usize) -> Model {
-        let mut model = self.settled.clone();
-        for (_, effects) in self.open.iter().take(commits) {
-            apply(&mut model, effects.clone());
-        }
-        model
-    }
+fn is_same(state: &Model, found: &Model, now_ms: u64) -> bool {
+    let alive = |model: &Model| model.iter().filter(|(_, (_, deadline))| *deadline > now_ms).count();
+    let has = |(key, value): (&Vec<u8>, &Value)| value.1 <= now_ms || state.get(key) == Some(value);
+    alive(state) == alive(found) && found.iter().all(has)
 }
 
 fn at(facts: &FragmentFacts) -> At {
@@ -119,11 +127,11 @@ fn at(facts: &FragmentFacts) -> At {
     (facts.id, facts.head, row.map_or(0, |row| row.opener))
 }
 
-fn apply(model: &mut Model, effects: Vec<Effect>) {
+fn apply(model: &mut Model, effects: &[Effect]) {
     for effect in effects {
         match effect {
-            Effect::Set(key, value) => drop(model.insert(key, value)),
-            Effect::Delete(key) => drop(model.remove(&key)),
+            Effect::Set(key, value) => drop(model.insert(key.clone(), value.clone())),
+            Effect::Delete(key) => drop(model.remove(key)),
             Effect::DeleteAll => model.clear(),
         }
     }
@@ -182,7 +190,8 @@ mod tests {
         let mut oracle = Oracle::default();
         oracle.accepted(1, vec![Effect::Set("a".into(), ("1".into(), 50))]);
         oracle.settle(1);
-        oracle.compare(&Model::new(), 49).expect_err("its time has not come");
-        oracle.compare(&Model::new(), 50).expect("it has");
+        let keys = [b"a".to_vec()];
+        oracle.compare(&keys, &Model::new(), 49).expect_err("its time has not come");
+        oracle.compare(&keys, &Model::new(), 50).expect("it has");
     }
 }

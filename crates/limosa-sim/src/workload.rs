@@ -8,8 +8,6 @@ use crate::random::Random;
 
 /// Keys of a world.
 const KEYS: u64 = 240;
-/// The store's clock when the world's is zero, milliseconds.
-pub(crate) const EPOCH_MS: u64 = 1_000_000;
 
 /// One client's command, decided before it is tried.
 #[derive(Clone, Debug)]
@@ -54,6 +52,16 @@ impl Command {
         }
     }
 
+    /// The keys whose value it may change; `None`: all.
+    pub fn keys(&self) -> Option<Vec<Vec<u8>>> {
+        match self {
+            Self::Set(key, ..) | Self::Append(key, _) => Some(vec![key.clone()]),
+            Self::Delete(keys) => Some(keys.clone()),
+            Self::SetMany(pairs) => Some(pairs.iter().map(|(key, _)| key.clone()).collect()),
+            Self::DeleteAll => None,
+        }
+    }
+
     /// Carries it out in one commit; answers its position and effects, or nothing where it changed nothing.
     ///
     /// # Errors
@@ -95,19 +103,31 @@ impl Command {
     }
 }
 
-/// What users see at the head of `store`.
+/// Every key that a client may use.
+pub(crate) fn all_keys() -> Vec<Vec<u8>> {
+    (0..KEYS).map(|i| format!("key:{i}").into_bytes()).collect()
+}
+
+/// What users see of `keys` at the head of `store`.
+///
+/// # Errors
+/// As the store's.
+pub fn visible_of(store: &Store, keys: &[Vec<u8>], now_ms: u64) -> Result<Model, StoreError> {
+    let mut model = Model::new();
+    for key in keys {
+        let mut txn = store.begin();
+        if let Some(string) = txn.get(key, now_ms)? {
+            let value = (string.value.into_owned(), string.expiry.deadline().unwrap_or(u64::MAX));
+            model.insert(key.clone(), value);
+        }
+    }
+    Ok(model)
+}
+
+/// What users see of every key.
 ///
 /// # Errors
 /// As the store's.
 pub fn visible(store: &Store, now_ms: u64) -> Result<Model, StoreError> {
-    let mut model = Model::new();
-    for i in 0..KEYS {
-        let key = format!("key:{i}").into_bytes();
-        let mut txn = store.begin();
-        if let Some(string) = txn.get(&key, now_ms)? {
-            let value = (string.value.into_owned(), string.expiry.deadline().unwrap_or(u64::MAX));
-            model.insert(key, value);
-        }
-    }
-    Ok(model)
+    visible_of(store, &all_keys(), now_ms)
 }

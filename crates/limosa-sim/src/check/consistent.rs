@@ -1,4 +1,4 @@
-//! I3 and I6: a version of a history is one state, and a standby shows no other, at no instant.
+//! I6: a standby shows a version that its owner showed, and no other, at every instant.
 
 use limosa_store::Store;
 

@@ -1,6 +1,6 @@
-//! After calm: every standby has what its owner has, and all of it is there.
+//! I9: once faults stop, everything heals: in the end every standby has what its owner has, and all of it is there.
 
-use limosa_store::Store;
+use limosa_store::{Store, StoreError};
 
 use super::Broken;
 use crate::workload::visible;
@@ -13,8 +13,8 @@ pub(crate) fn is_healed(owner: &Store, standby: &Store) -> bool {
 
 /// Entry by entry, by a path that shares no code with transfers and digests.
 pub(crate) fn all_are_equal(owner: &Store, standby: &Store, name: &str) -> Result<(), Broken> {
-    let rule = "in the end every standby has what its owner has";
-    let read = |store: &Store| visible(store, 0).map_err(|error| Broken { rule, what: error.to_string() });
+    let rule = "I9 in the end every standby has what its owner has";
+    let read = |store: &Store| visible(store, 0).map_err(|error: StoreError| Broken { rule, what: error.to_string() });
     let (ours, theirs) = (read(owner)?, read(standby)?);
     if ours == theirs { Ok(()) } else { Err(Broken { rule, what: format!("{name}: {} keys, the owner {}", theirs.len(), ours.len()) }) }
 }

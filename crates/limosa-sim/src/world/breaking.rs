@@ -5,40 +5,59 @@ use std::io;
 use limosa_store::disk::{self, Survivors};
 
 use super::World;
+use crate::check::{self, Broken};
 use crate::fault::Fault;
+use crate::link::Way;
+use crate::point::{Point, Step, When};
 use crate::workload::{self, Command};
 
-/// Longest time that a link is frozen or a disk full, milliseconds.
-const SPELL_MS_MAX: u64 = 400;
+/// Longest time that something is blocked, full, slow or still, microseconds.
+const SPELL_US_MAX: u64 = 3_000_000;
+/// A connection that nothing comes through for so long is given up, microseconds.
+const DEAD_US: u64 = 2_000_000;
 /// Effects on the disk within which a fault that waits for one strikes.
 const EFFECTS_AHEAD: u64 = 40;
+/// How long a crash point waits for its step, microseconds.
+const ARMED_US: u64 = 8_000_000;
 
 impl World {
-    /// Brings about a fault, once in a while.
-    pub(super) fn break_something(&mut self) {
+    /// Brings about a fault; the next one comes soon after it, or a while later.
+    pub(super) fn break_something(&mut self) -> Result<(), Broken> {
+        let now = self.now.us();
+        self.fault_at_us = now
+            + match self.random.below(10) {
+                0..=3 => self.random.below(40_000),
+                4..=6 => self.random.below(600_000),
+                _ => self.random.below(5_000_000),
+            };
         self.lift_spells();
-        let Some(fault) = Fault::draw(&mut self.random) else { return };
+        let fault = Fault::draw(&mut self.random);
         let index = self.random.index(self.nodes.len());
-        if self.bring(fault, index) {
+        if self.bring(fault, index)? {
             *self.report.faults.entry(fault).or_default() += 1;
-            let name = &self.nodes[index].name;
-            self.trace.note(self.now_ms(), format_args!("FAULT {fault} ({name})"));
+            self.trace.note(now, format_args!("FAULT {fault} ({})", self.nodes[index].name));
         }
+        Ok(())
     }
 
     /// No fault is left, and whatever was down comes back.
     pub(super) fn mend_everything(&mut self) {
-        for index in 0..self.nodes.len() {
-            let node = &mut self.nodes[index];
+        self.armed = None;
+        self.paths.iter_mut().for_each(crate::link::Path::mend);
+        let now = self.now.us();
+        for node in &mut self.nodes {
             node.disk.set_room(None);
-            node.full_until_ms = 0;
+            node.disk.fail_read(None);
             // A fault that still waits for its effect must not strike: it is put where no effect will be.
             node.disk.fault_at(u64::MAX, disk::Fault::Fail { kind: io::ErrorKind::Other, done: 0 });
+            node.clock.mend();
+            (node.paused_until_us, node.slow_until_us) = (0, 0);
+            node.back_at_us = node.back_at_us.min(now + 1);
         }
     }
 
-    fn bring(&mut self, fault: Fault, index: usize) -> bool {
-        let is_up = self.nodes[index].store.is_some();
+    fn bring(&mut self, fault: Fault, index: usize) -> Result<bool, Broken> {
+        let (now, is_up, spell) = (self.now.us(), self.nodes[index].store.is_some(), 1 + self.random.below(SPELL_US_MAX));
         match fault {
             Fault::Kill if is_up => self.down(index, Survivors::All),
             Fault::PowerCut if is_up => {
@@ -46,26 +65,85 @@ impl World {
                 self.down(index, survivors);
             }
             Fault::PowerCutAtEffect if is_up => self.fault_ahead(index, |done| disk::Fault::Crash { done }),
-            Fault::DiskError if is_up => self.fault_ahead(index, |done| disk::Fault::Fail { kind: io::ErrorKind::Other, done }),
+            Fault::CrashPoint if self.armed.is_none() => self.armed = Some((Point::draw(&mut self.random), now + ARMED_US)),
+            Fault::Pause if is_up => self.nodes[index].paused_until_us = now + spell,
+            Fault::CleanRestart if is_up => return Ok(self.restart(index)),
+            Fault::WriteError if is_up => self.fault_ahead(index, |done| disk::Fault::Fail { kind: io::ErrorKind::Other, done }),
+            Fault::ReadError if is_up => self.nodes[index].disk.fail_read(Some(self.random.below(20))),
             Fault::DiskFull => {
                 let room = self.nodes[index].disk.used() + self.random.below(20_000);
                 self.nodes[index].disk.set_room(Some(room));
-                self.nodes[index].full_until_ms = self.now_ms() + self.random.below(SPELL_MS_MAX);
             }
-            Fault::Reset if self.sessions[index].is_some() => self.end_session(index, "reset"),
-            Fault::Freeze => return self.freeze(index),
-            Fault::FlippedBit => return self.flip(index),
-            Fault::Promotion => return self.promote(index),
-            Fault::EmptyDisk if index != self.owner => {
-                self.end_session(index, "the disk is exchanged");
-                let back = self.now_ms() + 1;
-                self.nodes[index].lose_disk(back);
-            }
+            Fault::SlowDisk => self.nodes[index].slow_until_us = now + spell,
+            Fault::BitRot => return Ok(self.rot(index)),
+            Fault::MisdirectedWrite => return Ok(self.misdirect(index)),
+            Fault::EmptyDisk => return Ok(self.empty_disk(index)),
+            Fault::OlderDisk => return Ok(self.older_disk(index)),
+            Fault::ClockJump => self.jump_clock(index),
+            Fault::ClockFreeze => self.nodes[index].clock.freeze(true),
+            Fault::Promotion => return self.change_owner(index),
+            Fault::Toggle => return self.toggle(index),
+            Fault::Split | Fault::Merge => return self.reframe(fault == Fault::Split),
             Fault::DeleteAll => self.carry_out(Command::DeleteAll),
-            Fault::CleanRestart if is_up => return self.restart(index),
-            _ => return false,
+            fault => return self.bring_to_the_network(fault, index, spell),
         }
-        true
+        Ok(matches!(
+            fault,
+            Fault::DiskFull | Fault::SlowDisk | Fault::ClockJump | Fault::ClockFreeze | Fault::DeleteAll | Fault::CrashPoint
+        ) || is_up)
+    }
+
+    fn bring_to_the_network(&mut self, fault: Fault, index: usize, spell: u64) -> Result<bool, Broken> {
+        let until = self.now.us() + spell;
+        if index == self.owner {
+            return Ok(false);
+        }
+        match fault {
+            Fault::Partition => self.block(index, &[Way::ToSource, Way::ToTarget], until),
+            Fault::OneWayPartition => {
+                let way = if self.random.one_in(2) { Way::ToSource } else { Way::ToTarget };
+                self.block(index, &[way], until);
+            }
+            Fault::SlowLink => self.paths[index].slow(until, &mut self.random),
+            Fault::Reset if self.sessions[index].is_some() => self.end_session(index, "reset"),
+            Fault::FlippedBit | Fault::Truncation => {
+                let Some(session) = &mut self.sessions[index] else { return Ok(false) };
+                let lane = if self.random.one_in(2) { &mut session.to_source } else { &mut session.to_target };
+                return Ok(if fault == Fault::FlippedBit { lane.flip(&mut self.random) } else { lane.truncate(&mut self.random) });
+            }
+            Fault::LateFrame => return self.late_frame(index),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// A connection whose ends hear nothing for long is given up: both ends find out about the same time.
+    fn block(&mut self, index: usize, ways: &[Way], until: u64) {
+        for way in ways {
+            self.paths[index].hold(*way, until);
+            if let Some(session) = &mut self.sessions[index] {
+                match way {
+                    Way::ToSource => session.to_source.hold(until),
+                    Way::ToTarget => session.to_target.hold(until),
+                }
+            }
+        }
+        if until > self.now.us() + DEAD_US {
+            self.end_session(index, "nothing came for too long");
+        }
+    }
+
+    fn late_frame(&mut self, index: usize) -> Result<bool, Broken> {
+        let (Some(session), Some(standby)) = (&self.sessions[index], &self.nodes[index].store) else { return Ok(false) };
+        let which = self.random.index(8);
+        let Some(frame) = session.late_frame(which) else { return Ok(false) };
+        match check::a_late_frame_changes_nothing_that_is_shown(standby, frame)? {
+            Ok(_) => Ok(true),
+            Err(error) => {
+                self.job_failed(index, index, &error);
+                Ok(true)
+            }
+        }
     }
 
     fn fault_ahead(&mut self, index: usize, fault: impl FnOnce(usize) -> disk::Fault) {
@@ -74,62 +152,130 @@ impl World {
         self.nodes[index].disk.fault_at(at, fault(done));
     }
 
-    fn freeze(&mut self, index: usize) -> bool {
-        let until = self.now_ms() + self.random.below(SPELL_MS_MAX);
-        let Some(session) = &mut self.sessions[index] else { return false };
-        session.to_source.freeze(until);
-        session.to_target.freeze(until);
-        true
+    fn jump_clock(&mut self, index: usize) {
+        let far = [1_000, 60_000, 3_600_000, 30 * 3_600_000][self.random.index(4)];
+        let by = 1 + i64::try_from(self.random.below(far)).expect("hours fit");
+        self.nodes[index].clock.jump(if self.random.one_in(2) { by } else { -by });
     }
 
-    fn flip(&mut self, index: usize) -> bool {
-        let Some(session) = &mut self.sessions[index] else { return false };
-        let lane = if self.random.one_in(2) { &mut session.to_source } else { &mut session.to_target };
-        lane.flip(&mut self.random)
-    }
-
-    /// An operator promotes a standby that is consistent, while the owner lives on: their histories part, and the old owner's own tail
-    /// is set aside. What only the old owner had acknowledged is given up by that, which the oracle is told.
-    fn promote(&mut self, index: usize) -> bool {
+    /// An operator promotes a standby while the owner lives on: their histories part, and the old owner's own tail is set aside.
+    fn change_owner(&mut self, index: usize) -> Result<bool, Broken> {
         if index == self.owner || !self.sessions[index].as_ref().is_some_and(|session| session.is_consistent) {
-            return false;
+            return Ok(false);
         }
-        let Some(store) = self.nodes[index].store.clone() else { return false };
         // The old owner goes on for a moment: what it takes now, nobody else will ever have.
         let command = Command::draw(&mut self.random);
         self.carry_out(command);
+        self.promote(index)
+    }
+
+    /// As [`World::change_owner`], of a node that may be behind, or an owner that was called back before it followed anybody.
+    fn toggle(&mut self, index: usize) -> Result<bool, Broken> {
+        let other = self.owner;
+        let is_ready = index != other && self.nodes[index].is_whole && self.nodes[other].is_whole && self.nodes[other].store.is_some();
+        if !is_ready || !self.promote(index)? {
+            return Ok(false);
+        }
+        let command = Command::draw(&mut self.random);
+        self.carry_out(command);
+        if self.random.one_in(2) { self.promote(other) } else { Ok(true) }
+    }
+
+    /// Makes a node the owner. What only the old one had acknowledged is given up by that, which the oracle is told.
+    pub(super) fn promote(&mut self, index: usize) -> Result<bool, Broken> {
+        if index == self.owner || self.nodes.iter().any(|node| node.may_rot && node.name != self.nodes[self.owner].name) {
+            return Ok(false); // a node whose disk is damaged may need the others
+        }
+        let Some(store) = self.nodes[index].store.clone() else { return Ok(false) };
         (0..self.sessions.len()).for_each(|other| self.end_session(other, "another owner"));
-        let flushed = store.flush().and_then(|_| store.open_epoch(0)).and_then(|_| workload::visible(&store, self.clock_ms()));
+        // Synced, so that a power cut behind the promotion takes nothing of what now counts. Deadlines do not count: clocks may go back.
+        let flushed = store.flush().and_then(|_| store.sync()).and_then(|()| workload::visible(&store, 0));
         match flushed {
             Err(error) => {
-                self.node_failed(index, &error);
-                false
+                self.job_failed(index, index, &error);
+                Ok(false)
             }
             Ok(found) => {
+                self.judge_standby(index)?;
                 self.owner = index;
-                self.synced = store.horizon().0;
-                self.oracle.adopt(found);
-                true
+                self.tenure += 1;
+                self.flush_at_us = None;
+                self.touched.clear();
+                self.sent.iter_mut().for_each(check::Sent::agreed);
+                self.trace.note(self.now.us(), format_args!("{} is the owner", self.nodes[index].name));
+                self.oracle.adopt(found.clone());
+                self.take_office(found, true)?;
+                Ok(true)
             }
         }
     }
 
     fn restart(&mut self, index: usize) -> bool {
         let Some(store) = self.nodes[index].store.clone() else { return false };
-        if let Err(error) = store.flush().and_then(|_| store.sync()) {
-            self.node_failed(index, &error);
-            return true;
+        match store.flush().and_then(|_| store.sync()) {
+            Err(error) => self.job_failed(index, index, &error),
+            Ok(()) => self.down(index, Survivors::All),
         }
-        self.down(index, Survivors::All);
         true
     }
 
+    /// The owner splits a fragment, or merges two neighbours.
+    fn reframe(&mut self, splits: bool) -> Result<bool, Broken> {
+        let owner = self.owner;
+        let Some(store) = self.nodes[owner].store.clone() else { return Ok(false) };
+        if self.strikes(owner, Step::Reframe, When::Before) {
+            return Ok(true);
+        }
+        let facts = store.facts();
+        let at = self.random.index(facts.len());
+        let done = if splits && facts.len() < 12 {
+            store.split_point(facts[at].id).and_then(|point| store.split(facts[at].id, &point)).map(drop)
+        } else if !splits && facts.len() > 2 {
+            let mut facts = facts;
+            facts.sort_by(|left, right| left.range.start.cmp(&right.range.start));
+            let at = at.min(facts.len() - 2);
+            store.merge(facts[at].id, facts[at + 1].id).map(drop)
+        } else {
+            return Ok(false);
+        };
+        if self.strikes(owner, Step::Reframe, When::Behind) {
+            return Ok(true);
+        }
+        self.sent.iter_mut().for_each(check::Sent::agreed);
+        for session in self.sessions.iter_mut().flatten() {
+            session.restarts();
+        }
+        match done {
+            Ok(()) => {
+                self.oracle_catches_up();
+                self.versions.owner_shows(&mut self.oracle, &store.facts())?;
+                self.commit_soon();
+                Ok(true)
+            }
+            Err(limosa_store::ReframeError::Store(error)) => {
+                self.job_failed(owner, if owner == 0 { 1 } else { 0 }, &error);
+                Ok(false)
+            }
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// A split or merge flushes what pended before it.
+    fn oracle_catches_up(&mut self) {
+        if self.durability == limosa_store::Durability::Commit
+            && let Some(store) = &self.nodes[self.owner].store
+        {
+            self.oracle.settle(store.horizon().0);
+        }
+    }
+
     fn lift_spells(&mut self) {
-        let now = self.now_ms();
         for node in &mut self.nodes {
-            if node.full_until_ms != 0 && node.full_until_ms <= now {
+            if self.random.one_in(4) {
                 node.disk.set_room(None);
-                node.full_until_ms = 0;
+            }
+            if self.random.one_in(6) {
+                node.clock.freeze(false);
             }
         }
     }

@@ -1,221 +1,182 @@
-//! What goes on in a world when nothing breaks: starts, dials, messages, jobs, commands, flushes, checkpoints.
+//! What goes on in a world beside its clients: starts, dials, messages and jobs, and how nodes go down.
 
-use limosa_store::disk::Survivors;
-use limosa_store::{Durability, Position, StoreError};
+use limosa_store::StoreError;
+use limosa_store::disk::{MemoryDisk, Survivors};
 
 use super::World;
 use crate::check::{self, Broken};
-use crate::session::{Outcome, Session};
-use crate::workload::Command;
+use crate::link::Path;
+use crate::point::{Point, Step, When};
+use crate::session::{self, Around, Outcome, Session};
 
-/// Longest pause before a node is started, or dials, again; milliseconds.
-const PAUSE_MS_MAX: u64 = 60;
+/// Longest pause before a node is started, or dials, again; microseconds.
+const PAUSE_US_MAX: u64 = 300_000;
+/// How many times longer a slow disk takes.
+const SLOWNESS: u64 = 80;
 
 impl World {
-    /// Does one thing that can be done.
-    pub(super) fn live_on(&mut self) -> Result<(), Broken> {
-        self.start_what_is_due()?;
-        self.dial_what_is_due();
-        match self.random.below(16) {
-            0..=1 => {
-                self.client();
-                Ok(())
-            }
-            2..=3 => self.owner_flushes(),
-            4 => {
-                self.upkeep();
-                Ok(())
-            }
-            _ => self.some_session(),
+    pub(super) fn start(&mut self, index: usize) -> Result<(), Broken> {
+        let now = self.now.us();
+        self.report.starts += 1;
+        if let Err(error) = self.nodes[index].start() {
+            return self.start_failed(index, &error);
         }
+        self.trace.note(now, format_args!("{} starts", self.nodes[index].name));
+        if index == self.owner { self.owner_starts() } else { self.judge_standby(index) }
     }
 
-    fn start_what_is_due(&mut self) -> Result<(), Broken> {
-        let now = self.now_ms();
-        for index in 0..self.nodes.len() {
-            let node = &mut self.nodes[index];
-            if node.store.is_some() || node.back_at_ms > now {
-                continue;
-            }
-            self.report.starts += 1;
-            if let Err(error) = node.start() {
-                self.start_failed(index, &error)?;
-                continue;
-            }
-            let name = node.name.clone();
-            self.trace.note(now, format_args!("{name} starts"));
-            if index == self.owner {
-                self.owner_starts()?;
-            } else {
-                self.judge_standby(index)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A start may fail for what was broken on purpose; then it is tried again.
+    /// A start may fail for what was broken on purpose; then it is tried again, or the disk is exchanged.
     fn start_failed(&mut self, index: usize, error: &StoreError) -> Result<(), Broken> {
-        let now = self.now_ms();
-        let node = &mut self.nodes[index];
-        self.trace.note(now, format_args!("{} does not start: {}", node.name, error.code()));
+        let now = self.now.us();
+        self.trace.note(now, format_args!("{} does not start: {}", self.nodes[index].name, error.code()));
+        let back = now + 1 + self.random.below(PAUSE_US_MAX);
         match error {
             StoreError::DiskFull { .. } | StoreError::Io { .. } | StoreError::Poisoned { .. } => {
-                node.stop(Survivors::All, now + 1 + self.random.below(PAUSE_MS_MAX));
+                self.nodes[index].stop(Survivors::All, back);
                 Ok(())
             }
-            other => Err(Broken { rule: "what a crash leaves can be opened", what: format!("{}: {other}", node.name) }),
-        }
-    }
-
-    fn owner_starts(&mut self) -> Result<(), Broken> {
-        let (now, clock) = (self.now_ms(), self.clock_ms());
-        let store = self.nodes[self.owner].store.clone().expect("it has started");
-        let Some(found) = self.read_owner() else { return Ok(()) };
-        let kept = check::nothing_acknowledged_is_lost(&mut self.oracle, &found, clock)?;
-        self.trace.note(now, format_args!("{kept} unacknowledged commits were kept"));
-        if let Err(error) = store.open_epoch(0) {
-            self.owner_failed(&error);
-            return Ok(());
-        }
-        self.synced = store.horizon().0;
-        self.oracle.owner_shows(&store.facts()).map_err(Broken::of("I3 a version is never given twice"))
-    }
-
-    fn dial_what_is_due(&mut self) {
-        let now = self.now_ms();
-        let Some(_) = &self.nodes[self.owner].store else { return };
-        for index in 0..self.nodes.len() {
-            if index == self.owner || self.sessions[index].is_some() || self.dials_at_ms[index] > now {
-                continue;
+            error if check::is_typed_damage(error) && self.nodes[index].may_rot => {
+                self.report.refused_damage += 1;
+                self.condemn(index, back)
             }
-            let Some(standby) = &self.nodes[index].store else { continue };
-            let mut session = Session::new(&self.nodes[index].name, standby.incarnation(), now, &mut self.random);
-            let ended = session.act(now, &mut self.random);
-            assert!(ended.is_none(), "a session does not end before its first message");
-            self.sessions[index] = Some(session);
-            self.trace.note(now, format_args!("{} dials", self.nodes[index].name));
+            other => Err(Broken { rule: "what a crash leaves can be opened", what: format!("{}: {other}", self.nodes[index].name) }),
         }
     }
 
-    fn client(&mut self) {
-        if self.is_calm && self.random.below(6) > 0 {
-            return; // a little goes on in calm too: healing must not need silence
+    /// The disk can't be used any more: the node comes back with an empty one, and if it was the owner, another one takes over.
+    fn condemn(&mut self, index: usize, back_at_us: u64) -> Result<(), Broken> {
+        if index == self.owner {
+            let heir =
+                (0..self.nodes.len()).find(|other| *other != index && self.nodes[*other].is_whole && self.nodes[*other].store.is_some());
+            let Some(heir) = heir else {
+                self.nodes[index].stop(Survivors::All, back_at_us); // until one is up
+                return Ok(());
+            };
+            self.promote(heir)?;
         }
-        let command = Command::draw(&mut self.random);
-        self.carry_out(command);
-    }
-
-    pub(super) fn carry_out(&mut self, command: Command) {
-        let Some(store) = self.nodes[self.owner].store.clone() else { return };
-        match command.carry_out(&store, self.clock_ms()) {
-            Ok(Some((position, effects))) => self.oracle.accepted(position, effects),
-            Ok(None) | Err(StoreError::DiskFull { .. }) => {} // nothing to do, or refused: the client knows
-            Err(error) => self.owner_failed(&error),
-        }
-    }
-
-    pub(super) fn owner_flushes(&mut self) -> Result<(), Broken> {
-        let (now, owner) = (self.now_ms(), self.owner);
-        let Some(store) = self.nodes[owner].store.clone() else { return Ok(()) };
-        if !store.has_pending() {
-            return Ok(());
-        }
-        match store.flush() {
-            Ok(Position(position)) => {
-                let promised = match self.durability {
-                    Durability::Commit => position,
-                    Durability::Interval => self.synced,
-                };
-                self.oracle.settle(promised);
-                self.trace.note(now, format_args!("owner flushes up to {position}"));
-                self.oracle.owner_shows(&store.facts()).map_err(Broken::of("I3 a version is never given twice"))?;
-                for index in 0..self.sessions.len() {
-                    let ended = self.sessions[index].as_mut().and_then(|session| session.published(now, &mut self.random));
-                    if let Some(why) = ended {
-                        self.end_session(index, &why);
-                    }
-                }
-            }
-            Err(StoreError::DiskFull { .. }) => self.trace.note(now, "owner's disk is full"),
-            Err(error) => self.owner_failed(&error),
+        if index != self.owner {
+            self.trace.note(self.now.us(), format_args!("{} gets another disk", self.nodes[index].name));
+            self.nodes[index].change_disk(MemoryDisk::new(), false, back_at_us);
+            self.sent[index].agreed();
         }
         Ok(())
     }
 
-    /// What a node does beside serving.
-    fn upkeep(&mut self) {
-        let (now, clock) = (self.now_ms(), self.clock_ms());
-        let index = self.random.index(self.nodes.len());
-        let Some(store) = self.nodes[index].store.clone() else { return };
-        let is_owner = index == self.owner;
-        store.relieve();
-        let done = match self.random.below(4) {
-            0 => store.checkpoint().map(|_| "checkpoint"),
-            1 => store.sync().map(|()| "sync"),
-            2 if !is_owner && store.has_pending() => store.flush().map(|_| "flush"),
-            _ if is_owner => store.expire_due(clock, 20).map(|_| "expiry"),
-            _ => return,
-        };
-        match done {
-            Ok(what) => {
-                self.trace.note(now, format_args!("{}: {what}", self.nodes[index].name));
-                if is_owner && what != "expiry" && self.durability == Durability::Interval {
-                    self.synced = store.horizon().0; // nothing was published since the sync: steps do not overlap
-                    self.oracle.settle(self.synced);
-                }
-            }
-            Err(StoreError::DiskFull { .. }) => self.trace.note(now, format_args!("{}: no room", self.nodes[index].name)),
-            Err(error) => self.node_failed(index, &error),
+    pub(super) fn dial(&mut self, index: usize) {
+        let now = self.now.us();
+        let closed = self.paths[index].closed_until_us();
+        if closed > now {
+            self.dials_at_us[index] = closed.min(now + 1_000_000) + self.random.below(100_000);
+            return;
         }
+        let Some(standby) = &self.nodes[index].store else { return };
+        let sent = std::mem::take(&mut self.sent[index]);
+        let session = Session::new(&self.nodes[index].name, standby.incarnation(), now, sent, &mut self.random);
+        self.sessions[index] = Some(session);
+        let ended = self.with_session(index, |session, around| session.act(around));
+        assert!(ended.is_some_and(|ended| ended.is_none()), "a session does not end before its first message");
+        self.trace.note(now, format_args!("{} dials", self.nodes[index].name));
     }
 
-    fn some_session(&mut self) -> Result<(), Broken> {
-        let now = self.now_ms();
-        let Some(owner) = self.nodes[self.owner].store.clone() else { return Ok(()) };
-        let live: Vec<usize> = (0..self.sessions.len()).filter(|index| self.sessions[*index].is_some()).collect();
-        if live.is_empty() {
+    /// Lends a session what it happens in. Nothing when it, or one of its ends, is not there.
+    pub(super) fn with_session<T>(&mut self, index: usize, f: impl FnOnce(&mut Session, &mut Around<'_>) -> T) -> Option<T> {
+        let slowness = (self.slowness(self.owner), self.slowness(index));
+        let owner = self.nodes[self.owner].store.as_ref()?;
+        let standby = self.nodes[index].store.as_ref()?;
+        let session = self.sessions[index].as_mut()?;
+        let path: &mut Path = &mut self.paths[index];
+        let mut around = Around { now_us: self.now.us(), owner, standby, path, random: &mut self.random, slowness };
+        Some(f(session, &mut around))
+    }
+
+    pub(super) fn session_turn(&mut self, index: usize, turn: session::Turn) -> Result<(), Broken> {
+        let step = self.sessions[index].as_ref().and_then(|session| session.step_of(turn));
+        let node = if matches!(turn, session::Turn::SourceJob) { self.owner } else { index };
+        if step.is_some_and(|step| self.strikes(node, step, When::Before)) {
             return Ok(());
         }
-        let index = live[self.random.index(live.len())];
-        let Some(standby) = self.nodes[index].store.clone() else { return Ok(()) };
-        let session = self.sessions[index].as_mut().expect("it is live");
-        let turns = session.turns(now);
-        if turns.is_empty() {
-            return Ok(());
+        let before = self.nodes[index].store.as_ref().map(limosa_store::Store::horizon);
+        let Some(outcome) = self.with_session(index, |session, around| session.step(turn, around)) else { return Ok(()) };
+        if let Some(step) = step {
+            if self.strikes(node, step, When::Behind) {
+                return Ok(());
+            }
+            if self.strikes(node, step, When::ReplyLost) {
+                self.end_session(index, "a reply is lost");
+                return Ok(());
+            }
         }
-        let turn = turns[self.random.index(turns.len())];
-        let outcome = session.step(turn, &owner, &standby, now, &mut self.random);
         self.after_turn(index, outcome)?;
-        self.judge_standby(index)
+        let after = self.nodes[index].store.as_ref().map(limosa_store::Store::horizon);
+        if before == after { Ok(()) } else { self.judge_standby(index) }
     }
 
     fn after_turn(&mut self, index: usize, outcome: Outcome) -> Result<(), Broken> {
-        let now = self.now_ms();
+        let now = self.now.us();
         match outcome {
-            Outcome::Goes(what) => self.trace.note(now, format_args!("{}: {what}", self.nodes[index].name)),
-            Outcome::Ends(why) => self.end_session(index, &why),
-            Outcome::SourceFailed(StoreError::DiskFull { .. }) | Outcome::TargetFailed(StoreError::DiskFull { .. }) => {
-                self.end_session(index, "no room");
+            Outcome::Goes(what, of) => {
+                self.trace.note(now, format_args!("{}: {what} {of}", self.nodes[index].name));
+                if self.sessions[index].as_ref().is_some_and(|session| session.is_consistent) {
+                    self.nodes[index].is_whole = true;
+                }
             }
-            Outcome::SourceFailed(error) => self.owner_failed(&error),
-            Outcome::TargetFailed(error) => self.node_failed(index, &error),
-            Outcome::Broken(rule, what) => return Err(Broken { rule, what }),
+            Outcome::Ends(why) => self.end_session(index, &why),
+            Outcome::SourceFailed(error) => self.job_failed(self.owner, index, &error),
+            Outcome::TargetFailed(error) => self.job_failed(index, index, &error),
+            Outcome::Broken(broken) => return Err(broken),
         }
         Ok(())
     }
 
-    fn judge_standby(&mut self, index: usize) -> Result<(), Broken> {
+    pub(super) fn job_failed(&mut self, node: usize, session: usize, error: &StoreError) {
+        match error {
+            StoreError::DiskFull { .. } => self.end_session(session, "no room"),
+            error if check::is_typed_damage(error) => {
+                self.report.refused_damage += 1;
+                self.end_session(session, "a damaged block");
+            }
+            error => self.node_failed(node, error),
+        }
+    }
+
+    pub(super) fn judge_standby(&mut self, index: usize) -> Result<(), Broken> {
         if let Some(standby) = &self.nodes[index].store {
             self.report.judged += check::every_standby_shows_a_version_of_its_owner(&self.oracle, standby)?;
         }
         Ok(())
     }
 
+    /// Whether the armed crash point is this one; then it happens. Of a lost reply the caller takes care.
+    pub(super) fn strikes(&mut self, index: usize, step: Step, when: When) -> bool {
+        let Some((point, until)) = self.armed else { return false };
+        if until < self.now.us() || self.is_calm {
+            self.armed = None;
+            return false;
+        }
+        if point != (Point { step, when }) {
+            return false;
+        }
+        self.armed = None;
+        *self.report.points.entry(point).or_default() += 1;
+        self.trace.note(self.now.us(), format_args!("FAULT crash point: {point} ({})", self.nodes[index].name));
+        if when != When::ReplyLost {
+            let survivors = match self.random.below(3) {
+                0 => Survivors::All,
+                1 => Survivors::None,
+                _ => Survivors::Some(self.random.draw()),
+            };
+            self.down(index, survivors);
+        }
+        true
+    }
+
     pub(super) fn end_session(&mut self, index: usize, why: &str) {
-        if self.sessions[index].take().is_some() {
+        if let Some(session) = self.sessions[index].take() {
+            self.sent[index] = session.end();
+            self.sent[index].interrupted();
             self.report.sessions += 1;
-            self.dials_at_ms[index] = self.now_ms() + self.random.below(PAUSE_MS_MAX);
-            self.trace.note(self.now_ms(), format_args!("{}: connection ends: {why}", self.nodes[index].name));
+            self.dials_at_us[index] = self.now.us() + self.random.below(PAUSE_US_MAX);
+            self.trace.note(self.now.us(), format_args!("{}: connection ends: {why}", self.nodes[index].name));
         }
     }
 
@@ -227,18 +188,26 @@ impl World {
     /// power keeps less.
     pub(super) fn node_failed(&mut self, index: usize, error: &StoreError) {
         let survivors = if self.random.one_in(2) { Survivors::All } else { Survivors::Some(self.random.draw()) };
-        self.trace.note(self.now_ms(), format_args!("{} fails: {}", self.nodes[index].name, error.code()));
+        self.trace.note(self.now.us(), format_args!("{} fails: {}", self.nodes[index].name, error.code()));
         self.down(index, survivors);
     }
 
     /// The node is gone for a while, and its connections with it.
     pub(super) fn down(&mut self, index: usize, survivors: Survivors) {
-        let back = self.now_ms() + 1 + self.random.below(PAUSE_MS_MAX);
+        let back = self.now.us() + 1 + self.random.below(PAUSE_US_MAX);
         if index == self.owner {
             (0..self.sessions.len()).for_each(|other| self.end_session(other, "the owner is gone"));
+            self.flush_at_us = None;
         } else {
             self.end_session(index, "the standby is gone");
         }
+        if survivors != Survivors::All {
+            self.sent[index].agreed(); // what was staged may be gone with the power
+        }
         self.nodes[index].stop(survivors, back);
+    }
+
+    pub(super) fn slowness(&self, index: usize) -> u64 {
+        if self.nodes[index].slow_until_us > self.now.us() { SLOWNESS } else { 1 }
     }
 }

@@ -1,28 +1,32 @@
-//! One world: nodes, clients, connections and what breaks, step by step, chosen by one seed.
+//! One world: nodes, clients, connections and what breaks, event by event, chosen by one seed.
 
+mod agenda;
 mod breaking;
+mod damaging;
 mod living;
+mod serving;
+mod upkeep;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeSet;
 
 use limosa_store::Durability;
 
-use crate::check::{self, Broken};
-use crate::node::{Habits, Node, Now};
+use crate::check::{self, Broken, Sent, Versions};
+use crate::clock::Now;
+use crate::link::Path;
+use crate::node::{Habits, Node};
 use crate::oracle::{Model, Oracle};
+use crate::point::Point;
 use crate::random::Random;
 use crate::report::Report;
 use crate::session::Session;
 use crate::trace::Trace;
-use crate::workload::{EPOCH_MS, visible};
+use crate::workload::visible;
 
-/// Steps of chaos.
-const CHAOS_STEPS: u64 = 3_000;
-/// Steps within which everything must heal.
-const CALM_STEPS: u64 = 30_000;
-/// Steps between two comparisons of everything that a client can read.
-const COMPARE_EVERY: u64 = 50;
+/// How long chaos lasts, microseconds.
+const CHAOS_US: u64 = 200_000_000;
+/// Time within which everything must heal, microseconds.
+const CALM_US: u64 = 600_000_000;
 
 /// Memory of a node in a world where it is scarce: about a third of what its state takes.
 const SCARCE_BYTES: u64 = 256 << 10;
@@ -36,7 +40,7 @@ pub struct Failure {
     pub step: u64,
     /// What did not hold.
     pub broken: Broken,
-    /// The last things that happened.
+    /// What happened until then, if the world's story was kept.
     pub story: Vec<String>,
 }
 
@@ -49,11 +53,29 @@ pub struct World {
     nodes: Vec<Node>,
     /// Which node is the owner.
     owner: usize,
+    /// How many owners there were before it.
+    tenure: u64,
     /// By standby: its connection to the owner.
     sessions: Vec<Option<Session>>,
+    /// By standby: what its transfer has brought so far.
+    sent: Vec<Sent>,
+    /// By standby: the network between it and the owner.
+    paths: Vec<Path>,
     /// By standby: when it dials again.
-    dials_at_ms: Vec<u64>,
+    dials_at_us: Vec<u64>,
+    /// When the owner's flush of what clients committed is done.
+    flush_at_us: Option<u64>,
+    client_at_us: u64,
+    /// Until when clients are busy.
+    busy_until_us: u64,
+    upkeep_at_us: u64,
+    fault_at_us: u64,
+    /// A crash point that waits for its step, and until when.
+    armed: Option<(Point, u64)>,
     oracle: Oracle,
+    versions: Versions,
+    /// Keys that changed since they were last compared.
+    touched: BTreeSet<Vec<u8>>,
     trace: Trace,
     report: Report,
     is_calm: bool,
@@ -62,15 +84,16 @@ pub struct World {
 }
 
 impl World {
-    /// The world of `seed`. With `is_kept_whole` its whole story is kept, else the end of it.
-    pub fn new(seed: u64, is_kept_whole: bool) -> Self {
+    /// The world of `seed`. With `is_told` its story is kept.
+    pub fn new(seed: u64, is_told: bool) -> Self {
         let mut random = Random::new(seed);
-        let now: Now = Arc::new(AtomicU64::new(1));
+        let now = Now::default();
+        now.jump_to(1);
         let durability = if random.one_in(3) { Durability::Interval } else { Durability::Commit };
         let standbys = 1 + random.index(2);
         let habits = Habits { durability, memory_max: if random.one_in(2) { SCARCE_BYTES } else { u64::MAX } };
         let names = ["a", "b", "c"];
-        let nodes = names[..=standbys].iter().map(|name| Node::new(name, Arc::clone(&now), habits, random.draw())).collect();
+        let nodes = names[..=standbys].iter().map(|name| Node::new(name, &now, habits, random.draw())).collect();
         Self {
             seed,
             random,
@@ -78,10 +101,21 @@ impl World {
             durability,
             nodes,
             owner: 0,
+            tenure: 0,
             sessions: (0..=standbys).map(|_| None).collect(),
-            dials_at_ms: vec![0; standbys + 1],
+            sent: (0..=standbys).map(|_| Sent::default()).collect(),
+            paths: (0..=standbys).map(|_| Path::default()).collect(),
+            dials_at_us: vec![0; standbys + 1],
+            flush_at_us: None,
+            client_at_us: 0,
+            busy_until_us: 0,
+            upkeep_at_us: 0,
+            fault_at_us: 0,
+            armed: None,
             oracle: Oracle::default(),
-            trace: Trace::new(is_kept_whole),
+            versions: Versions::default(),
+            touched: BTreeSet::new(),
+            trace: Trace::new(is_told),
             report: Report { worlds: 1, ..Report::default() },
             is_calm: false,
             synced: 0,
@@ -95,52 +129,63 @@ impl World {
     pub fn run(mut self) -> Result<(Report, u64), Box<Failure>> {
         let lived = self.live();
         self.report.acknowledged = self.oracle.acknowledged;
-        self.report.simulated_ms = self.now_ms();
+        self.report.simulated_us = self.now.us();
         match lived {
             Ok(()) => Ok((self.report, self.trace.hash())),
-            Err(broken) => Err(Box::new(Failure { seed: self.seed, step: self.report.steps, broken, story: self.trace.lines() })),
+            Err(broken) => Err(Box::new(Failure { seed: self.seed, step: self.report.steps, broken, story: self.trace.take_lines() })),
         }
     }
 
     fn live(&mut self) -> Result<(), Broken> {
-        for _ in 0..CHAOS_STEPS {
-            self.break_something();
+        while self.now.us() < CHAOS_US {
             self.step()?;
         }
-        self.trace.note(self.now_ms(), "calm");
+        self.trace.note(self.now.us(), "calm");
         self.is_calm = true;
         self.mend_everything();
-        for _ in 0..CALM_STEPS {
+        let (mut looks_at, end) = (self.now.us(), self.now.us() + CALM_US);
+        while self.now.us() < end {
             self.step()?;
-            if self.has_healed() {
-                return self.judge_the_end();
+            if self.now.us() >= looks_at {
+                looks_at = self.now.us() + 50_000;
+                if self.has_healed()? {
+                    return self.judge_the_end();
+                }
             }
         }
         let down: Vec<&str> = self.nodes.iter().filter(|node| node.store.is_none()).map(|node| node.name.as_str()).collect();
-        let sessions = self.sessions.iter().filter(|session| session.is_some()).count();
-        let what = format!("down: {down:?}; {sessions} sessions; {CALM_STEPS} steps were not enough");
+        let consistent = self.sessions.iter().flatten().filter(|session| session.is_consistent).count();
+        let damaged = self.nodes.iter().filter(|node| node.may_rot).count();
+        let what =
+            format!("owner {}; down: {down:?}; {consistent} consistent sessions; {damaged} may be damaged", self.nodes[self.owner].name);
         Err(Broken { rule: "I9 once faults stop, everything heals", what })
     }
 
-    fn step(&mut self) -> Result<(), Broken> {
-        self.report.steps += 1;
-        self.now.fetch_add(1 + self.random.below(3), Ordering::Relaxed);
-        self.live_on()?;
-        if self.report.steps.is_multiple_of(COMPARE_EVERY) { self.compare() } else { Ok(()) }
-    }
-
-    /// Holds what a client can read at the owner against the oracle.
-    fn compare(&mut self) -> Result<(), Broken> {
-        let clock = self.clock_ms();
-        let Some(found) = self.read_owner() else { return Ok(()) };
-        self.report.compared += 1;
-        check::what_is_shown_is_what_was_written(&self.oracle, &found, clock)
+    /// Holds what a client can read at the owner of what changed, and of some other keys, against the oracle.
+    fn compare(&mut self, everything: bool) -> Result<(), Broken> {
+        let Some(store) = self.nodes[self.owner].store.clone() else { return Ok(()) };
+        let clock = store.now_ms();
+        let mut keys: Vec<Vec<u8>> = std::mem::take(&mut self.touched).into_iter().collect();
+        if everything {
+            keys = crate::workload::all_keys();
+        }
+        match crate::workload::visible_of(&store, &keys, clock) {
+            Ok(found) => {
+                self.report.compared += keys.len() as u64;
+                check::what_is_shown_is_what_was_written(&self.oracle, &keys, &found, clock)
+            }
+            Err(error) => {
+                self.touched.extend(keys);
+                self.client_met(&error);
+                Ok(())
+            }
+        }
     }
 
     /// What a client can read at the owner; nothing when it is down, or goes down over it: cold blocks are read from the disk.
     fn read_owner(&mut self) -> Option<Model> {
         let store = self.nodes[self.owner].store.clone()?;
-        match visible(&store, self.clock_ms()) {
+        match visible(&store, store.now_ms()) {
             Ok(found) => Some(found),
             Err(error) => {
                 self.owner_failed(&error);
@@ -149,33 +194,31 @@ impl World {
         }
     }
 
-    fn has_healed(&self) -> bool {
-        let Some(owner) = &self.nodes[self.owner].store else { return false };
+    fn has_healed(&mut self) -> Result<bool, Broken> {
+        let Some(owner) = &self.nodes[self.owner].store else { return Ok(false) };
         let follows = |index: usize| {
             let standby = self.nodes[index].store.as_ref();
             standby.is_some_and(|standby| check::is_healed(owner, standby))
                 && self.sessions[index].as_ref().is_some_and(|s| s.is_consistent)
         };
-        !owner.has_pending() && (0..self.nodes.len()).filter(|index| *index != self.owner).all(follows)
+        if owner.has_pending() || !(0..self.nodes.len()).filter(|index| *index != self.owner).all(follows) {
+            return Ok(false);
+        }
+        for node in &mut self.nodes {
+            if node.may_rot {
+                node.may_rot = !check::all_is_sound(node.store.as_ref().expect("all are up"), &node.name)?;
+            }
+        }
+        Ok(!self.nodes.iter().any(|node| node.may_rot))
     }
 
     fn judge_the_end(&mut self) -> Result<(), Broken> {
-        self.compare()?;
+        self.compare(true)?;
         let owner = self.nodes[self.owner].store.as_ref().expect("nothing breaks any more");
-        for (index, node) in self.nodes.iter().enumerate().filter(|(index, _)| *index != self.owner) {
-            debug_assert_ne!(index, self.owner);
+        for (_, node) in self.nodes.iter().enumerate().filter(|(index, _)| *index != self.owner) {
             check::all_are_equal(owner, node.store.as_ref().expect("healed"), &node.name)?;
         }
-        self.trace.note(self.now_ms(), "healed");
+        self.trace.note(self.now.us(), "healed");
         Ok(())
-    }
-
-    fn now_ms(&self) -> u64 {
-        self.now.load(Ordering::Relaxed)
-    }
-
-    /// The clock that stores see.
-    fn clock_ms(&self) -> u64 {
-        EPOCH_MS + self.now_ms()
     }
 }

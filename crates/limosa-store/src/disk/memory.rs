@@ -65,6 +65,8 @@ struct World {
     effects: u64,
     fault: Option<(u64, Fault)>,
     room: Option<u64>,
+    /// Reads until one fails.
+    read_fault: Option<u64>,
     is_down: bool,
 }
 
@@ -104,6 +106,11 @@ impl MemoryDisk {
         self.world().room = bytes;
     }
 
+    /// Lets the read behind `reads` more fail with an I/O error; `None`: none.
+    pub fn fail_read(&self, reads: Option<u64>) {
+        self.world().read_fault = reads;
+    }
+
     /// Bytes of all files together.
     pub fn used(&self) -> u64 {
         self.world().used()
@@ -126,7 +133,14 @@ impl MemoryDisk {
         world.pending.iter().filter(|_| keeps()).for_each(|change| change.clone().apply(&mut names));
         let whole = names.clone();
         names.retain(|path, _| path.ancestors().skip(1).all(|above| is_root(above) || whole.contains_key(above)));
-        let files = world.files.iter().map(|file| file.survivor(&mut keeps)).collect();
+        let mut is_named = vec![false; world.files.len()];
+        names.values().for_each(|node| {
+            if let Node::File(file) = node {
+                is_named[*file] = true
+            }
+        });
+        let survivor = |(file, is_named): (&Content, bool)| if is_named { file.survivor(&mut keeps) } else { Content::default() };
+        let files = world.files.iter().zip(is_named).map(survivor).collect();
         let world = World { files, durable: names.clone(), names, ..World::default() };
         Self { world: Arc::new(Mutex::new(world)) }
     }
@@ -148,6 +162,16 @@ impl MemoryDisk {
         let node = Node::File(world.files.len() - 1);
         world.names.insert(path.to_path_buf(), node);
         world.durable.insert(path.to_path_buf(), node);
+    }
+
+    /// Other bytes in the place of a file's, durably, without counting as an effect, and also for whoever has it open: rot.
+    ///
+    /// # Panics
+    /// If the file is not there.
+    pub fn overwrite(&self, path: &Path, bytes: Vec<u8>) {
+        let mut world = self.world();
+        let file = world.file(path).expect("the file is there");
+        world.files[file].rot(bytes);
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -343,8 +367,15 @@ impl DiskFile for MemoryFile {
     }
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
-        let world = self.world();
+        let mut world = self.world();
         world.up()?;
+        world.read_fault = match world.read_fault {
+            Some(0) => {
+                world.read_fault = None;
+                return Err(io::Error::other("the disk can't read this"));
+            }
+            reads => reads.map(|reads| reads - 1),
+        };
         let live = world.files[self.file].live();
         let from = usize::try_from(offset).map_or(live.len(), |offset| offset.min(live.len()));
         let count = out.len().min(live.len() - from);

@@ -1,6 +1,7 @@
 //! Makes durable what a target's jobs appended, and tells the machine how far that is.
 
 use limosa_core::KeyRange;
+use limosa_core::planted::{self, Bug};
 use limosa_engine::target::Event;
 use limosa_store::{Drift, Position, Store, StoreError};
 
@@ -11,6 +12,9 @@ pub fn wants_flush(answer: &Event) -> bool {
 
 /// Flushes the journal. For the machine: how far it is durable, and, where the digest of a fragment is not its owner's, that.
 pub fn flush(store: &Store) -> Result<(Position, Vec<Event>), StoreError> {
+    if planted::has(Bug::ExpireAtStandby) {
+        store.expire_due(store.now_ms(), 20)?;
+    }
     let position = store.flush()?;
     let drift = store.drift().map(|drift| drifted(store, &drift));
     Ok((position, [Event::Durable(position.0)].into_iter().chain(drift).collect()))

@@ -29,6 +29,7 @@ pub mod key;
 pub mod limits;
 mod many;
 pub mod name;
+pub mod planted;
 pub mod range;
 pub mod scope;
 pub mod slot;

@@ -28,7 +28,10 @@
 
 pub mod check;
 mod clock;
+pub mod cluster;
 pub mod fault;
+#[cfg(feature = "planted")]
+pub mod hunt;
 mod link;
 mod node;
 pub mod oracle;

@@ -91,11 +91,22 @@ pub(crate) struct Lane {
     on_the_way: VecDeque<(u64, Bytes)>,
     /// Bytes on the way.
     bytes: u64,
+    /// What becomes of the next message.
+    spoil: Option<Spoil>,
+}
+
+/// Damage on the way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Spoil {
+    /// One bit is another one.
+    Flip,
+    /// The end is missing.
+    Truncate,
 }
 
 impl Lane {
     pub(crate) fn new(way: Way) -> Self {
-        Self { way, on_the_way: VecDeque::new(), bytes: 0 }
+        Self { way, on_the_way: VecDeque::new(), bytes: 0, spoil: None }
     }
 
     /// Sends a message; it arrives behind those before it.
@@ -104,6 +115,7 @@ impl Lane {
         let behind = self.on_the_way.back().map_or(0, |(at, _)| *at);
         let at = path.arrives_us(now_us, self.way, bytes.len(), random).max(behind);
         self.bytes += bytes.len() as u64;
+        let bytes = self.spoil.take().map_or(bytes.clone(), |spoil| spoiled(&bytes, spoil, random));
         self.on_the_way.push_back((at, bytes));
         Ok(())
     }
@@ -125,25 +137,9 @@ impl Lane {
         self.bytes
     }
 
-    /// Flips a bit of something on its way; false when nothing is.
-    pub(crate) fn flip(&mut self, random: &mut Random) -> bool {
-        self.damage(random, |bytes, random| {
-            let at = random.index(bytes.len());
-            bytes[at] ^= 1 << random.below(8);
-        })
-    }
-
-    /// Cuts the end off something on its way; false when nothing is.
-    pub(crate) fn truncate(&mut self, random: &mut Random) -> bool {
-        self.damage(random, |bytes, random| bytes.truncate(random.index(bytes.len())))
-    }
-
-    fn damage(&mut self, random: &mut Random, damage: impl FnOnce(&mut Vec<u8>, &mut Random)) -> bool {
-        let Some((_, bytes)) = self.on_the_way.back_mut() else { return false };
-        let mut damaged = bytes.to_vec();
-        damage(&mut damaged, random);
-        *bytes = damaged.into();
-        true
+    /// The next message arrives damaged.
+    pub(crate) fn spoil_next(&mut self, spoil: Spoil) {
+        self.spoil = Some(spoil);
     }
 
     /// Holds everything back until `until_us`.
@@ -152,4 +148,14 @@ impl Lane {
             *at = (*at).max(until_us);
         }
     }
+}
+
+fn spoiled(bytes: &Bytes, spoil: Spoil, random: &mut Random) -> Bytes {
+    let mut spoiled = bytes.to_vec();
+    let at = random.index(spoiled.len());
+    match spoil {
+        Spoil::Flip => spoiled[at] ^= 1 << random.below(8),
+        Spoil::Truncate => spoiled.truncate(at),
+    }
+    spoiled.into()
 }

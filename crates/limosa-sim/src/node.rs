@@ -118,9 +118,8 @@ impl Node {
 
     /// Files with the blocks of checkpoints.
     pub(crate) fn extents(&self) -> Vec<PathBuf> {
-        let names = self.disk.list(&self.folder()).unwrap_or_default();
-        let mut extents: Vec<PathBuf> =
-            names.iter().filter(|name| name.starts_with("extent-")).map(|name| self.folder().join(name)).collect();
+        let folder = self.folder().join("extents");
+        let mut extents: Vec<PathBuf> = self.disk.list(&folder).unwrap_or_default().iter().map(|name| folder.join(name)).collect();
         extents.sort();
         extents
     }

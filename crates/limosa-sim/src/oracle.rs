@@ -54,13 +54,20 @@ impl Oracle {
     }
 
     /// After a crash: `found` must be the acknowledged state and some first part of the commits behind it. Takes it as the truth.
-    /// Deadlines up to `now_ms` have passed: such keys may be there or not.
-    pub fn recovered(&mut self, found: &Model, now_ms: u64) -> Result<u64, String> {
+    /// Deadlines up to `now_ms` have passed: such keys may be there or not. Of `unreadable` keys nobody knows: they lie in damaged blocks.
+    pub fn recovered(&mut self, found: &Model, unreadable: &[Vec<u8>], now_ms: u64) -> Result<u64, String> {
         let mut state = self.settled.clone();
-        let mut best = is_same(&state, found, now_ms).then(|| (0, state.clone()));
+        let known = |model: &Model| {
+            let mut known = model.clone();
+            unreadable.iter().for_each(|key| drop(known.remove(key)));
+            known
+        };
+        let is_same =
+            |state: &Model| if unreadable.is_empty() { is_same(state, found, now_ms) } else { is_same(&known(state), found, now_ms) };
+        let mut best = is_same(&state).then(|| (0, state.clone()));
         for (kept, (_, effects)) in self.open.iter().enumerate() {
             apply(&mut state, effects);
-            if is_same(&state, found, now_ms) {
+            if is_same(&state) {
                 best = Some((kept as u64 + 1, state.clone()));
             }
         }
@@ -178,10 +185,10 @@ mod tests {
             oracle
         };
         for (found, kept) in [(model(&[("a", "1")]), 0), (model(&[("a", "1"), ("b", "2")]), 1), (model(&[("b", "2")]), 2)] {
-            assert_eq!(oracle().recovered(&found, 0), Ok(kept));
+            assert_eq!(oracle().recovered(&found, &[], 0), Ok(kept));
         }
         for lost in [model(&[]), model(&[("b", "3")]), model(&[("a", "1"), ("c", "2")])] {
-            oracle().recovered(&lost, 0).expect_err("this was never there");
+            oracle().recovered(&lost, &[], 0).expect_err("this was never there");
         }
     }
 

@@ -10,7 +10,7 @@ use limosa_engine::target::{self, Target};
 use limosa_store::{Store, StoreError};
 use limosa_wire::{Message, Purpose, WIRE_VERSIONS, features};
 
-use crate::check::{Broken, Sent, within_the_window, without_a_needless_copy};
+use crate::check::{Broken, Sent, with_a_cause, within_the_window, without_a_needless_copy};
 use crate::link::{Lane, Path, Way};
 use crate::node::{CLUSTER, Node};
 use crate::point::Step;
@@ -52,6 +52,8 @@ pub(crate) struct Session {
     pub(crate) is_consistent: bool,
     /// It had an offer.
     is_offered: bool,
+    /// Something was done to its stage that may be refused.
+    is_excused: bool,
     sent: Sent,
 }
 
@@ -179,6 +181,7 @@ impl Session {
             tick_at_us: now_us,
             is_consistent: false,
             is_offered: false,
+            is_excused: false,
             sent,
         }
     }
@@ -201,7 +204,7 @@ impl Session {
         match turn {
             Turn::SourceReceives | Turn::TargetReceives | Turn::Tick => None,
             Turn::SourceJob => self.source_jobs.jobs.front().and_then(source_step),
-            Turn::TargetJob => self.target_jobs.jobs.front().map(target_step),
+            Turn::TargetJob => self.target_jobs.jobs.front().and_then(target_step),
             Turn::TargetFlush => Some(Step::TargetFlush),
         }
     }
@@ -231,6 +234,11 @@ impl Session {
     /// A frame that an earlier one brought.
     pub(crate) fn late_frame(&self, index: usize) -> Option<&limosa_core::Frame> {
         self.sent.late_frame(index)
+    }
+
+    /// What this session refuses from here on has a cause.
+    pub(crate) fn excuse(&mut self) {
+        self.is_excused = true;
     }
 
     /// What was sent so far counts for nothing: fragments are others.
@@ -287,6 +295,11 @@ impl Session {
             Ok(message) => message,
         };
         let name = word(&message);
+        if let Message::Refuse(refuse) = &message
+            && let Err(broken) = with_a_cause(refuse, self.is_excused)
+        {
+            return Outcome::Broken(broken);
+        }
         if Repairing::takes(&message) {
             return repaired(self.source_repairs.handle(self.since(around.now_us), message), name);
         }
@@ -310,7 +323,7 @@ impl Session {
             }
         }
         let judged = without_a_needless_copy(&message, around.standby).and_then(|()| self.sent.arrives(&message));
-        if let Err(broken) = judged.and_then(|()| within_the_window(self.to_target.bytes())) {
+        if let Err(broken) = judged.and_then(|()| within_the_window(self.to_target.bytes(), self.sent.undurable_bytes())) {
             return Outcome::Broken(broken);
         }
         self.target.handle(target::Event::Message(message));
@@ -345,8 +358,11 @@ impl Session {
                 return Outcome::TargetFailed(also.unwrap_or(error));
             }
             Ok(Some(event)) => {
+                // A tail of its own may hold range deletes, which name no keys: the owner's changes do not add up then, and ends compare.
+                self.is_excused |= matches!(event, target::Event::TailsSetAside(_));
                 if wants_flush(&event) && self.flush_at_us.is_none() {
-                    self.flush_at_us = Some(around.now_us + around.takes(FLUSH_US_MAX, around.slowness.1));
+                    let now_and_then_long = if around.random.one_in(20) { 30 } else { 1 };
+                    self.flush_at_us = Some(around.now_us + around.takes(FLUSH_US_MAX, around.slowness.1 * now_and_then_long));
                 }
                 self.target.handle(event);
             }
@@ -406,21 +422,22 @@ fn source_step(job: &source::Job) -> Option<Step> {
         source::Job::Estimate(_) => Step::SourceEstimate,
         source::Job::Blocks { .. } | source::Job::Entries { .. } => Step::SourceCompare,
         source::Job::Extract(_) => Step::SourceExtract,
-        source::Job::OpenTail(_) | source::Job::ReadTail { .. } => Step::SourceTail,
+        source::Job::OpenTail { .. } | source::Job::ReadTail { .. } => Step::SourceTail,
         _ => return None,
     })
 }
 
-fn target_step(job: &target::Job) -> Step {
-    match job {
-        target::Job::State => Step::TargetState,
+fn target_step(job: &target::Job) -> Option<Step> {
+    Some(match job {
+        target::Job::Pass => return None,
+        target::Job::State { .. } => Step::TargetState,
         target::Job::SetAsideTails { .. } | target::Job::SetAsideKeys(_) => Step::TargetSetAside,
         target::Job::OpenStage { .. } => Step::StageOpen,
         target::Job::ReframeStage { .. } => Step::StageReframe,
-        target::Job::AbortStage => Step::StageAbort,
+        target::Job::AbortStage(_) => Step::StageAbort,
         target::Job::Blocks { .. } | target::Job::Entries { .. } => Step::TargetCompare,
         target::Job::Apply(_) => Step::Apply,
         target::Job::Install(_) => Step::Install,
         target::Job::Replicate { .. } => Step::Replicate,
-    }
+    })
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use limosa_core::limits::COMMIT_BYTES_MAX;
+use limosa_core::planted::{self, Bug};
 use limosa_core::varint::Reader;
 use limosa_core::{Commit, DecodeError, EpochRow, EpochTable, FragmentId, Part, Scope, Version};
 
@@ -29,7 +30,9 @@ impl Store {
     pub fn open_epoch(&self, above: u32) -> Result<u32, StoreError> {
         // A stage left by a transfer is of no use to an owner: it can't be installed over what is written from now on, and a start could not
         // replay its frames onto it.
-        self.stage_abort_of(&Scope::All)?;
+        if !planted::has(Bug::KeepStageOverEpoch) {
+            self.stage_abort_of(&Scope::All)?;
+        }
         let drawn = (self.inner.options.entropy)();
         let opener = drawn.map_err(|error| StoreError::Invalid { what: "randomness", why: error.to_string() })?;
         loop {
@@ -41,6 +44,9 @@ impl Store {
             state.check()?;
             let newest = state.heads.iter().map(|head| head.newest_epoch()).max().unwrap_or(0).max(above);
             let max = u64::from(u32::MAX);
+            if planted::has(Bug::ReuseSeq) && newest > 0 {
+                return Ok(newest);
+            }
             let epoch = newest.checked_add(1).ok_or(StoreError::Limit { what: "epoch", value: max + 1, max })?;
             let all: Vec<_> = (0..state.heads.len()).map(|index| (index, epoch)).collect();
             let position = state.push_own_epochs(&all, opener);
@@ -223,6 +229,9 @@ impl State {
         let index = self.replicated_index(part.fragment)?;
         let (head, got) = (self.heads[index], part.version);
         let (fragment, at) = (part.fragment, head.version);
+        if planted::has(Bug::SkipLiveCommit) && got.seq.is_multiple_of(61) {
+            return Ok(Standing::Held);
+        }
         if got == head.next() {
             return self.check_keys(index, part).map(|()| Standing::Next);
         }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(not(test))]
+use limosa_core::planted::{self, Bug};
 use limosa_core::{FragmentId, NodeName, Version};
 
 /// Whether a member takes over by itself when the owner falls silent.
@@ -83,6 +85,21 @@ pub(super) enum Plant {
     SkipsReopen,
 }
 
+impl Plant {
+    #[cfg(not(test))]
+    fn bug(self) -> Bug {
+        match self {
+            Self::UnsealsAfterCommit => Bug::UnsealAfterCommit,
+            Self::ServesBeforeRow => Bug::ServeBeforeRow,
+            Self::TrustsEmptyNode => Bug::TrustEmptyNode,
+            Self::FencesUnderLease => Bug::FenceUnderLease,
+            Self::IgnoresLease => Bug::IgnoreLease,
+            Self::PromotesAlone => Bug::PromoteAlone,
+            Self::SkipsReopen => Bug::SkipReopen,
+        }
+    }
+}
+
 impl Config {
     /// The defaults for `node`.
     pub fn new(node: NodeName, seed: u64, standbys: usize, flushed_min: u8) -> Self {
@@ -122,9 +139,10 @@ impl Config {
         self.planted == Some(plant)
     }
 
+    /// Whether the simulator has planted this bug; never in a build that serves anybody.
     #[cfg(not(test))]
-    pub(super) const fn has(&self, _plant: Plant) -> bool {
-        false
+    pub(super) fn has(&self, plant: Plant) -> bool {
+        planted::has(plant.bug())
     }
 
     /// How long an answer to a beat counts, from the moment at which the beat was sent.

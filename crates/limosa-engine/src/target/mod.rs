@@ -27,6 +27,7 @@ mod receiving;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
+use limosa_core::planted::{self, Bug};
 use limosa_core::{Digest, FragmentFacts, FragmentId, KeyRange, Scope};
 use limosa_wire::{HaveFragment, Hello, Message, Method, Offer, Purpose, Refusal, Refuse};
 
@@ -262,6 +263,9 @@ impl Target {
             Event::Entries(entries) => self.on_entries(entries),
             Event::Staged(position) => {
                 self.receiving.staged(position);
+                if planted::has(Bug::CreditBeforeDurable) {
+                    self.on_durable(position);
+                }
                 self.acknowledge();
                 Ok(())
             }

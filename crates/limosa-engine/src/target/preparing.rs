@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use limosa_core::planted::{self, Bug};
 use limosa_core::{Digest, FragmentId, IntervalMap, KeyRange, Scope, Version};
 use limosa_wire::{Have, HaveFragment, HavePart, Message, Method, Offer, OfferedFragment, Plan, PlanItem, Purpose, features};
 
@@ -123,6 +124,10 @@ impl Target {
             stage.fragments.into_iter().partition(|(_, _, map)| wanted.iter().any(|(_, range)| range.intersect(map.range()).is_some()));
         self.abort(outside.iter().map(|(id, ..)| *id).collect());
         stage.fragments = inside;
+        if planted::has(Bug::ForgetStage) {
+            self.abort(stage.fragments.iter().map(|(id, ..)| *id).collect());
+            return;
+        }
         let staged = |range: &KeyRange| stage.fragments.iter().any(|(_, _, map)| map.range().intersect(range).is_some());
         let kept: Vec<(FragmentId, KeyRange)> = wanted.into_iter().filter(|(_, range)| staged(range)).collect();
         let is_same = |(id, _, map): &(FragmentId, IntervalMap, IntervalMap)| kept.contains(&(*id, map.range().clone()));

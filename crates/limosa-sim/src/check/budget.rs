@@ -1,6 +1,6 @@
 //! I10: what is on its way to a standby stays inside the credit window and one message of each kind.
 
-use limosa_core::limits::LIVE_BATCH_BYTES;
+use limosa_core::limits::{FRAME_BYTES_BULK, LIVE_BATCH_BYTES};
 
 use super::Broken;
 use crate::session::CREDIT_WINDOW_BYTES;
@@ -8,10 +8,13 @@ use crate::session::CREDIT_WINDOW_BYTES;
 /// Offers, plans and symbols beside frames and commits, bytes.
 const BESIDE_BYTES: u64 = 256 << 10;
 
-/// `bytes` are on their way.
-pub(crate) fn within_the_window(bytes: u64) -> Result<(), Broken> {
-    if bytes <= CREDIT_WINDOW_BYTES + LIVE_BATCH_BYTES as u64 + BESIDE_BYTES {
+/// `on_the_way` bytes of messages travel, and `undurable` bytes of frames had arrived before the last one that the standby's journal does
+/// not have yet: a frame is sent only while there is credit.
+pub(crate) fn within_the_window(on_the_way: u64, undurable: u64) -> Result<(), Broken> {
+    let most = CREDIT_WINDOW_BYTES + (FRAME_BYTES_BULK + LIVE_BATCH_BYTES) as u64 + BESIDE_BYTES;
+    if on_the_way <= most && undurable <= CREDIT_WINDOW_BYTES {
         return Ok(());
     }
-    Err(Broken { rule: "I10 a transfer stays inside its budget", what: format!("{bytes} bytes are on their way") })
+    let what = format!("{on_the_way} bytes are on their way, {undurable} bytes of frames are not durable yet");
+    Err(Broken { rule: "I10 a transfer stays inside its budget", what })
 }

@@ -9,7 +9,8 @@ use super::Broken;
 pub(crate) fn a_late_frame_changes_nothing_that_is_shown(standby: &Store, frame: &Frame) -> Result<Result<bool, StoreError>, Broken> {
     let shown = |store: &Store| store.facts().into_iter().map(|facts| (facts.id, facts.head, facts.state)).collect::<Vec<_>>();
     let before = shown(standby);
-    let taken = match standby.stage_apply(frame, &[]) {
+    let Some(stage) = standby.stages().pop() else { return Ok(Ok(false)) };
+    let taken = match standby.stage_apply(stage.session, frame, &[]) {
         Ok(_) => Ok(true),
         Err(StageError::Store(error)) => Err(error),
         Err(_) => Ok(false),

@@ -8,6 +8,7 @@ mod deleted;
 mod healed;
 mod late;
 mod no_copy;
+mod refused;
 mod sent_again;
 mod versions;
 
@@ -19,6 +20,7 @@ pub(crate) use deleted::what_is_shown_is_what_was_written;
 pub(crate) use healed::{all_are_equal, is_healed};
 pub(crate) use late::a_late_frame_changes_nothing_that_is_shown;
 pub(crate) use no_copy::without_a_needless_copy;
+pub(crate) use refused::with_a_cause;
 pub(crate) use sent_again::Sent;
 pub(crate) use versions::Versions;
 

@@ -20,6 +20,10 @@ pub(crate) struct Sent {
     staged: HashSet<u64>,
     /// Entries that arrived and are not durable yet.
     arrived: Vec<u64>,
+    /// Their bytes.
+    arrived_bytes: u64,
+    /// As they were before the last frame.
+    undurable_bytes: u64,
     /// Bytes that came again since the last interruption.
     again_bytes: u64,
     /// Some frames, for a network that delivers them late.
@@ -31,6 +35,7 @@ impl Sent {
     pub(crate) fn arrives(&mut self, message: &Message) -> Result<(), Broken> {
         let Message::Frame(message) = message else { return Ok(()) };
         let frame = &message.frame;
+        self.undurable_bytes = self.arrived_bytes;
         for entry in frame.entries.iter() {
             let mut hasher = DefaultHasher::new(); // fixed keys: the same in every run
             (frame.fragment.0, entry.key, entry.version.to_bytes()).hash(&mut hasher);
@@ -39,6 +44,7 @@ impl Sent {
                 self.again_bytes += entry.payload_bytes() as u64;
             }
             self.arrived.push(hash);
+            self.arrived_bytes += entry.payload_bytes() as u64;
         }
         if self.late.len() == LATE_FRAMES {
             self.late.pop_front();
@@ -54,24 +60,30 @@ impl Sent {
 
     /// The standby's journal has what arrived.
     pub(crate) fn durable(&mut self, standby: &Store) {
-        if standby.stage().is_some() {
+        (self.arrived_bytes, self.undurable_bytes) = (0, 0);
+        if !standby.stages().is_empty() {
             self.staged.extend(self.arrived.drain(..));
         } else {
             self.arrived.clear();
         }
     }
 
+    /// Bytes of frames that had arrived before the last one and that the standby's journal does not have durably yet.
+    pub(crate) fn undurable_bytes(&self) -> u64 {
+        self.undurable_bytes
+    }
+
     /// The connection was cut: what was on its way may come again.
     pub(crate) fn interrupted(&mut self) {
         self.arrived.clear();
-        self.again_bytes = 0;
+        (self.arrived_bytes, self.undurable_bytes, self.again_bytes) = (0, 0, 0);
     }
 
     /// The transfer is over, or began anew for a reason that is not an interruption.
     pub(crate) fn agreed(&mut self) {
         self.staged.clear();
         self.arrived.clear();
-        self.again_bytes = 0;
+        (self.arrived_bytes, self.undurable_bytes, self.again_bytes) = (0, 0, 0);
     }
 
     /// A frame that some session brought.

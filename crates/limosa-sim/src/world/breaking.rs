@@ -7,7 +7,7 @@ use limosa_store::disk::{self, Survivors};
 use super::World;
 use crate::check::{self, Broken};
 use crate::fault::Fault;
-use crate::link::Way;
+use crate::link::{Spoil, Way};
 use crate::point::{Point, Step, When};
 use crate::workload::{self, Command};
 
@@ -19,6 +19,18 @@ const DEAD_US: u64 = 2_000_000;
 const EFFECTS_AHEAD: u64 = 40;
 /// How long a crash point waits for its step, microseconds.
 const ARMED_US: u64 = 8_000_000;
+
+/// What waits for a stage that is being filled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Ambush {
+    /// A frame of an earlier session comes.
+    LateFrame,
+    /// Fragments are split or merged, and the connection is cut.
+    Reframe {
+        /// Split, or merged.
+        splits: bool,
+    },
+}
 
 impl World {
     /// Brings about a fault; the next one comes soon after it, or a while later.
@@ -42,7 +54,7 @@ impl World {
 
     /// No fault is left, and whatever was down comes back.
     pub(super) fn mend_everything(&mut self) {
-        self.armed = None;
+        (self.armed, self.ambush) = (None, None);
         self.paths.iter_mut().for_each(crate::link::Path::mend);
         let now = self.now.us();
         for node in &mut self.nodes {
@@ -83,14 +95,16 @@ impl World {
             Fault::ClockFreeze => self.nodes[index].clock.freeze(true),
             Fault::Promotion => return self.change_owner(index),
             Fault::Toggle => return self.toggle(index),
+            Fault::Split | Fault::Merge if self.random.one_in(2) => self.ambush = Some(Ambush::Reframe { splits: fault == Fault::Split }),
             Fault::Split | Fault::Merge => return self.reframe(fault == Fault::Split),
             Fault::DeleteAll => self.carry_out(Command::DeleteAll),
             fault => return self.bring_to_the_network(fault, index, spell),
         }
-        Ok(matches!(
+        let works_without_a_process = matches!(
             fault,
-            Fault::DiskFull | Fault::SlowDisk | Fault::ClockJump | Fault::ClockFreeze | Fault::DeleteAll | Fault::CrashPoint
-        ) || is_up)
+            Fault::DiskFull | Fault::SlowDisk | Fault::ClockJump | Fault::ClockFreeze | Fault::CrashPoint | Fault::Split | Fault::Merge
+        );
+        Ok(works_without_a_process || is_up)
     }
 
     fn bring_to_the_network(&mut self, fault: Fault, index: usize, spell: u64) -> Result<bool, Broken> {
@@ -109,9 +123,9 @@ impl World {
             Fault::FlippedBit | Fault::Truncation => {
                 let Some(session) = &mut self.sessions[index] else { return Ok(false) };
                 let lane = if self.random.one_in(2) { &mut session.to_source } else { &mut session.to_target };
-                return Ok(if fault == Fault::FlippedBit { lane.flip(&mut self.random) } else { lane.truncate(&mut self.random) });
+                lane.spoil_next(if fault == Fault::FlippedBit { Spoil::Flip } else { Spoil::Truncate });
             }
-            Fault::LateFrame => return self.late_frame(index),
+            Fault::LateFrame => self.ambush = Some(Ambush::LateFrame),
             _ => return Ok(false),
         }
         Ok(true)
@@ -133,11 +147,29 @@ impl World {
         }
     }
 
+    /// A stage is being filled: what waited for that happens.
+    pub(super) fn spring_ambush(&mut self, index: usize) -> Result<(), Broken> {
+        match self.ambush.take() {
+            None => Ok(()),
+            Some(Ambush::LateFrame) => self.late_frame(index).map(drop),
+            Some(Ambush::Reframe { splits }) => {
+                self.reframe(splits)?;
+                self.end_session(index, "reset in the middle of a transfer");
+                Ok(())
+            }
+        }
+    }
+
     fn late_frame(&mut self, index: usize) -> Result<bool, Broken> {
         let (Some(session), Some(standby)) = (&self.sessions[index], &self.nodes[index].store) else { return Ok(false) };
         let which = self.random.index(8);
         let Some(frame) = session.late_frame(which) else { return Ok(false) };
-        match check::a_late_frame_changes_nothing_that_is_shown(standby, frame)? {
+        let outcome = check::a_late_frame_changes_nothing_that_is_shown(standby, frame)?;
+        self.trace.note(self.now.us(), format_args!("{}: a late frame: {outcome:?}", self.nodes[index].name));
+        if let Some(session) = &mut self.sessions[index] {
+            session.excuse(); // the stage may be another one now: what is refused has its cause
+        }
+        match outcome {
             Ok(_) => Ok(true),
             Err(error) => {
                 self.job_failed(index, index, &error);
@@ -242,8 +274,10 @@ impl World {
             return Ok(true);
         }
         self.sent.iter_mut().for_each(check::Sent::agreed);
+        self.reframed.fill(true);
         for session in self.sessions.iter_mut().flatten() {
             session.restarts();
+            session.excuse();
         }
         match done {
             Ok(()) => {

@@ -73,6 +73,9 @@ impl World {
         let sent = std::mem::take(&mut self.sent[index]);
         let session = Session::new(&self.nodes[index].name, standby.incarnation(), now, sent, &mut self.random);
         self.sessions[index] = Some(session);
+        if let Some(session) = self.sessions[index].as_mut().filter(|_| self.reframed[index]) {
+            session.excuse(); // what it is sent may be about fragments that it does not have any more
+        }
         let ended = self.with_session(index, |session, around| session.act(around));
         assert!(ended.is_some_and(|ended| ended.is_none()), "a session does not end before its first message");
         self.trace.note(now, format_args!("{} dials", self.nodes[index].name));
@@ -107,6 +110,9 @@ impl World {
             }
         }
         self.after_turn(index, outcome)?;
+        if step == Some(Step::Apply) {
+            self.spring_ambush(index)?;
+        }
         let after = self.nodes[index].store.as_ref().map(limosa_store::Store::horizon);
         if before == after { Ok(()) } else { self.judge_standby(index) }
     }
@@ -118,6 +124,7 @@ impl World {
                 self.trace.note(now, format_args!("{}: {what} {of}", self.nodes[index].name));
                 if self.sessions[index].as_ref().is_some_and(|session| session.is_consistent) {
                     self.nodes[index].is_whole = true;
+                    self.reframed[index] = false;
                 }
             }
             Outcome::Ends(why) => self.end_session(index, &why),

@@ -21,7 +21,6 @@ use crate::random::Random;
 use crate::report::Report;
 use crate::session::Session;
 use crate::trace::Trace;
-use crate::workload::visible;
 
 /// How long chaos lasts, microseconds.
 const CHAOS_US: u64 = 200_000_000;
@@ -61,6 +60,8 @@ pub struct World {
     sent: Vec<Sent>,
     /// By standby: the network between it and the owner.
     paths: Vec<Path>,
+    /// By standby: fragments were split or merged since it was last consistent.
+    reframed: Vec<bool>,
     /// By standby: when it dials again.
     dials_at_us: Vec<u64>,
     /// When the owner's flush of what clients committed is done.
@@ -72,6 +73,8 @@ pub struct World {
     fault_at_us: u64,
     /// A crash point that waits for its step, and until when.
     armed: Option<(Point, u64)>,
+    /// Something that waits for a stage that is being filled.
+    ambush: Option<breaking::Ambush>,
     oracle: Oracle,
     versions: Versions,
     /// Keys that changed since they were last compared.
@@ -105,6 +108,7 @@ impl World {
             sessions: (0..=standbys).map(|_| None).collect(),
             sent: (0..=standbys).map(|_| Sent::default()).collect(),
             paths: (0..=standbys).map(|_| Path::default()).collect(),
+            reframed: vec![false; standbys + 1],
             dials_at_us: vec![0; standbys + 1],
             flush_at_us: None,
             client_at_us: 0,
@@ -112,6 +116,7 @@ impl World {
             upkeep_at_us: 0,
             fault_at_us: 0,
             armed: None,
+            ambush: None,
             oracle: Oracle::default(),
             versions: Versions::default(),
             touched: BTreeSet::new(),
@@ -182,16 +187,22 @@ impl World {
         }
     }
 
-    /// What a client can read at the owner; nothing when it is down, or goes down over it: cold blocks are read from the disk.
-    fn read_owner(&mut self) -> Option<Model> {
+    /// What a client can read at the owner, and which keys it can't for damage; nothing when the owner is down, or goes down over it.
+    fn read_owner(&mut self) -> Option<(Model, Vec<Vec<u8>>)> {
         let store = self.nodes[self.owner].store.clone()?;
-        match visible(&store, store.now_ms()) {
-            Ok(found) => Some(found),
-            Err(error) => {
-                self.owner_failed(&error);
-                None
+        let (mut found, mut unreadable) = (Model::new(), Vec::new());
+        for key in crate::workload::all_keys() {
+            match crate::workload::visible_of(&store, std::slice::from_ref(&key), store.now_ms()) {
+                Ok(value) => found.extend(value),
+                Err(error) if check::is_typed_damage(&error) => unreadable.push(key),
+                Err(error) => {
+                    self.owner_failed(&error);
+                    return None;
+                }
             }
         }
+        self.touched.extend(unreadable.iter().cloned());
+        Some((found, unreadable))
     }
 
     fn has_healed(&mut self) -> Result<bool, Broken> {

@@ -118,8 +118,8 @@ impl World {
     pub(super) fn owner_starts(&mut self) -> Result<(), Broken> {
         let now = self.now.us();
         let store = self.nodes[self.owner].store.clone().expect("it has started");
-        let Some(found) = self.read_owner() else { return Ok(()) };
-        let kept = check::nothing_acknowledged_is_lost(&mut self.oracle, &found, store.now_ms())?;
+        let Some((found, unreadable)) = self.read_owner() else { return Ok(()) };
+        let kept = check::nothing_acknowledged_is_lost(&mut self.oracle, &found, &unreadable, store.now_ms())?;
         self.trace.note(now, format_args!("{kept} unacknowledged commits were kept"));
         self.take_office(found, false)
     }

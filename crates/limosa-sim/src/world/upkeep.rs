@@ -1,5 +1,6 @@
 //! What nodes do beside serving: checkpoints, syncs, expiry, floors, scrubs; and what an operator copies.
 
+use limosa_core::Scope;
 use limosa_store::disk::Survivors;
 use limosa_store::{Durability, Store, StoreError};
 
@@ -45,7 +46,7 @@ impl World {
             Chore::Sync => store.sync(),
             Chore::Flush => store.flush().map(drop),
             Chore::Expiry => store.expire_due(store.now_ms(), EXPIRED_KEYS).map(drop),
-            Chore::Floors => store.raise_floors().map(drop),
+            Chore::Floors => store.raise_floors(&Scope::All).map(drop),
             Chore::Sweep => store.sweep_some(SWEPT_BLOCKS).map(drop),
             Chore::Scrub => return self.scrub(index, &store),
             Chore::Copy => {

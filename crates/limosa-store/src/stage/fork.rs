@@ -7,6 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
+use limosa_core::planted::{self, Bug};
 use limosa_core::{FragmentId, Frame, History, IntervalMap, KeyRange, Mode, Scope, Version};
 use limosa_tree::{Applied, Fragment, FrameError};
 
@@ -225,7 +226,7 @@ impl Fork {
             return Err(self.incomplete(facts.head));
         }
         let got = self.fragment.total().state;
-        if got != facts.state {
+        if got != facts.state && !planted::has(Bug::PublishUnverified) {
             return Err(StageError::Digest { fragment: facts.id, expected: facts.state, got });
         }
         let mut root = self.fragment.clone();

@@ -12,6 +12,7 @@
 
 use limosa_core::commit::read_u32;
 use limosa_core::limits::{ENTRY_VALUE_BYTES_MAX, STORED_KEY_BYTES_MAX};
+use limosa_core::planted::{self, Bug};
 use limosa_core::varint::{self, Reader};
 use limosa_core::{DecodeError, Digest, EntryRef, Expiry, FragmentId, Kind, LiveRef, SpaceKeys, Version};
 
@@ -133,7 +134,7 @@ fn read<'a>(bytes: &'a [u8], keys: &SpaceKeys, name: BlockName<'_>, shape: u8) -
 /// What lies before the seal.
 fn sealed_body<'a>(bytes: &'a [u8], keys: &SpaceKeys) -> Result<&'a [u8], DecodeError> {
     let (body, seal) = bytes.split_last_chunk::<SEAL_BYTES>().ok_or(DecodeError::Truncated { field: "block" })?;
-    if keys.block_check(body) == *seal { Ok(body) } else { Err(DecodeError::Damaged { field: "block" }) }
+    if keys.block_check(body) == *seal || planted::has(Bug::ServeDamage) { Ok(body) } else { Err(DecodeError::Damaged { field: "block" }) }
 }
 
 /// What lies before the checksum of format 1.

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use limosa_core::columns::ColumnsBuilder;
 use limosa_core::limits::{FRAME_ENTRIES_MAX, WHOLE_VALUE_BYTES_MAX};
+use limosa_core::planted::{self, Bug};
 use limosa_core::{EntryRef, Frame, KeyRange, Mode, RangeDelete, Version};
 
 use super::{Changes, Entry, Extract, Fragment};
@@ -68,6 +69,9 @@ impl Fragment {
     /// The range deletes of `range` newer than `since`, as many as fit a frame, and where the first one that does not fit starts.
     fn range_deletes_of(&self, range: &KeyRange, since: Version, max_bytes: usize) -> (Vec<RangeDelete>, Option<Bytes>) {
         let (mut out, mut bytes) = (Vec::new(), 0);
+        if planted::has(Bug::ForgetRangeDeletes) {
+            return (out, None);
+        }
         for delete in self.deletes.within(range).filter(|delete| delete.version > since) {
             if bytes > max_bytes / 2 || out.len() as u64 >= FRAME_ENTRIES_MAX / 2 {
                 return (out, Some(delete.range.start));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use limosa_core::planted::{self, Bug};
 use limosa_core::{KeyRange, Version};
 
 use super::Fragment;
@@ -94,7 +95,8 @@ impl Fragment {
     /// Drops tombstones up to the floor: of the first `blocks` blocks with tombstones at or behind `from`. Answers how many went, and where
     /// to go on; `None` when nothing is left. They count in no digest, so nodes may do this at different times.
     pub fn sweep(&mut self, from: &[u8], blocks: usize) -> Result<(u64, Option<Bytes>), TreeError> {
-        let below = Version::new(self.floor.epoch, self.floor.seq.saturating_add(1));
+        let floor = if planted::has(Bug::CollectUnderLease) { self.head } else { self.floor };
+        let below = Version::new(floor.epoch, floor.seq.saturating_add(1));
         let (clears, next) = self.tombstone_clears(below, from, blocks);
         if clears.is_empty() {
             return Ok((0, next));

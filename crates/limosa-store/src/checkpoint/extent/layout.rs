@@ -4,6 +4,7 @@ use limosa_core::DecodeError;
 use limosa_core::FragmentId;
 use limosa_core::commit::read_u32;
 use limosa_core::limits::STORED_KEY_BYTES_MAX;
+use limosa_core::planted::{self, Bug};
 use limosa_core::varint::{self, Reader};
 
 use crate::journal::Owner;
@@ -97,7 +98,7 @@ pub(super) fn record(kind: Kind, number: u64, offset: u64, body: &[u8]) -> [u8; 
 
 /// Whether `prefix` and `body` are what [`record`] wrote there.
 pub(super) fn is_record(kind: Kind, number: u64, offset: u64, prefix: &[u8], body: &[u8]) -> bool {
-    u32::try_from(body.len()).is_ok() && record(kind, number, offset, body) == *prefix
+    planted::has(Bug::ServeDamage) || u32::try_from(body.len()).is_ok() && record(kind, number, offset, body) == *prefix
 }
 
 fn prefix_check(number: u64, offset: u64, fields: &[u8]) -> u32 {

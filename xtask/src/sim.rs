@@ -11,7 +11,7 @@ use crate::workspace::{Metadata, cargo};
 /// Seeds that are the same in every run.
 const KEPT_SEEDS: u64 = 200;
 /// Seeds that no run had before.
-const FRESH_SEEDS: u64 = 100;
+const FRESH_SEEDS: u64 = 300;
 
 /// What `cargo xtask sim` may be told.
 #[derive(ClapArgs)]
@@ -25,10 +25,18 @@ pub(crate) struct Args {
     /// Stop after so many minutes.
     #[arg(long)]
     minutes: Option<u64>,
+    /// Plant bugs, one after the other, and look whether each is found.
+    #[arg(long, conflicts_with_all = ["seeds", "minutes"])]
+    planted: bool,
 }
 
 /// Builds the simulator and runs it, its output on the terminal.
 pub(crate) fn run(args: &Args) -> Result<(), String> {
+    if args.planted {
+        let from = args.from.unwrap_or(1).to_string();
+        let status = planted_program()?.args(["--from", &from]).status().map_err(|error| format!("the hunt: {error}"))?;
+        return if status.success() { Ok(()) } else { Err("a planted bug was not found: the line above names it".into()) };
+    }
     let status = cargo(&["build", "--release", "-p", "limosa-sim"]).status().map_err(|error| format!("cargo: {error}"))?;
     if !status.success() {
         return Err("the simulator does not build".into());
@@ -51,6 +59,28 @@ pub(crate) fn check(metadata: &Metadata, folder: &std::path::Path) -> Result<(),
         text.lines().for_each(|line| println!("  {line}"));
     }
     Ok(())
+}
+
+/// The step of `cargo xtask ci` that plants five bugs, other ones in each run, and looks whether each is found.
+pub(crate) fn check_planted(folder: &std::path::Path) -> Result<(), String> {
+    let log = folder.join("sim-planted.log");
+    let mut command = planted_program()?;
+    command.args(["--rotating", "--from", &fresh_seed().to_string()]);
+    run_logged(command, &log)?;
+    std::fs::read_to_string(&log).unwrap_or_default().lines().for_each(|line| println!("  {line}"));
+    Ok(())
+}
+
+/// A build of its own: a program with bugs in it never lies where the others do.
+fn planted_program() -> Result<Command, String> {
+    let target = Metadata::read()?.folder("planted")?;
+    let args = ["build", "--release", "-p", "limosa-sim", "--features", "planted", "--bin", "limosa-sim-planted", "--target-dir"];
+    let status = cargo(&args).arg(&target).status().map_err(|error| format!("cargo: {error}"))?;
+    if status.success() {
+        Ok(Command::new(target.join("release").join("limosa-sim-planted")))
+    } else {
+        Err("the simulator with planted bugs does not build".into())
+    }
 }
 
 fn worlds(metadata: &Metadata, from: u64, count: u64) -> Command {

@@ -4,6 +4,7 @@ mod arrows;
 mod clients;
 mod cluster_clients;
 mod demo;
+mod faults;
 mod shape;
 mod tools;
 
@@ -27,6 +28,7 @@ const STEPS: &[Step] = &[
     ("format", |context| cargo_step(context, "format", &["fmt", "--all", "--", "--check"])),
     ("arrows between crates", arrows::check),
     ("shape of files", shape::check),
+    ("faults and their tests", faults::check),
     ("generated code", |_| crate::proto::generate(true)),
     ("clippy", |context| cargo_step(context, "clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
     ("docs", docs),
@@ -34,6 +36,7 @@ const STEPS: &[Step] = &[
     ("doctests", |context| cargo_step(context, "doctests", &["test", "--workspace", "--release", "--doc"])),
     ("program", |context| cargo_step(context, "program", &["build", "--release", "--workspace", "--bins"])),
     ("simulation", |context| crate::sim::check(&context.metadata, &context.folder)),
+    ("planted bugs", |context| crate::sim::check_planted(&context.folder)),
     ("demo", demo::small),
     ("faults of links and disks", |context| crate::soak::check_faults(&context.metadata, &context.metadata.folder("soak")?)),
     ("kills", |context| crate::soak::check(&context.metadata, &context.metadata.folder("soak")?)),

@@ -6,7 +6,7 @@ use super::Broken;
 
 /// A standby found that what came does not add up. `is_excused`: somebody had tampered with its stage.
 pub(crate) fn with_a_cause(refuse: &Refuse, is_excused: bool) -> Result<(), Broken> {
-    if is_excused || refuse.why == Refusal::Stale {
+    if is_excused || refuse.why != Refusal::Mismatch {
         return Ok(());
     }
     let what = format!("{}: {}", refuse.fragment, refuse.detail);

@@ -52,6 +52,18 @@ impl EpochTable {
         self.rows.push(EpochRow { epoch, first_seq, opener });
     }
 
+    /// Whether `other`'s rows could stand behind these: one look at where they meet, however many there are.
+    pub(crate) fn is_followed_by(&self, other: &Self) -> bool {
+        let (Some(last), Some(next)) = (self.rows.last(), other.rows.first()) else { return true };
+        last.epoch < next.epoch && last.first_seq <= next.first_seq
+    }
+
+    /// Adds rows behind these: a replay adds thousands, one by one, and must not copy those that are there.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        assert!(self.is_followed_by(other), "looked at by the caller");
+        self.rows.extend_from_slice(&other.rows);
+    }
+
     /// Whether `version` was, or could still be, given by this history. [`Version::ZERO`] always was.
     pub fn contains(&self, version: Version) -> bool {
         if version.is_zero() {

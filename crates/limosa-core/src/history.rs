@@ -84,11 +84,10 @@ impl History {
     /// Adds rows behind those that are there; false, and nothing is changed, when they do not follow.
     #[must_use]
     pub fn append(&mut self, rows: &EpochTable) -> bool {
-        let longer = |strand: &Strand| EpochTable::from_rows(strand.epochs.rows().iter().chain(rows.rows()).copied().collect());
-        let Some(tables) = self.strands.iter().map(longer).collect::<Option<Vec<_>>>() else { return false };
-        for (strand, table) in self.strands.iter_mut().zip(tables) {
-            strand.epochs = table;
+        if !self.strands.iter().all(|strand| strand.epochs.is_followed_by(rows)) {
+            return false;
         }
+        self.strands.iter_mut().for_each(|strand| strand.epochs.extend(rows));
         true
     }
 

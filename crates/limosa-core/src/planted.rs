@@ -54,6 +54,14 @@ pub enum Bug {
     PromoteAlone,
     /// A restarted owner goes on at the epoch that it had.
     SkipReopen,
+    /// A delta leaves deleted keys out.
+    ForgetTombstones,
+    /// A sync says that it is done, and does nothing.
+    SkipSync,
+    /// What is installed keeps the version that was served before.
+    KeepOldHead,
+    /// Keys end a minute before their deadline.
+    ExpireEarly,
 }
 
 impl Bug {
@@ -82,6 +90,10 @@ impl Bug {
         Self::IgnoreLease,
         Self::PromoteAlone,
         Self::SkipReopen,
+        Self::ForgetTombstones,
+        Self::SkipSync,
+        Self::KeepOldHead,
+        Self::ExpireEarly,
     ];
 }
 

@@ -160,7 +160,7 @@ impl State {
         }
         slice.count(position, &record);
         match record.kind {
-            RecordKind::OpenEpoch => self.apply_epochs(position, record.body, slice)?,
+            RecordKind::OpenEpoch => self.apply_epochs(record.body, slice)?,
             RecordKind::Floors => self.apply_floors(&read_floors(&mut Reader::new(record.body))?)?,
             // a commit was applied above; a frame changed the fork, a lease the leases: when they were taken, or by replay
             RecordKind::Commit | RecordKind::StageFrame | RecordKind::Witness | RecordKind::Leases => {}
@@ -222,16 +222,13 @@ impl State {
         }
     }
 
-    fn apply_epochs(&mut self, position: Position, body: &[u8], slice: &mut Slice) -> Result<(), StoreError> {
+    fn apply_epochs(&mut self, body: &[u8], slice: &mut Slice) -> Result<(), StoreError> {
         for (id, new) in decode_rows(body)? {
             let index = self.index_of(id)?;
-            let fragment = &mut self.fragments[index];
-            let mut history = fragment.epochs().clone();
-            if !history.append(&new) {
+            if !self.fragments[index].append_epochs(&new) {
                 return Err(DISORDER.into());
             }
-            fragment.set_epochs(history);
-            self.pasts[index].changed = position;
+            // No entry is another one: what was staged before can be installed, if its history goes on from this row, which is looked at there.
             slice.epochs.push((id, new));
         }
         Ok(())

@@ -16,7 +16,7 @@ use crate::save::Covered;
 pub(crate) struct Past {
     /// Position of its newest commit; where that is not known, one behind it.
     pub(crate) last_commit: Position,
-    /// Position of the last commit, epoch row, split, merge, install or drop: a stage that was forked before it can't be installed.
+    /// Position of the last commit, split, merge, install or drop: a stage that was forked before it can't be installed.
     pub(crate) changed: Position,
     /// Position of the install or drop that made it what it is: what lies before is another history.
     pub(crate) installed: Position,

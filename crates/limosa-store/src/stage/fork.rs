@@ -230,7 +230,8 @@ impl Fork {
             return Err(StageError::Digest { fragment: facts.id, expected: facts.state, got });
         }
         let mut root = self.fragment.clone();
-        root.adopt(facts.head, facts.epochs.clone());
+        let head = if planted::has(Bug::KeepOldHead) { root.head() } else { facts.head };
+        root.adopt(head, facts.epochs.clone());
         root.raise_floor(facts.floor);
         Ok(root)
     }
@@ -241,13 +242,18 @@ impl Fork {
     }
 }
 
-/// A served history is replaced by one with a higher epoch, or by one that goes on from the same newest row, strand by strand.
-/// Anything else could take back what was acknowledged, or give a version a second value.
+/// A served history is replaced by one with a higher epoch, or by one that goes on from the same newest row, strand by strand; or by another
+/// opening of the newest epoch, when nothing was written here under this one. Anything else could take back what was acknowledged, or give
+/// a version a second value.
 fn check_history(served: &Fragment, id: FragmentId, range: &KeyRange, sealed: &History) -> Result<(), StageError> {
     let Some(both) = served.range().intersect(range) else { return Ok(()) };
     for (part, ours) in served.epochs().within(&both) {
         let Some(held) = ours.epochs.rows().last() else { continue };
-        let goes_on = |theirs: &limosa_core::Strand| theirs.epochs.epoch() > held.epoch || theirs.epochs.rows().contains(held);
+        let gave_nothing = served.head().epoch < held.epoch;
+        let goes_on = |theirs: &limosa_core::Strand| {
+            let epoch = theirs.epochs.epoch();
+            epoch > held.epoch || (epoch == held.epoch && gave_nothing) || theirs.epochs.rows().contains(held)
+        };
         if let Some((_, theirs)) = sealed.within(&part).find(|(_, theirs)| !goes_on(theirs)) {
             return Err(StageError::Epoch { fragment: id, held: held.epoch, sealed: theirs.epochs.epoch() });
         }

@@ -283,6 +283,53 @@ fn a_stage_of_a_state_that_moved_on_is_not_installed() {
     assert_eq!(get(&target, "acknowledged here").as_deref(), Some(&b"x"[..]));
 }
 
+/// Found by the simulator (stores, seed 26): the owner had started again while a stage was open that lacked nothing. Its epoch row, which
+/// changes no entry, came first; and the stage was opened again and again, and never installed.
+#[test]
+fn an_epoch_row_of_the_source_does_not_keep_a_stage_from_being_installed() {
+    let (source, disk) = (filled(&MemoryDisk::new(), "a", 50), MemoryDisk::new());
+    let target = open(&disk, "b");
+    transfer(&source, &target);
+    target.stage_open(7, &starts(&source, &target)).expect("none is open");
+    source.open_epoch(0).expect("works");
+    let newest = |facts: limosa_core::FragmentFacts| {
+        let row = *facts.epochs.rows().last().expect("just opened");
+        (facts.id, limosa_core::EpochTable::from_rows(vec![row]).expect("one row is in order"))
+    };
+    let rows: Vec<_> = source.facts().into_iter().map(newest).collect();
+    target.replicate(&[], &rows, &[]).expect("it follows");
+    target.flush().expect("works");
+    target.stage_install(7, &sealed(&source)).expect("nothing was written here meanwhile");
+    assert!(facts_equal(&source, &target));
+    drop(target);
+    let target = open(&power_cut(&disk), "b");
+    assert_eq!(published(&source), published(&target));
+    assert!(target.facts().iter().zip(source.facts()).all(|(ours, theirs)| ours.epochs == theirs.epochs));
+}
+
+/// Found by the simulator (stores, seeds 144 and 211): a standby was promoted, wrote nothing, and followed its old owner again, which had
+/// opened the same epoch: what it was sent was refused for ever.
+#[test]
+fn an_opening_of_an_epoch_under_which_nothing_was_written_gives_way_to_another_one() {
+    let source = filled(&MemoryDisk::new(), "a", 50);
+    let (idle, busy) = (open(&MemoryDisk::new(), "b"), open(&MemoryDisk::new(), "c"));
+    for target in [&idle, &busy] {
+        transfer(&source, target);
+        target.open_epoch(0).expect("works");
+    }
+    (0..50).for_each(|i| _ = set(&busy, &format!("k{i}"), format!("{i}")));
+    busy.flush().expect("works");
+    source.open_epoch(0).expect("works");
+    set(&source, "new", "one");
+    source.flush().expect("works");
+    let newest = |store: &Store| *store.facts()[0].epochs.rows().last().expect("opened");
+    assert_eq!(newest(&source).epoch, newest(&idle).epoch);
+    assert_ne!(newest(&source).opener, newest(&idle).opener);
+    assert!(matches!(try_transfer(&source, &busy), Err(StageError::Epoch { .. })), "what was written there could have been promised");
+    transfer(&source, &idle);
+    assert!(facts_equal(&source, &idle));
+}
+
 /// Found by simulation: a standby was promoted while a stage was open; the next start replayed its frames onto what was written since.
 #[test]
 fn an_owner_has_no_stage() {

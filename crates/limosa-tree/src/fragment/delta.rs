@@ -151,6 +151,9 @@ impl<'a> Gather<'a> {
             self.next.get_or_insert_with(|| Bytes::copy_from_slice(block.key(from)));
         }
         for i in block.newer(from..to, self.since) {
+            if planted::has(Bug::ForgetTombstones) && block.entry(i).live.is_none() {
+                continue;
+            }
             let key = block.key(i);
             if self.next.is_some() || !self.replaced_before(Some(key))? {
                 break;

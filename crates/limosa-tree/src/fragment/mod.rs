@@ -39,7 +39,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use limosa_core::{EntryRef, FragmentFacts, FragmentId, History, KeyRange, SpaceKeys, Version};
+use limosa_core::{EntryRef, EpochTable, FragmentFacts, FragmentId, History, KeyRange, SpaceKeys, Version};
 
 use crate::error::TreeError;
 use crate::memory::Ledger;
@@ -194,6 +194,12 @@ impl Fragment {
     /// If `epoch` is not above the newest one.
     pub fn open_epoch(&mut self, epoch: u32, opener: u64) {
         Arc::make_mut(&mut self.epochs).open(epoch, self.head, opener);
+    }
+
+    /// Adds epochs behind those that are there; false, and nothing is changed, when they do not follow.
+    #[must_use]
+    pub fn append_epochs(&mut self, rows: &EpochTable) -> bool {
+        Arc::make_mut(&mut self.epochs).append(rows)
     }
 
     /// Takes over the owner's epoch rows, ahead of commits under them.

@@ -54,14 +54,36 @@ pub fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Found: a rule does not hold in a world with the bug in it, and every one holds in the same world without it.
 fn hunt(bug: Bug, args: &Args) -> bool {
-    plant(Some(bug));
     let (began, limit) = (Instant::now(), Duration::from_secs(args.seconds));
-    let (next, is_found, found) = (AtomicU64::new(args.from), AtomicBool::new(false), Mutex::new(None::<Box<Failure>>));
+    let mut from = args.from;
+    while began.elapsed() < limit {
+        let (failure, next) = search(bug, from, began + limit);
+        let Some(failure) = failure else {
+            from = next;
+            break;
+        };
+        if run(failure.seed, Kind::Both, false).is_ok() {
+            let (seconds, worlds) = (began.elapsed().as_secs_f64(), next - args.from);
+            println!("{bug}: found in {seconds:.1} s, by world {} of {worlds}: {}", failure.seed, failure.broken.rule);
+            return true;
+        }
+        println!("{bug}: world {} fails without it, too: not counted", failure.seed);
+        from = next;
+    }
+    println!("{bug}: NOT FOUND in {} worlds", from - args.from);
+    false
+}
+
+/// Runs worlds with `bug` in them until a rule does not hold in one; that, and the first seed that was not run.
+fn search(bug: Bug, from: u64, until: Instant) -> (Option<Box<Failure>>, u64) {
+    plant(Some(bug));
+    let (next, is_found, found) = (AtomicU64::new(from), AtomicBool::new(false), Mutex::new(None::<Box<Failure>>));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, std::num::NonZero::get) {
             scope.spawn(|| {
-                while began.elapsed() < limit && !is_found.load(Ordering::Relaxed) {
+                while Instant::now() < until && !is_found.load(Ordering::Relaxed) {
                     if let Err((_, failure)) = run(next.fetch_add(1, Ordering::Relaxed), Kind::Both, false) {
                         is_found.store(true, Ordering::Relaxed);
                         found.lock().expect("nothing panics while it holds this lock").get_or_insert(failure);
@@ -71,16 +93,5 @@ fn hunt(bug: Bug, args: &Args) -> bool {
         }
     });
     plant(None);
-    let worlds = next.into_inner() - args.from;
-    match found.into_inner().expect("no thread panics") {
-        Some(failure) => {
-            let seconds = began.elapsed().as_secs_f64();
-            println!("{bug}: found in {seconds:.1} s, by world {} of {worlds}: {}", failure.seed, failure.broken.rule);
-            true
-        }
-        None => {
-            println!("{bug}: NOT FOUND in {worlds} worlds");
-            false
-        }
-    }
+    (found.into_inner().expect("no thread panics"), next.into_inner())
 }

@@ -28,6 +28,11 @@ impl Repairing {
         matches!(message, Message::Fetch(_) | Message::Fetched(_))
     }
 
+    /// Why a damaged block is not mended yet, if the other end could not help.
+    pub(crate) fn waits_for(&self) -> Option<&str> {
+        self.machine.waits_for()
+    }
+
     pub(crate) fn handle(&mut self, now: Duration, message: Message) -> Result<(), SessionError> {
         self.now = now;
         self.machine.handle(now, message)

@@ -236,6 +236,11 @@ impl Session {
         self.sent.late_frame(index)
     }
 
+    /// The standby asked for a damaged block, and what it was told is not that block.
+    pub(crate) fn waits_in_vain(&self) -> bool {
+        self.target_repairs.waits_for().is_some()
+    }
+
     /// What this session refuses from here on has a cause.
     pub(crate) fn excuse(&mut self) {
         self.is_excused = true;

@@ -67,11 +67,14 @@ impl Tally {
 }
 
 impl Tally {
-    /// Troubles and crash points that no world had.
-    pub fn missing(&self) -> Vec<String> {
-        let troubles = Trouble::all().filter(|kind| !self.troubles.contains_key(kind)).map(|kind| kind.to_string());
-        let points = points().filter(|point| !self.points.contains_key(point)).map(|(step, when)| format!("{when:?} {step:?}"));
-        troubles.chain(points).collect()
+    /// Troubles that no world had.
+    pub fn missing(&self) -> Vec<Trouble> {
+        Trouble::all().filter(|kind| !self.troubles.contains_key(kind)).collect()
+    }
+
+    /// Crash points that no world hit.
+    pub fn points_missing(&self) -> Vec<String> {
+        points().filter(|point| !self.points.contains_key(point)).map(|(step, when)| format!("{when:?} {step:?}")).collect()
     }
 }
 

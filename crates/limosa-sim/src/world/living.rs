@@ -129,10 +129,22 @@ impl World {
             }
             Outcome::Ends(why) => self.end_session(index, &why),
             Outcome::SourceFailed(error) => self.job_failed(self.owner, index, &error),
+            Outcome::TargetFailed(error) if check::is_typed_damage(&error) && self.waits_in_vain(index) => {
+                self.report.refused_damage += 1;
+                self.end_session(index, "a damaged block that nobody has any more");
+                let back = now + 1 + self.random.below(PAUSE_US_MAX);
+                return self.condemn(index, back);
+            }
             Outcome::TargetFailed(error) => self.job_failed(index, index, &error),
             Outcome::Broken(broken) => return Err(broken),
         }
         Ok(())
+    }
+
+    /// A standby that is behind has a damaged block, and its owner, which has written there since, can't send that one. The standby says so,
+    /// and somebody must act: it gets another disk.
+    fn waits_in_vain(&self, index: usize) -> bool {
+        self.nodes[index].may_rot && self.sessions[index].as_ref().is_some_and(Session::waits_in_vain)
     }
 
     pub(super) fn job_failed(&mut self, node: usize, session: usize, error: &StoreError) {

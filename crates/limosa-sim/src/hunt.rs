@@ -20,9 +20,9 @@ struct Args {
     /// Look for these only, by name. May be repeated.
     #[arg(long, value_name = "NAME")]
     bug: Vec<String>,
-    /// Look for five, other ones in each run.
-    #[arg(long)]
-    rotating: bool,
+    /// Look for five only, other ones for each number.
+    #[arg(long, value_name = "NUMBER")]
+    turn: Option<u64>,
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     from: u64,
@@ -39,8 +39,8 @@ pub fn main() -> ExitCode {
     let args = Args::parse();
     let named = |bug: &Bug| args.bug.is_empty() || args.bug.iter().any(|name| *name == bug.to_string());
     let mut bugs: Vec<Bug> = Bug::ALL.iter().copied().filter(named).collect();
-    if args.rotating {
-        let turn = usize::try_from(args.from % bugs.len() as u64).expect("below a length");
+    if let Some(turn) = args.turn {
+        let turn = usize::try_from(turn % bugs.len() as u64).expect("below a length");
         bugs.rotate_left(turn);
         bugs.truncate(ROTATING);
     }

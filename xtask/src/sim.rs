@@ -73,7 +73,8 @@ pub(crate) fn check(metadata: &Metadata, folder: &std::path::Path) -> Result<(),
 pub(crate) fn check_planted(folder: &std::path::Path) -> Result<(), String> {
     let log = folder.join("sim-planted.log");
     let mut command = planted_program()?;
-    command.args(["--turn", &(fresh_seed() >> 20).to_string()]);
+    // Patience for a busy machine: a minute is enough on an idle one.
+    command.args(["--seconds", "180", "--turn", &(fresh_seed() >> 20).to_string()]);
     run_logged(command, &log)?;
     std::fs::read_to_string(&log).unwrap_or_default().lines().for_each(|line| println!("  {line}"));
     Ok(())

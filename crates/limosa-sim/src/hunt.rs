@@ -33,6 +33,8 @@ struct Args {
 
 /// Bugs of a rotating run.
 const ROTATING: usize = 5;
+/// Bugs that a minute does not find: `docs/faults.md` says so. They are hunted, and take no turns.
+const HARD: &[Bug] = &[Bug::KeepStageOverEpoch, Bug::ForgetStage];
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -40,6 +42,7 @@ pub fn main() -> ExitCode {
     let named = |bug: &Bug| args.bug.is_empty() || args.bug.iter().any(|name| *name == bug.to_string());
     let mut bugs: Vec<Bug> = Bug::ALL.iter().copied().filter(named).collect();
     if let Some(turn) = args.turn {
+        bugs.retain(|bug| !HARD.contains(bug));
         let turn = usize::try_from(turn % bugs.len() as u64).expect("below a length");
         bugs.rotate_left(turn);
         bugs.truncate(ROTATING);

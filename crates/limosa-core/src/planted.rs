@@ -52,6 +52,8 @@ pub enum Bug {
     IgnoreLease,
     /// Whoever raised a fence is promoted with what it has.
     PromoteAlone,
+    /// An owner serves on though its split or merge may have been made.
+    ServeInDoubt,
     /// A restarted owner goes on at the epoch that it had.
     SkipReopen,
     /// A delta leaves deleted keys out.
@@ -89,6 +91,7 @@ impl Bug {
         Self::FenceUnderLease,
         Self::IgnoreLease,
         Self::PromoteAlone,
+        Self::ServeInDoubt,
         Self::SkipReopen,
         Self::ForgetTombstones,
         Self::SkipSync,

@@ -95,6 +95,7 @@ impl Plant {
             Self::FencesUnderLease => Bug::FenceUnderLease,
             Self::IgnoresLease => Bug::IgnoreLease,
             Self::PromotesAlone => Bug::PromoteAlone,
+            Self::ServesInDoubt => Bug::ServeInDoubt,
             Self::SkipsReopen => Bug::SkipReopen,
         }
     }

@@ -196,6 +196,7 @@ impl ClusterWorld {
                 self.after(1, Due::Answer { node, life, event: Box::new(Event::Counted { fragment, head }) });
             }
             Action::Report(report) => self.trace.note(self.now_us, format_args!("{}: {report:?}", self.members[node].name)),
+            Action::Reframe(_) => unreachable!("nobody splits or merges fragments of these clusters"),
             Action::Slow { .. } | Action::Send { .. } => {}
         }
     }

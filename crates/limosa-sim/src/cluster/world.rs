@@ -89,6 +89,8 @@ const NEVER_MET: &[&str] = &[
     "Behind Change(Require)",
     "ReplyLost Change(Require)",
     "ReplyLost Change(Shrink)",
+    "Before Reframe", // nobody splits or merges fragments of these clusters
+    "Behind Reframe",
     "Before NotReady",
     "Behind NotReady",
 ];

@@ -37,10 +37,13 @@ struct Did {
     seconds: f64,
 }
 
+/// Performs one scene, and tells its row.
+type Scene = fn(&mut Stage<'_>) -> Result<Row, DemoError>;
+
 /// Plays those of the four that were asked for; the ones before them are played, too, without being shown.
 pub(in crate::demo) fn play(play: &mut Play, shown: &mut Vec<Row>) -> Result<(), DemoError> {
     let mut stage = Stage::set(play)?;
-    let scenes: [fn(&mut Stage<'_>) -> Result<Row, DemoError>; 4] = [out, back, killed, returned];
+    let scenes: [Scene; 4] = [out, back, killed, returned];
     let last = (8..=11).filter(|scene| stage.play.args.plays(*scene)).max().unwrap_or(0);
     for (scene, perform) in (8..=last).zip(scenes) {
         let row = perform(&mut stage)?;

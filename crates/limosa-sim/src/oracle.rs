@@ -112,7 +112,8 @@ impl Oracle {
     fn values(&self, kept: usize, key: &[u8]) -> Vec<Option<Value>> {
         let last = self.open.iter().take(kept).rev().find_map(|(_, effects)| last_of(key, effects));
         match (last, self.doubtful.get(key)) {
-            (Some(value), _) => vec![value],
+            (Some(Left::Value(value)), _) => vec![Some(value)],
+            (Some(Left::Nothing), _) => vec![None],
             (None, Some(values)) => values.clone(),
             (None, None) => vec![self.settled.get(key).cloned()],
         }
@@ -174,12 +175,18 @@ fn alive(value: Option<&Value>, now_ms: u64) -> Option<&Value> {
     value.filter(|(_, deadline)| *deadline > now_ms)
 }
 
-/// What a commit makes of a key; nothing: it leaves it as it is.
-fn last_of(key: &[u8], effects: &[Effect]) -> Option<Option<Value>> {
+/// What a commit leaves of a key that it touches.
+enum Left {
+    Value(Value),
+    Nothing,
+}
+
+/// What a commit makes of a key; `None`: it leaves it as it is.
+fn last_of(key: &[u8], effects: &[Effect]) -> Option<Left> {
     effects.iter().rev().find_map(|effect| match effect {
-        Effect::Set(set, value) => (set == key).then(|| Some(value.clone())),
-        Effect::Delete(gone) => (gone == key).then_some(None),
-        Effect::DeleteAll => Some(None),
+        Effect::Set(set, value) => (set == key).then(|| Left::Value(value.clone())),
+        Effect::Delete(gone) => (gone == key).then_some(Left::Nothing),
+        Effect::DeleteAll => Some(Left::Nothing),
     })
 }
 

@@ -61,10 +61,10 @@ impl Sent {
     /// The standby's journal has what arrived.
     pub(crate) fn durable(&mut self, standby: &Store) {
         (self.arrived_bytes, self.undurable_bytes) = (0, 0);
-        if !standby.stages().is_empty() {
-            self.staged.extend(self.arrived.drain(..));
-        } else {
+        if standby.stages().is_empty() {
             self.arrived.clear();
+        } else {
+            self.staged.extend(self.arrived.drain(..));
         }
     }
 

@@ -3,6 +3,7 @@
 use limosa_core::{FragmentCell, FragmentId, NodeName, Version};
 use limosa_engine::ownership::{Action, Event, Gate, Job, NodeState, SeenCell, Session, Step};
 
+use super::judge::Judge;
 use super::node::Follows;
 use super::world::{ClusterWorld, Due};
 use crate::point::When;
@@ -290,7 +291,7 @@ impl ClusterWorld {
             return;
         }
         let (source, target) = (&self.members[from].chains[&next.id()], &self.members[to].chains[&next.id()]);
-        if let Err(broken) = self.judge.changes_hands(before, source, target) {
+        if let Err(broken) = Judge::changes_hands(before, source, target) {
             self.broken = Some(broken);
         }
     }

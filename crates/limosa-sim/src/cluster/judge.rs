@@ -71,7 +71,7 @@ impl Judge {
     }
 
     /// I5: ownership changes hands only where both have the same.
-    pub(super) fn changes_hands(&self, before: &FragmentCell, source: &Chain, target: &Chain) -> Result<(), Broken> {
+    pub(super) fn changes_hands(before: &FragmentCell, source: &Chain, target: &Chain) -> Result<(), Broken> {
         if source.links.len() == source.durable && target.state() == source.state() {
             return Ok(());
         }

@@ -81,7 +81,7 @@ impl Member {
         config.reborn = self.is_reborn;
         config.absent_max = Duration::from_secs(20);
         config.move_max = Duration::from_secs(30);
-        config.retain = Duration::from_secs(60);
+        config.retain = Duration::from_mins(1);
         let held = |(fragment, chain): (&FragmentId, &Chain)| HeldFragment {
             fragment: *fragment,
             version: chain.held(),

@@ -102,11 +102,11 @@ impl ClusterWorld {
         if !is_there || self.members[to].life.is_none() || !follows.is_some_and(|follows| follows.from == to && follows.is_live) {
             return;
         }
-        let head = self.members[to].chains[&fragment].head();
+        let newest = self.members[to].chains[&fragment].head();
         if let Some(life) = &mut self.members[to].life {
             life.acknowledged.insert((fragment, from), held);
         }
-        let behind = head.seq.saturating_sub(held.seq) * LINK_BYTES;
+        let behind = newest.seq.saturating_sub(held.seq) * LINK_BYTES;
         self.tell_follower(to, from, fragment, Session::Live { behind }, held);
         self.settle(to, fragment);
     }

@@ -128,7 +128,7 @@ impl ClusterWorld {
                 self.members[node].skew_ppm = skew;
             }
             Trouble::Move | Trouble::Stage | Trouble::Shrink | Trouble::Cancel | Trouble::HandOver | Trouble::FailOver if is_up => {
-                self.order(kind, node)
+                self.order(kind, node);
             }
             _ => return false,
         }

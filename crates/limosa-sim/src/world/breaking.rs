@@ -98,7 +98,7 @@ impl World {
             Fault::Split | Fault::Merge if self.random.one_in(2) => self.ambush = Some(Ambush::Reframe { splits: fault == Fault::Split }),
             Fault::Split | Fault::Merge => return self.reframe(fault == Fault::Split),
             Fault::DeleteAll => self.carry_out(Command::DeleteAll),
-            fault => return self.bring_to_the_network(fault, index, spell),
+            fault => return Ok(self.bring_to_the_network(fault, index, spell)),
         }
         let works_without_a_process = matches!(
             fault,
@@ -107,10 +107,10 @@ impl World {
         Ok(works_without_a_process || is_up)
     }
 
-    fn bring_to_the_network(&mut self, fault: Fault, index: usize, spell: u64) -> Result<bool, Broken> {
+    fn bring_to_the_network(&mut self, fault: Fault, index: usize, spell: u64) -> bool {
         let until = self.now.us() + spell;
         if index == self.owner {
-            return Ok(false);
+            return false;
         }
         match fault {
             Fault::Partition => self.block(index, &[Way::ToSource, Way::ToTarget], until),
@@ -121,14 +121,14 @@ impl World {
             Fault::SlowLink => self.paths[index].slow(until, &mut self.random),
             Fault::Reset if self.sessions[index].is_some() => self.end_session(index, "reset"),
             Fault::FlippedBit | Fault::Truncation => {
-                let Some(session) = &mut self.sessions[index] else { return Ok(false) };
+                let Some(session) = &mut self.sessions[index] else { return false };
                 let lane = if self.random.one_in(2) { &mut session.to_source } else { &mut session.to_target };
                 lane.spoil_next(if fault == Fault::FlippedBit { Spoil::Flip } else { Spoil::Truncate });
             }
             Fault::LateFrame => self.ambush = Some(Ambush::LateFrame),
-            _ => return Ok(false),
+            _ => return false,
         }
-        Ok(true)
+        true
     }
 
     /// A connection whose ends hear nothing for long is given up: both ends find out about the same time.
@@ -287,7 +287,7 @@ impl World {
                 Ok(true)
             }
             Err(limosa_store::ReframeError::Store(error)) => {
-                self.job_failed(owner, if owner == 0 { 1 } else { 0 }, &error);
+                self.job_failed(owner, usize::from(owner == 0), &error);
                 Ok(false)
             }
             Err(_) => Ok(false),

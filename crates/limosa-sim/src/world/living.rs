@@ -76,7 +76,7 @@ impl World {
         if let Some(session) = self.sessions[index].as_mut().filter(|_| self.reframed[index]) {
             session.excuse(); // what it is sent may be about fragments that it does not have any more
         }
-        let ended = self.with_session(index, |session, around| session.act(around));
+        let ended = self.with_session(index, Session::act);
         assert!(ended.is_some_and(|ended| ended.is_none()), "a session does not end before its first message");
         self.trace.note(now, format_args!("{} dials", self.nodes[index].name));
     }

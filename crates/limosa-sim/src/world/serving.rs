@@ -6,6 +6,7 @@ use super::World;
 use crate::check::{self, Broken};
 use crate::oracle::Model;
 use crate::point::{Step, When};
+use crate::session::Session;
 use crate::workload::{self, Command};
 
 /// Keys that may have changed before they are compared.
@@ -108,7 +109,7 @@ impl World {
     /// The owner has published.
     fn tell_sessions(&mut self) {
         for index in 0..self.sessions.len() {
-            let ended = self.with_session(index, |session, around| session.published(around));
+            let ended = self.with_session(index, Session::published);
             if let Some(Some(why)) = ended {
                 self.end_session(index, &why);
             }

@@ -134,11 +134,11 @@ impl MemoryDisk {
         let whole = names.clone();
         names.retain(|path, _| path.ancestors().skip(1).all(|above| is_root(above) || whole.contains_key(above)));
         let mut is_named = vec![false; world.files.len()];
-        names.values().for_each(|node| {
+        for node in names.values() {
             if let Node::File(file) = node {
-                is_named[*file] = true
+                is_named[*file] = true;
             }
-        });
+        }
         let survivor = |(file, is_named): (&Content, bool)| if is_named { file.survivor(&mut keeps) } else { Content::default() };
         let files = world.files.iter().zip(is_named).map(survivor).collect();
         let world = World { files, durable: names.clone(), names, ..World::default() };

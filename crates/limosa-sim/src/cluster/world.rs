@@ -72,7 +72,7 @@ impl Tally {
         Trouble::all().filter(|kind| !self.troubles.contains_key(kind)).collect()
     }
 
-    /// Crash points that no world hit; without [`NEVER_MET`].
+    /// Crash points that no world hit; without those that are known never to be met.
     pub fn points_missing(&self) -> Vec<String> {
         let missing = points().filter(|point| !self.points.contains_key(point)).map(|(step, when)| format!("{when:?} {step:?}"));
         missing.filter(|point| !NEVER_MET.contains(&point.as_str())).collect()

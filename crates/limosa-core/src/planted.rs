@@ -1,6 +1,6 @@
 //! Bugs that the simulator plants, to see whether it would find them. Without the feature `planted` there are none, and asking costs nothing.
 //!
-//! One build has them all; [`plant`] chooses one at run time. Each is asked for at the very place where the code would be wrong.
+//! One build has them all; `plant` chooses one at run time. Each is asked for at the very place where the code would be wrong.
 
 use std::fmt;
 

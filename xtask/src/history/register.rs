@@ -2,7 +2,8 @@
 //!
 //! Versions make the order of a fragment's writes known, so nothing is searched:
 //!
-//! 1. what was answered before something was sent is not newer than it (a write: older than it), fragment by fragment;
+//! 1. a write that was acknowledged before something was sent is not newer than it (a write: older than it), fragment by fragment. Versions that
+//!    reads name set no bound: the fragment's newest commit may still wait for its acknowledgement, on another key, and be lost;
 //! 2. a version is given to one write, and an epoch's writes are answered by one node;
 //! 3. a key's values follow each other: from the version that wrote a value to the last at which it was read, no other value was there.
 //!
@@ -47,6 +48,10 @@ pub(crate) fn check(history: &[Operation]) -> Vec<Violation> {
     found
 }
 
+fn is_write(operation: &Operation) -> bool {
+    matches!(operation.what, What::Write(_))
+}
+
 /// Rule 1.
 fn order_of_time(history: &[Operation], found: &mut Vec<Violation>) {
     // (moment, whether something returns then, which): at one moment what is sent comes first, since it overlaps.
@@ -66,15 +71,14 @@ fn order_of_time(history: &[Operation], found: &mut Vec<Violation>) {
             bound[at] = newest.get(&seen.fragment).copied();
             continue;
         }
-        if let Some((floor, before)) = bound[at].filter(|_| !operation.may_be_old) {
-            let is_write = matches!(operation.what, What::Write(_));
-            if seen.version < floor || is_write && seen.version == floor {
-                found.push(Violation { fault: Fault::WentBack, shown_by: vec![history[before], *operation] });
-            }
+        if let Some((floor, before)) = bound[at].filter(|_| !operation.may_be_old)
+            && (seen.version < floor || is_write(operation) && seen.version == floor)
+        {
+            found.push(Violation { fault: Fault::WentBack, shown_by: vec![history[before], *operation] });
         }
-        let newest = newest.entry(seen.fragment).or_insert((seen.version, at));
-        if seen.version > newest.0 && !operation.may_be_old {
-            *newest = (seen.version, at);
+        if is_write(operation) {
+            let newest = newest.entry(seen.fragment).or_insert((seen.version, at));
+            *newest = (*newest).max((seen.version, at));
         }
     }
 }
@@ -82,7 +86,7 @@ fn order_of_time(history: &[Operation], found: &mut Vec<Violation>) {
 /// Rule 2.
 fn writers(history: &[Operation], found: &mut Vec<Violation>) {
     let (mut given, mut owners) = (HashMap::new(), HashMap::new());
-    for operation in history.iter().filter(|operation| matches!(operation.what, What::Write(_)) && operation.returned.is_some()) {
+    for operation in history.iter().filter(|operation| is_write(operation) && operation.returned.is_some()) {
         let Some(seen) = operation.seen else { continue };
         if let Some(other) = given.insert((seen.fragment, seen.version), operation) {
             found.push(Violation { fault: Fault::GivenTwice, shown_by: vec![*other, *operation] });

@@ -48,6 +48,12 @@ fn a_stale_read_is_found() {
 }
 
 #[test]
+fn a_read_that_names_what_was_then_lost_on_another_key_sets_no_bound() {
+    let lost = Operation { returned: None, seen: None, key: 2, ..write(2, 2, 3, 2) };
+    assert!(faults(&[write(1, 0, 1, 1), lost, read(1, 3, 4, 2), read(1, 5, 6, 1)]).is_empty());
+}
+
+#[test]
 fn a_copy_may_be_old_but_not_inconsistent() {
     let old = |seq| Operation { may_be_old: true, node: 7001, ..read(1, 4, 5, seq) };
     assert!(faults(&[write(1, 0, 1, 1), write(2, 2, 3, 2), old(1)]).is_empty());

@@ -196,11 +196,10 @@ impl Table {
         self.resized(self.len(), self.shape)
     }
 
-    /// Forgets the rows and keeps the memory.
+    /// Forgets the rows and keeps room for as many. Not for more, where they were wide: a scratch table would grow with every block.
     pub(super) fn clear(&mut self) {
-        let rows = self.cells.len() / Shape::default().width();
-        self.cells.truncate(rows * Shape::default().width());
-        (self.len, self.capacity, self.shape) = (0, to_u32(rows), Shape::default());
+        self.cells.truncate(self.capacity() * Shape::default().width());
+        (self.len, self.shape) = (0, Shape::default());
     }
 
     fn seq(&self, i: usize) -> u64 {

@@ -191,3 +191,20 @@ fn a_block_beyond_64_kib_or_with_seqs_far_apart_is_a_block_like_others() {
     assert!((0..200).all(|i| part.entry(i) == block.entry(100 + i)));
     assert!(part.table.bytes_held() <= 200 * 23, "near to each other again: {}", part.table.bytes_held());
 }
+
+#[test]
+fn a_scratch_block_takes_no_more_room_for_the_thousandth_block_of_several_epochs_than_for_the_second() {
+    let mut block = Block::default();
+    for i in 0..64u32 {
+        let version = Version::new(1 + i % 3, u64::from(i) << (i % 2 * 40)); // of mixed epochs, and seqs far apart
+        put(&mut block, &EntryRef { key: &i.to_be_bytes(), version, live: None });
+    }
+    let mut scratch = Block::default();
+    let mut round = || {
+        scratch.push_run(&block, 0, block.len());
+        assert_eq!(scratch.finish().len(), 64);
+        scratch.footprint()
+    };
+    let second = (round(), round()).1;
+    assert_eq!((0..1000).map(|_| round()).max(), Some(second));
+}
